@@ -1,0 +1,50 @@
+# Two commands: `make demo`, `make test`. Each does all of its own set-up. Needs Python 3.11 or newer, and make.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types broker-test setup lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@echo
+	@echo "  ARGS=...                    more arguments for demo, broker-test and pytest"
+	@echo "  MARKET=path                 your own LOBSTER files for the demo"
+	@echo "  KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL   use your own broker and registry"
+
+demo: $(VENV)/.ready ## run the main job: orders in, allocations out, audited
+	@$(BIN)/pipeline demo $(ARGS)
+
+test: lint types ## lint, types and every test, the real broker's too
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready ## mypy --strict
+	$(BIN)/mypy
+
+broker-test: $(VENV)/.ready ## only the tests on the real broker
+	$(BIN)/python -m pytest -m broker $(ARGS)
+
+setup: $(VENV)/.ready ## only the virtual environment
+
+lock: $(VENV)/.ready ## choose new versions: rewrites requirements.lock
+	sh ops/lock_requirements.sh
+
+clean: ## remove the virtual environment and caches (the fetched broker stays in the user's cache)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are touched last, so an interrupted installation is done again.
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml
+	@echo "installing the pipeline itself (editable)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/.locked: requirements.lock
+	@sh ops/make_venv.sh $(VENV)
+	@touch $@

@@ -1,0 +1,1 @@
+"""An open execution pipeline: many small client orders in, exact allocations out."""

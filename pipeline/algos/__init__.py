@@ -1,0 +1,6 @@
+"""The numbers: pure functions over integers, each citing its source.
+
+Nothing here knows a clock, a random source, Kafka, a file or another package of the
+project. Prices are 1e-9 currency units, quantities the smallest unit, money is
+price x quantity in 1e-9 currency units, sides are +1 (buy) and -1 (sell).
+"""

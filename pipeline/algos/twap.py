@@ -1,0 +1,50 @@
+"""TWAP: equal quantity in equal time, by cumulative floor.
+
+Source: `schedules.json` ("cumulative floor so that no slice is off by more than one lot
+and the sum is exact"). The target is a function of the time alone, so a slice that was
+missed, cut or partly filled is caught up by asking again: nothing is lost by rounding.
+"""
+
+from itertools import pairwise
+
+from pipeline.algos.pro_rata import require_non_negative
+
+
+def target_qty(total_qty: int, start_ns: int, end_ns: int, now_ns: int, lot_qty: int = 1) -> int:
+    """Cumulative quantity that should be done at `now_ns`, in whole lots.
+
+    0 until the start, `total_qty` from the end on (an odd remainder is due at the end).
+    Never falls as time goes on. Raises ValueError for a negative total, a lot below 1 or
+    an end before the start.
+    """
+    _require(total_qty, lot_qty)
+    if end_ns < start_ns:
+        raise ValueError(f"end {end_ns} is before start {start_ns}")
+    if now_ns >= end_ns:
+        return total_qty
+    if now_ns <= start_ns:
+        return 0
+    return floor_to_lot(total_qty * (now_ns - start_ns), end_ns - start_ns, lot_qty)
+
+
+def slice_quantities(total_qty: int, slice_count: int, lot_qty: int = 1) -> list[int]:
+    """Quantity of each of `slice_count` equal intervals; adds up to `total_qty`.
+
+    Raises ValueError for a negative total, a lot or a count below 1.
+    """
+    _require(total_qty, lot_qty)
+    if slice_count < 1:
+        raise ValueError(f"slice count must be at least 1, not {slice_count}")
+    done = [target_qty(total_qty, 0, slice_count, k, lot_qty) for k in range(slice_count + 1)]
+    return [after - before for before, after in pairwise(done)]
+
+
+def floor_to_lot(numerator: int, denominator: int, lot_qty: int) -> int:
+    """The most whole lots within numerator / denominator, in units."""
+    return numerator // (denominator * lot_qty) * lot_qty
+
+
+def _require(total_qty: int, lot_qty: int) -> None:
+    require_non_negative("total", (total_qty,))
+    if lot_qty < 1:
+        raise ValueError(f"lot must be at least 1, not {lot_qty}")

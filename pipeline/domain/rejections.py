@@ -1,0 +1,114 @@
+"""Every named reason for which something is refused by us. Refused by us is not rejected by a venue."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.domain.record import Kind
+
+
+class RejectReason(Kind):
+    """Why an order, a cancel or a replace was refused. Its FIX code is in :data:`FIX_CODE`."""
+
+    UNKNOWN = "UNKNOWN"
+    UNKNOWN_KIND = "UNKNOWN_KIND"
+    MISSING_CL_ORD_ID = "MISSING_CL_ORD_ID"
+    MISSING_SOURCE = "MISSING_SOURCE"
+    UNKNOWN_SOURCE = "UNKNOWN_SOURCE"
+    UNKNOWN_ACCOUNT = "UNKNOWN_ACCOUNT"
+    ACCOUNT_NOT_OF_SOURCE = "ACCOUNT_NOT_OF_SOURCE"
+    UNKNOWN_INSTRUMENT = "UNKNOWN_INSTRUMENT"
+    RESTRICTED_INSTRUMENT = "RESTRICTED_INSTRUMENT"
+    MISSING_SIDE = "MISSING_SIDE"
+    MISSING_QUANTITY = "MISSING_QUANTITY"
+    QUANTITY_NOT_POSITIVE = "QUANTITY_NOT_POSITIVE"
+    QUANTITY_NOT_IN_LOTS = "QUANTITY_NOT_IN_LOTS"
+    FRACTIONAL_QUANTITY = "FRACTIONAL_QUANTITY"
+    CASH_QUANTITY = "CASH_QUANTITY"
+    MIN_QUANTITY_TOO_LARGE = "MIN_QUANTITY_TOO_LARGE"
+    MISSING_LIMIT_PRICE = "MISSING_LIMIT_PRICE"
+    UNEXPECTED_LIMIT_PRICE = "UNEXPECTED_LIMIT_PRICE"
+    PRICE_NOT_POSITIVE = "PRICE_NOT_POSITIVE"
+    PRICE_NOT_ON_TICK = "PRICE_NOT_ON_TICK"
+    UNSUPPORTED_ORDER_TYPE = "UNSUPPORTED_ORDER_TYPE"
+    UNSUPPORTED_TIME_IN_FORCE = "UNSUPPORTED_TIME_IN_FORCE"
+    AUCTION_NOT_SUPPORTED = "AUCTION_NOT_SUPPORTED"
+    UNSUPPORTED_STRATEGY = "UNSUPPORTED_STRATEGY"
+    BAD_TIME_WINDOW = "BAD_TIME_WINDOW"
+    ALREADY_ENDED = "ALREADY_ENDED"
+    BAD_PARTICIPATION_CAP = "BAD_PARTICIPATION_CAP"
+    UNKNOWN_VENUE = "UNKNOWN_VENUE"
+    BAD_VALUE = "BAD_VALUE"
+    LOCATE_REQUIRED = "LOCATE_REQUIRED"
+    MARKET_CLOSED = "MARKET_CLOSED"
+    HALTED = "HALTED"
+    ORDER_TOO_LARGE = "ORDER_TOO_LARGE"
+    ORDER_VALUE_TOO_LARGE = "ORDER_VALUE_TOO_LARGE"
+    OUTSIDE_COLLAR = "OUTSIDE_COLLAR"
+    NO_REFERENCE_PRICE = "NO_REFERENCE_PRICE"
+    STALE_REFERENCE_PRICE = "STALE_REFERENCE_PRICE"
+    CREDIT_EXCEEDED = "CREDIT_EXCEEDED"
+    NO_LIMIT_SET = "NO_LIMIT_SET"
+    RATE_EXCEEDED = "RATE_EXCEEDED"
+    KILLED = "KILLED"
+    CONFLICTING_REPEAT = "CONFLICTING_REPEAT"
+    UNKNOWN_ORDER = "UNKNOWN_ORDER"
+    TOO_LATE_TO_CANCEL = "TOO_LATE_TO_CANCEL"
+    ALREADY_PENDING = "ALREADY_PENDING"
+    REPLACE_NOT_SUPPORTED = "REPLACE_NOT_SUPPORTED"
+
+
+_OTHER: Final = 99
+
+FIX_CODE: Final[dict[RejectReason, int]] = {
+    # OrdRejReason (103)
+    RejectReason.UNKNOWN_INSTRUMENT: 1,
+    RejectReason.MARKET_CLOSED: 2,
+    RejectReason.HALTED: 2,
+    RejectReason.ORDER_TOO_LARGE: 3,
+    RejectReason.ORDER_VALUE_TOO_LARGE: 3,
+    RejectReason.CREDIT_EXCEEDED: 3,
+    RejectReason.ALREADY_ENDED: 4,
+    RejectReason.UNKNOWN_ORDER: 5,
+    RejectReason.CONFLICTING_REPEAT: 6,
+    RejectReason.UNSUPPORTED_ORDER_TYPE: 11,
+    RejectReason.UNSUPPORTED_TIME_IN_FORCE: 11,
+    RejectReason.UNSUPPORTED_STRATEGY: 11,
+    RejectReason.QUANTITY_NOT_POSITIVE: 13,
+    RejectReason.QUANTITY_NOT_IN_LOTS: 13,
+    RejectReason.MISSING_QUANTITY: 13,
+    RejectReason.UNKNOWN_ACCOUNT: 15,
+    RejectReason.OUTSIDE_COLLAR: 16,
+    RejectReason.PRICE_NOT_ON_TICK: 18,
+}
+"""FIX OrdRejReason (103) of each reason; whatever is not named here is 99, other, and named in the text."""
+
+CXL_REJ_CODE: Final[dict[RejectReason, int]] = {
+    # CxlRejReason (102)
+    RejectReason.TOO_LATE_TO_CANCEL: 0,
+    RejectReason.UNKNOWN_ORDER: 1,
+    RejectReason.ALREADY_PENDING: 3,
+    RejectReason.CONFLICTING_REPEAT: 6,
+}
+
+
+def fix_code(reason: RejectReason, *, of_cancel: bool = False) -> int:
+    """The FIX code of ``reason``: CxlRejReason (102) for an answer to a cancel, else OrdRejReason (103)."""
+    return (CXL_REJ_CODE if of_cancel else FIX_CODE).get(reason, _OTHER)
+
+
+class DeadLetterReason(Kind):
+    """Why a record could not be read at all. It is kept, whole, in `dead-letters`."""
+
+    UNKNOWN = "UNKNOWN"
+    NO_VALUE = "NO_VALUE"
+    NO_SCHEMA_ID = "NO_SCHEMA_ID"
+    UNKNOWN_SCHEMA_ID = "UNKNOWN_SCHEMA_ID"
+    WRONG_SCHEMA = "WRONG_SCHEMA"
+    UNDECODABLE = "UNDECODABLE"
+    TRAILING_BYTES = "TRAILING_BYTES"
+    TOO_LARGE = "TOO_LARGE"
+    UNKNOWN_KIND = "UNKNOWN_KIND"
+    BAD_VALUE = "BAD_VALUE"
+    WRONG_PARTITION = "WRONG_PARTITION"
+    SKIPPED_BY_DESK = "SKIPPED_BY_DESK"

@@ -1,0 +1,372 @@
+"""One stage on one partition, whatever the host: applies records, numbers what comes out, keeps its place and its journal.
+
+The place of a task is in its own state: the changelog entry ``_meta`` carries the next offset of every outside input, the
+last number of every writer, its own output counters and the journal's number and hash. What a stage writes never
+depends on where a transaction ended; only journal entries and changelog records do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from pipeline.audit.journal import entry_hash, input_frame, output_frame
+from pipeline.domain.audit import DeadLetter, InputRun, InputStart, JournalEntry, JournalKind, OutputSpan
+from pipeline.domain.controls import Control, ControlKind, Resumed, Tick, TickKind
+from pipeline.domain.partitioning import partition_of
+from pipeline.domain.record import Owned, Record
+from pipeline.domain.rejections import DeadLetterReason
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.wiring import AnyStage
+from pipeline.stages.stage import Meta, Task
+from pipeline.topics import JOURNAL, Spread, Topic, partitions_for, topic_of
+
+META_KEY: Final = b"_meta"
+IN_MEMORY: Final = -1
+"""Offset of a record that was handed on inside its unit."""
+
+
+class SequenceGap(PipelineError):
+    """Records of one of our writers are missing: nothing may be decided on what is left."""
+
+
+class StateMismatch(PipelineError):
+    """The restored state is not this task's or not of this version."""
+
+
+class Encoder(Protocol):
+    """What a task needs of the codec."""
+
+    def encode(self, record: Record) -> bytes: ...
+
+
+class Unread(NamedTuple):
+    """Why a record could not be decoded."""
+
+    reason: DeadLetterReason
+    detail: str
+
+
+@dataclass(slots=True)
+class Message:
+    """A record on its way to the tasks of one partition; decoded once for all of them."""
+
+    topic: Topic
+    partition: int
+    offset: int
+    append_ns: int
+    key: bytes | None
+    value: bytes | None
+    record: Record | None
+    unread: Unread | None = None
+    skipped_by: Control | None = None
+
+    @property
+    def position(self) -> str:
+        return f"{self.topic.name}/{self.partition}/{self.offset}"
+
+
+class Output(NamedTuple):
+    """A stamped record on its way out. ``value`` is empty when the host does not encode."""
+
+    topic: Topic
+    name: str
+    partition: int
+    key: bytes
+    value: bytes
+    record: Owned
+
+
+class Place(msgspec.Struct):
+    """The entry ``_meta``: where a task stands."""
+
+    stage: str
+    partition: int
+    partitions: int
+    state_version: int
+    unit: str = ""
+    offsets: dict[str, int] = {}
+    """Next offset of each outside input."""
+    seen: dict[str, dict[str, int]] = {}
+    """Input, writer: its last number applied."""
+    unread: dict[str, int] = {}
+    """Input: unreadable records not yet accounted for as the cause of a gap."""
+    written: dict[str, dict[int, int]] = {}
+    """Output, partition: our last number in it."""
+    skips: dict[str, str] = {}
+    """Positions the desk has ordered to be skipped, with who and why."""
+    no: int = 0
+    epoch: int = 0
+    last_hash: str = ""
+
+
+class Epoch(NamedTuple):
+    """What an epoch record tells of the host. ``wall_ns`` 0: not a live start, no :class:`Resumed` is handed."""
+
+    wall_ns: int = 0
+    commit: str = ""
+    lock_hash: str = ""
+    python: str = ""
+    config: str = ""
+    schemas: str = ""
+    cluster_id: str = ""
+
+
+class Closed(NamedTuple):
+    """The end of a transaction: journal entries to write after the outputs, and the changelog with its ``_meta``."""
+
+    journal: list[Output]
+    changelog: list[tuple[bytes, bytes | None]]
+
+
+class TaskRunner:
+    """The core of a task. ``codec`` None: records only, no bytes, no journal (for speed, where only records matter)."""
+
+    def __init__(
+        self,
+        stage: AnyStage,
+        partition: int,
+        partitions: int,
+        codec: Encoder | None,
+        fronts: frozenset[str],
+        unit: str = "",
+    ) -> None:
+        self.stage = stage
+        self.task = Task(stage.name, partition, partitions)
+        self.state = stage.new_state(self.task)
+        self.place = Place(stage.name, partition, partitions, stage.state_version, unit)
+        self.touched = False
+        self._unit = unit
+        self._codec = codec
+        self._fronts = fronts
+        self._reads = frozenset(stage.reads)
+        self._writes = frozenset(stage.writes)
+        self._writer = self.task.writer
+        self._journal: list[Output] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._runs: list[list[Any]] = []
+        self._starts: dict[str, InputStart] = {}
+        self._spans: dict[tuple[str, int], list[int]] = {}
+        self._input_hash = hashlib.sha256()
+        self._output_hash = hashlib.sha256()
+        self._day_ended = False
+
+    # ------------------------------------------------------------------ applying
+
+    def start(self, epoch: Epoch) -> list[Output]:
+        """A task start: the epoch record, and :class:`Resumed` to a stage that reads it. Call after :meth:`restore`."""
+        if self._runs or self._spans:
+            raise RuntimeError("a task starts between transactions")
+        self.place.epoch += 1
+        self.place.unit = self._unit
+        outputs: list[Output] = []
+        if epoch.wall_ns and Resumed in self._reads:
+            outputs = self._step(Resumed(wall_ns=epoch.wall_ns), Meta(0))
+        self.touched = True
+        self._seal(JournalKind.EPOCH, epoch)
+        return outputs
+
+    def apply(self, message: Message) -> list[Output]:
+        """Apply one record; returns what it caused, stamped, in order. What this task has applied already is passed over.
+
+        Raises SequenceGap, or whatever the stage raises: then nothing of this transaction may be written.
+        """
+        name = message.topic.name
+        place = self.place
+        if message.offset != IN_MEMORY:
+            if message.offset < place.offsets.get(name, 0):
+                return []
+            place.offsets[name] = message.offset + 1
+            self.touched = True
+        record = message.record
+        writer, seq = ("", 0) if not isinstance(record, Owned) else (record.writer, record.seq)
+        if writer and not self._is_next(name, writer, seq, message):
+            return []
+        self._note(name, writer, seq, message)
+        if record is None:
+            place.unread[name] = place.unread.get(name, 0) + 1
+            unread = message.unread
+            if name not in self._fronts or unread is None:
+                return []
+            return self._dead_letter(message, unread.reason, unread.detail)
+        if message.offset != IN_MEMORY:
+            skip = place.skips.pop(message.position, None)
+            if skip is not None:
+                return self._dead_letter(message, DeadLetterReason.SKIPPED_BY_DESK, skip)
+            astray = self._astray(message, record)
+            if astray:
+                return self._dead_letter(message, DeadLetterReason.WRONG_PARTITION, astray) if name in self._fronts else []
+        if isinstance(record, Control) and record.kind is ControlKind.SKIP:
+            place.skips[record.scope_id] = f"{record.control_id} by {record.who}: {record.why}"
+        elif isinstance(record, Tick) and record.kind is TickKind.DAY_END:
+            self._day_ended = True
+        if type(record) not in self._reads:
+            return []
+        return self._step(record, Meta(message.append_ns))
+
+    def _is_next(self, name: str, writer: str, seq: int, message: Message) -> bool:
+        """Whether this is the writer's next record; False when it was applied before."""
+        seen = self.place.seen.setdefault(name, {})
+        last = seen.get(writer, 0)
+        if seq <= last:
+            return False
+        missing = seq - last - 1
+        if missing:
+            # What could not be read is gone for this task, and is in the dead letters: it may explain the gap.
+            unread = self.place.unread.get(name, 0)
+            if missing > unread:
+                raise SequenceGap(
+                    f"{self._writer}: {message.position}: record {seq} of {writer} follows its record {last}: {missing} "
+                    f"missing. Nothing was written. Find what removed or overtook them before you start this task again."
+                )
+            self.place.unread[name] = unread - missing
+        seen[writer] = seq
+        return True
+
+    def _note(self, name: str, writer: str, seq: int, message: Message) -> None:
+        """For the journal: this record was applied next."""
+        self.touched = True
+        runs = self._runs
+        if runs and runs[-1][0] == name:
+            runs[-1][1] += 1
+        else:
+            runs.append([name, 1])
+        if name not in self._starts:
+            self._starts[name] = InputStart(topic=name, offset=message.offset, writer=writer, seq=seq)
+        if self._codec is not None:
+            self._input_hash.update(input_frame(message.key, message.value))
+
+    def _astray(self, message: Message, record: Record) -> str:
+        """What is wrong with the partition the record was found on; empty when nothing is."""
+        if message.topic.spread is not Spread.KEYED:
+            return ""
+        key = message.topic.key(record)
+        right = partition_of(key, self.task.partitions)
+        if right == message.partition:
+            return ""
+        return f"key {key!r} belongs to partition {right}: send with murmur2(key) mod {self.task.partitions}, explicitly"
+
+    def _dead_letter(self, message: Message, reason: DeadLetterReason, detail: str) -> list[Output]:
+        letter = DeadLetter(
+            stage=self.stage.name,
+            topic=message.topic.name,
+            partition=message.partition,
+            offset=message.offset,
+            append_ns=message.append_ns,
+            reason=reason,
+            detail=detail,
+            key=message.key,
+            value=message.value,
+        )
+        return self._emit(letter, [])
+
+    def _step(self, record: Record, meta: Meta) -> list[Output]:
+        outputs: list[Output] = []
+        for caused in self.stage.step(self.state, record, meta):
+            if type(caused) not in self._writes:
+                raise TypeError(f"{self.stage.name} wrote a {type(caused).__name__}, which is not in its writes")
+            self._emit(caused, outputs)
+        return outputs
+
+    def _emit(self, record: Owned, outputs: list[Output]) -> list[Output]:
+        """Stamp ``record`` for each of its partitions and append it to ``outputs``."""
+        topic = topic_of(type(record))
+        name = topic.name_for(record)
+        key = topic.key(record)
+        written = self.place.written.setdefault(name, {})
+        for partition in partitions_for(topic, key, self.task.partition, self.task.partitions):
+            seq = written.get(partition, 0) + 1
+            written[partition] = seq
+            if record.writer:  # the same object once more: a copy for another partition, or a stage that kept it
+                record = msgspec.structs.replace(record, writer=self._writer, seq=seq)
+            else:
+                msgspec.structs.force_setattr(record, "writer", self._writer)
+                msgspec.structs.force_setattr(record, "seq", seq)
+            raw_key = key.encode()
+            value = b"" if self._codec is None else self._codec.encode(record)
+            outputs.append(Output(topic, name, partition, raw_key, value, record))
+            if topic is JOURNAL:
+                continue
+            span = self._spans.setdefault((name, partition), [seq, 0])
+            span[1] += 1
+            if self._codec is not None:
+                self._output_hash.update(output_frame(name, partition, raw_key, value))
+        return outputs
+
+    # ------------------------------------------------------------------ transactions
+
+    def close(self) -> Closed:
+        """End the transaction: its journal entries, and what changed in the state with ``_meta`` as the last record."""
+        if self._runs:
+            self._seal(JournalKind.TRANSACTION, Epoch())
+        journal, self._journal = self._journal, []
+        changelog: list[tuple[bytes, bytes | None]] = [(key.encode(), value) for key, value in self.state.drain()]
+        if self.touched:
+            changelog.append((META_KEY, msgspec.msgpack.encode(self.place)))
+        self.touched = False
+        return Closed(journal, changelog)
+
+    def _seal(self, kind: JournalKind, epoch: Epoch) -> None:
+        place = self.place
+        place.no += 1
+        starting = kind is JournalKind.EPOCH
+        if self._codec is not None:
+            partitions = place.written.setdefault(JOURNAL.name, {})
+            seq = partitions.get(self.task.partition, 0) + 1
+            partitions[self.task.partition] = seq
+            entry = JournalEntry(
+                writer=self._writer,
+                seq=seq,
+                kind=kind,
+                stage=self.stage.name,
+                partition=self.task.partition,
+                no=place.no,
+                epoch=place.epoch,
+                previous_hash=place.last_hash,
+                runs=tuple(InputRun(topic=topic, count=count) for topic, count in self._runs),
+                starts=tuple(self._starts.values()),
+                input_hash=self._input_hash.hexdigest() if self._runs else "",
+                outputs=tuple(
+                    OutputSpan(topic=topic, partition=partition, first_seq=first, count=count)
+                    for (topic, partition), (first, count) in self._spans.items()
+                ),
+                output_hash=self._output_hash.hexdigest() if self._spans else "",
+                state_hash=self.state.digest() if starting or self._day_ended else "",
+                wall_ns=epoch.wall_ns,
+                commit=epoch.commit,
+                lock_hash=epoch.lock_hash,
+                python=epoch.python,
+                config=epoch.config,
+                schemas=epoch.schemas,
+                cluster_id=epoch.cluster_id,
+                partitions=self.task.partitions if starting else 0,
+                state_version=self.stage.state_version if starting else 0,
+            )
+            msgspec.structs.force_setattr(entry, "entry_hash", entry_hash(entry))
+            place.last_hash = entry.entry_hash
+            key = JOURNAL.key(entry).encode()
+            value = self._codec.encode(entry)
+            self._journal.append(Output(JOURNAL, JOURNAL.name, self.task.partition, key, value, entry))
+        self._begin()
+
+    def restore(self, changelog: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Load a changelog, oldest first, into a task just made. Raises StateMismatch."""
+        for key, value in changelog:
+            if key != META_KEY:
+                self.state.load(key.decode(), value)
+            elif value is not None:
+                place = msgspec.msgpack.decode(value, type=Place)
+                want = (self.stage.name, self.task.partition, self.task.partitions, self.stage.state_version)
+                if (place.stage, place.partition, place.partitions, place.state_version) != want:
+                    raise StateMismatch(
+                        f"{self._writer}: the changelog is of {place.stage}/{place.partition} of {place.partitions}, state "
+                        f"version {place.state_version}; this task is {want[0]}/{want[1]} of {want[2]}, version {want[3]}."
+                    )
+                self.place = place
+        self.state.restored()

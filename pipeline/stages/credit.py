@@ -1,0 +1,87 @@
+"""Credit: each account's limit, cut into leases for the partitions of intake.
+
+- Reads: limits (those of accounts), clock.
+- Keeps: per account, how often it was cut.
+- Writes: credit, one lease per partition for each limit of an account that is its own.
+- Refuses: nothing; a removed limit becomes leases of 0, so that nothing more is opened.
+- Conserves: the leases of one limit sum to it exactly, so open value <= leases <= limit whatever intake does when.
+
+First form: shares are static and equal, the remainder going to the lowest partitions. A lease is not moved to where
+it is needed, so an account whose source lives in one partition can use that partition's share alone.
+A lower limit binds from its moment on; what is already open above it is not taken back, only nothing is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from pipeline.domain.controls import CreditLease, Tick
+from pipeline.domain.partitioning import partition_of
+from pipeline.domain.record import Owned, Record
+from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
+from pipeline.stages.stage import Entry, Meta, Stage, State, Task
+
+
+def share(whole: int, partition: int, partitions: int) -> int:
+    """The part of ``whole`` that is ``partition``'s. The parts of all partitions sum to it exactly."""
+    each, remainder = divmod(whole, partitions)
+    return each + (1 if partition < remainder else 0)
+
+
+class Granted(Entry):
+    """An account's last cut."""
+
+    lease_no: int = 0
+
+
+class CreditState(State):
+    """Accounts that have ever had a limit."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.granted = self.table("granted", Granted)
+
+
+class CreditStage(Stage[CreditState]):
+    """Cuts limits into leases. Task n cuts for the accounts whose key lives in partition n."""
+
+    name: ClassVar[str] = "credit"
+    title: ClassVar[str] = "grants each intake partition its share of every account's limit"
+    reads: ClassVar[tuple[type[Record], ...]] = (Limit, Tick)
+    writes: ClassVar[tuple[type[Owned], ...]] = (CreditLease,)
+
+    def new_state(self, task: Task) -> CreditState:
+        return CreditState(task)
+
+    def step(self, state: CreditState, message: Record, meta: Meta) -> Iterator[Owned]:
+        match message:
+            case Tick():
+                state.apply_tick(message)
+            case Limit():
+                yield from _grant(state, message)
+            case _:
+                raise TypeError(f"credit does not read {type(message).__name__}")
+
+
+def _grant(state: CreditState, limit: Limit) -> Iterator[CreditLease]:
+    account = limit.scope_id
+    if limit.scope is not LimitScope.ACCOUNT or limit.kind is ReferenceKind.UNKNOWN:
+        return
+    partitions = state.task.partitions
+    if partition_of(account, partitions) != state.task.partition:
+        return
+    granted = state.granted.get(account) or Granted()
+    granted.lease_no += 1
+    state.granted.put(account, granted)
+    # Granted as soon as it is known, for its own moment: intake keeps leases by effective time, as all dated facts,
+    # so no order falls into a gap between a limit's moment and the tick after it.
+    whole = 0 if limit.kind is ReferenceKind.REMOVE else limit.max_exposure
+    for partition in range(partitions):
+        yield CreditLease(
+            account=account,
+            partition=partition,
+            lease_no=granted.lease_no,
+            leased=None if whole is None else share(max(whole, 0), partition, partitions),
+            effective_ns=limit.effective_ns,
+        )

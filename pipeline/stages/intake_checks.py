@@ -1,0 +1,249 @@
+"""What is asked of a new order: a column of guards, each with the one reason it refuses by.
+
+The first guard that fails names the reason. The order of the columns is the order of precedence: what the request is
+in itself; who may send it and for what (law and halts before kill); then time; then limits, dearest last. Nothing is
+ever rounded, clamped or guessed to make an order fit. Each guard's words for a person are in ``intake_texts``.
+
+Decisions, first form:
+
+- Symbols, accounts, sources and venues are compared exactly as sent: ``amzn`` is not ``AMZN``.
+- DAY is taken; GTD only when it expires within today's session; GTC, IOC and FOK are refused by name, auction orders
+  apart. ``expire_ns`` belongs to GTD and is refused beside anything else.
+- ``end_ns`` may not be after the session's close. ``start_ns`` may lie before the open or in the past.
+- Without a limit for the firm and a credit lease for the account nothing is taken: unset is not unlimited.
+- A reference price is needed for the collar of a limit, and for the value of an order without limit when value or
+  credit is bound. It is the last quote of today, refused when older than the tightest ``max_reference_age_ns``; before
+  today's first quote it is the instrument's last close.
+- A buy is valued at its limit, a sale at the higher of limit and reference (it may well trade above its limit), an
+  order without limit at the reference.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pipeline.domain.controls import CreditLease
+from pipeline.domain.orders import (
+    Capacity,
+    Completion,
+    OrderRequest,
+    OrdType,
+    SettlementType,
+    Side,
+    Strategy,
+    TimeInForce,
+    Urgency,
+)
+from pipeline.domain.reference import Account, Instrument, Limit
+from pipeline.domain.rejections import RejectReason as R
+from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
+
+MONEY_MAX: Final = 2**63 - 1
+"""The largest amount a message can carry."""
+
+_TYPES: Final = frozenset({OrdType.UNKNOWN, OrdType.MARKET, OrdType.LIMIT})
+_AUCTIONS: Final = frozenset({TimeInForce.AT_THE_OPENING, TimeInForce.AT_THE_CLOSE})
+_TIMES_IN_FORCE: Final = frozenset({TimeInForce.DAY, TimeInForce.GTD})
+_STRATEGIES: Final = frozenset({Strategy.VWAP, Strategy.TWAP})
+_SHORTS: Final = frozenset({Side.SELL_SHORT, Side.SELL_SHORT_EXEMPT})
+
+
+class Facts(msgspec.Struct):
+    """What the guards look at beside the request, gathered once. It is no message and no state."""
+
+    now_ns: int
+    account: Account | None
+    instrument: Instrument | None
+    killed: bool = False
+    unknown_venue: str | None = None
+    limits: tuple[Limit, ...] = ()
+    """Those that stand, of firm, source, account and instrument; empty when the firm has none."""
+    over_rate: Limit | None = None
+    """The limit whose rate this order is above."""
+    quote_px: int | None = None
+    """The last midpoint of today, None when there was none."""
+    quote_ns: int = 0
+    lease: CreditLease | None = None
+    reserved: int = 0
+    """Money open on the order's side of the account, in this partition."""
+
+    @property
+    def reference_px(self) -> int | None:
+        """Today's last midpoint, else the last close; None when there is neither."""
+        if self.quote_px is not None:
+            return self.quote_px
+        return self.instrument.reference_px if self.instrument and self.instrument.reference_px > 0 else None
+
+
+def refusal(r: OrderRequest, f: Facts) -> R | None:
+    """Why the new order ``r`` is refused, or None."""
+    return check_request(r) or check_standing(r, f) or check_time(r, f) or check_limits(r, f)
+
+
+def check_request(r: OrderRequest) -> R | None:
+    """What the request is in itself."""
+    if r.side is Side.UNKNOWN:
+        return R.MISSING_SIDE
+    if r.cash_order_qty is not None:
+        return R.CASH_QUANTITY
+    if r.fractional_qty:
+        return R.FRACTIONAL_QUANTITY
+    if r.order_qty is None:
+        return R.MISSING_QUANTITY
+    if r.order_qty <= 0:
+        return R.QUANTITY_NOT_POSITIVE
+    if r.min_qty is not None and r.min_qty > r.order_qty:
+        return R.MIN_QUANTITY_TOO_LARGE
+    if r.ord_type not in _TYPES:
+        return R.UNSUPPORTED_ORDER_TYPE
+    if r.ord_type is OrdType.LIMIT and r.limit_px is None:
+        return R.MISSING_LIMIT_PRICE
+    if r.ord_type is OrdType.MARKET and r.limit_px is not None:
+        return R.UNEXPECTED_LIMIT_PRICE
+    if r.limit_px is not None and r.limit_px <= 0:
+        return R.PRICE_NOT_POSITIVE
+    if r.time_in_force in _AUCTIONS:
+        return R.AUCTION_NOT_SUPPORTED
+    if r.time_in_force not in _TIMES_IN_FORCE:
+        return R.UNSUPPORTED_TIME_IN_FORCE
+    if r.strategy not in _STRATEGIES:
+        return R.UNSUPPORTED_STRATEGY
+    if r.participation_cap is not None and not 0 < r.participation_cap <= PPM_ONE:
+        return R.BAD_PARTICIPATION_CAP
+    if bad_value(r) is not None:
+        return R.BAD_VALUE
+    return None
+
+
+def bad_value(r: OrderRequest) -> str | None:
+    """The field whose value means nothing to this version, if there is one."""
+    if r.capacity is Capacity.UNKNOWN:
+        return "capacity"
+    if r.settlement_type is SettlementType.UNKNOWN:
+        return "settlement_type"
+    if r.urgency is Urgency.UNKNOWN:
+        return "urgency"
+    if r.completion is Completion.UNKNOWN:
+        return "completion"
+    if r.min_qty is not None and r.min_qty < 0:
+        return "min_qty"
+    if r.risk_aversion is not None and r.risk_aversion < 0:
+        return "risk_aversion"
+    return None
+
+
+def check_standing(r: OrderRequest, f: Facts) -> R | None:
+    """Who sends it, for which account and instrument."""
+    if f.account is None:
+        return R.UNKNOWN_ACCOUNT
+    if f.account.source != r.source:
+        return R.ACCOUNT_NOT_OF_SOURCE
+    if f.instrument is None:
+        return R.UNKNOWN_INSTRUMENT
+    if f.instrument.restricted:
+        return R.RESTRICTED_INSTRUMENT
+    if f.instrument.hard_to_borrow and r.side in _SHORTS and not r.locate_id:
+        return R.LOCATE_REQUIRED
+    if f.killed:
+        return R.KILLED
+    if (r.order_qty or 0) % f.instrument.lot_qty:
+        return R.QUANTITY_NOT_IN_LOTS
+    if r.limit_px is not None and r.limit_px % f.instrument.tick_px:
+        return R.PRICE_NOT_ON_TICK
+    if f.unknown_venue is not None:
+        return R.UNKNOWN_VENUE
+    return None
+
+
+def check_time(r: OrderRequest, f: Facts) -> R | None:
+    """Whether there is time to work it, today."""
+    assert f.instrument is not None, "check_standing comes first"
+    if f.now_ns >= f.instrument.session_close_ns:
+        return R.MARKET_CLOSED
+    if r.expire_ns is not None and r.expire_ns > f.instrument.session_close_ns:
+        return R.UNSUPPORTED_TIME_IN_FORCE
+    if bad_window(r, f.instrument) is not None:
+        return R.BAD_TIME_WINDOW
+    if end_ns(r, f.instrument) <= f.now_ns:
+        return R.ALREADY_ENDED
+    return None
+
+
+def end_ns(r: OrderRequest, instrument: Instrument) -> int:
+    """When work on the order ends: its own end, its expiry or the close, whichever is first."""
+    end = instrument.session_close_ns if r.end_ns is None else r.end_ns
+    return end if r.expire_ns is None else min(end, r.expire_ns)
+
+
+def bad_window(r: OrderRequest, instrument: Instrument) -> str | None:
+    """What is wrong with the order's times, in words, if anything is."""
+    end = end_ns(r, instrument)
+    if (r.expire_ns is None) is (r.time_in_force is TimeInForce.GTD):
+        return "expire_ns and time_in_force GTD belong together"
+    if r.start_ns is not None and r.start_ns >= end:
+        return f"start_ns {r.start_ns} is not before the end {end}"
+    if end <= instrument.session_open_ns:
+        return f"the end {end} is not after the open {instrument.session_open_ns}"
+    if end > instrument.session_close_ns or (r.end_ns or 0) > instrument.session_close_ns:
+        return f"end_ns {r.end_ns} is after the close {instrument.session_close_ns}"
+    return None
+
+
+def check_limits(r: OrderRequest, f: Facts) -> R | None:
+    """Size, rate, value, collar, credit."""
+    if not f.limits or f.lease is None:
+        return R.NO_LIMIT_SET
+    if f.over_rate is not None:
+        return R.RATE_EXCEEDED
+    if any(limit.max_order_qty is not None and (r.order_qty or 0) > limit.max_order_qty for limit in f.limits):
+        return R.ORDER_TOO_LARGE
+    if needs_reference(r, f):
+        if f.reference_px is None:
+            return R.NO_REFERENCE_PRICE
+        if f.quote_px is not None and any(is_stale(f, limit) for limit in f.limits):
+            return R.STALE_REFERENCE_PRICE
+    value = order_value(r, f)
+    if value > MONEY_MAX or any(
+        limit.max_order_value is not None and value > limit.max_order_value for limit in f.limits
+    ):
+        return R.ORDER_VALUE_TOO_LARGE
+    if r.limit_px is not None and any(is_outside_collar(r, f, limit) for limit in f.limits):
+        return R.OUTSIDE_COLLAR
+    if f.reserved + value > (MONEY_MAX if f.lease.leased is None else f.lease.leased):
+        return R.CREDIT_EXCEEDED
+    return None
+
+
+def needs_reference(r: OrderRequest, f: Facts) -> bool:
+    """Whether a limit that binds this order cannot be applied without a reference price."""
+    if r.limit_px is not None:
+        return any(limit.collar is not None for limit in f.limits)
+    leased = f.lease is not None and f.lease.leased is not None
+    return leased or any(limit.max_order_value is not None for limit in f.limits)
+
+
+def is_stale(f: Facts, limit: Limit) -> bool:
+    """Whether the last quote is older than ``limit`` allows."""
+    return limit.max_reference_age_ns is not None and f.now_ns - f.quote_ns > limit.max_reference_age_ns
+
+
+def order_value(r: OrderRequest, f: Facts) -> int:
+    """What the order may cost or bring, in money; 0 where it has no price and none is needed."""
+    limit_px, reference_px = r.limit_px, f.reference_px or 0
+    if limit_px is None:
+        px = reference_px
+    elif r.side is Side.BUY:
+        px = limit_px
+    else:
+        px = max(limit_px, reference_px)
+    return (r.order_qty or 0) * px
+
+
+def is_outside_collar(r: OrderRequest, f: Facts, limit: Limit) -> bool:
+    """Whether the order's limit price stands further beyond the reference than ``limit`` allows (buy above, sale below)."""
+    if limit.collar is None or r.limit_px is None or f.reference_px is None:
+        return False
+    beyond = (r.limit_px - f.reference_px) * r.side.sign
+    return beyond * MILLI_BPS_ONE > limit.collar * f.reference_px

@@ -1,0 +1,215 @@
+"""How much of a parent to release now, and how: the target of its schedule, the cap it shares, the trilemma's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from pipeline.algos import participation, trilemma, twap, vwap
+from pipeline.algos.participation import OwnVolume
+from pipeline.algos.volume_curve import volume_between
+from pipeline.domain.analytics import VolumeCurve
+from pipeline.domain.orders import Completion, Side, Strategy, Urgency
+from pipeline.domain.parents import Style
+from pipeline.domain.reference import Instrument
+from pipeline.domain.units import NS_PER_S, PPB_ONE, PPM_ONE
+from pipeline.stages.market_view import MarketView
+from pipeline.stages.working import Working
+
+
+class SlicingConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Parameters of slicing; they stand in the journal."""
+
+    passive_ns: int = 15 * NS_PER_S
+    """How long a passive slice may rest before it is taken back and looked at again."""
+    midpoint_ns: int = 5 * NS_PER_S
+    """The same for a midpoint slice."""
+    taking_ns: int = 3 * NS_PER_S
+    """The same for a crossing or sweeping slice."""
+    interval_ns: int = NS_PER_S
+    """Least time between two slices of one parent, the last moment excepted."""
+    min_slice: int = 20_000
+    """Smallest slice, in ppm of the parent's quantity; smaller ones accumulate."""
+    risk_budget_spreads: int = 4
+    """MEDIUM urgency bears this many median spreads of remaining risk, HIGH a quarter of it, LOW any."""
+
+
+class Own(Protocol):
+    """Who counts what each side has executed."""
+
+    own_buy_qty: int
+    own_sell_qty: int
+
+
+class Release(NamedTuple):
+    """A decision: how much (0: nothing now), how, until when, and why."""
+
+    qty: int
+    style: Style
+    expire_ns: int
+    why: str
+
+
+def own_qty(own: Own, side: Side) -> int:
+    """What this side has executed today."""
+    return own.own_buy_qty if side is Side.BUY else own.own_sell_qty
+
+
+def target_qty(parent: Working, curve: VolumeCurve | None, now_ns: int, lot_qty: int) -> int:
+    """What the schedule wants done by now, in whole units from the parent's beginning, crosses included."""
+    order = parent.order
+    total = parent.earlier_qty + parent.order_qty
+    if order.strategy is Strategy.VWAP and curve is not None:
+        return vwap.target_qty(
+            total,
+            curve.fractions,
+            curve.bin_ns,
+            curve.day_start_ns,
+            order.start_ns,
+            order.end_ns,
+            now_ns,
+            lot_qty,
+        )
+    return twap.target_qty(total, order.start_ns, order.end_ns, now_ns, lot_qty)
+
+
+def decide(
+    parent: Working,
+    siblings: Sequence[Working],
+    side_own_qty: int,
+    market: MarketView,
+    instrument: Instrument,
+    curve: VolumeCurve | None,
+    now_ns: int,
+    config: SlicingConfig,
+) -> Release:
+    """The slice to release now.
+
+    siblings      all parents of the instrument, this one included
+    side_own_qty  executed today by this side of the instrument
+    """
+    order = parent.order
+    leaves = parent.unreleased_qty
+    horizon_ns = max(1, order.end_ns - order.start_ns)
+    time_left_ns = max(0, order.end_ns - now_ns)
+    spread_px = market.spread_px(order.instrument)
+    last_moment = time_left_ns * PPM_ONE <= horizon_ns * trilemma.LAST_MOMENT_PPM
+    if spread_px is None or (now_ns - parent.released_ns < config.interval_ns and not last_moment):
+        return Release(0, Style.PASSIVE, 0, "")
+    done = parent.earlier_qty + parent.executed_qty + parent.taken_qty + parent.set_aside_qty
+    target = target_qty(parent, curve, now_ns, instrument.lot_qty)
+    median_px = market.median_spread_px(order.instrument)
+    decision = trilemma.decide(
+        trilemma.Situation(
+            leaves_qty=leaves,
+            behind_qty=target - done - parent.out_qty,
+            cap_qty=_cap_qty(parent, siblings, side_own_qty, market),
+            time_left_ppm=time_left_ns * PPM_ONE // horizon_ns,
+            remaining_risk=trilemma.remaining_risk(leaves, market.volatility_px(order.instrument), time_left_ns),
+            risk_budget=_risk_budget(order.urgency, leaves, median_px, config),
+            spread_px=spread_px,
+            median_spread_px=median_px,
+            depth_inside_limit_qty=market.depth_inside(order.instrument, order.side, order.limit_px),
+            obtainable_qty=_obtainable(parent, side_own_qty, market, instrument, curve, now_ns),
+            completion=trilemma.Completion(order.completion.value)
+            if order.completion is not Completion.UNKNOWN
+            else trilemma.Completion.BEST_EFFORT,
+            first_slice=parent.released_ns == 0,
+            min_slice_qty=max(1, parent.order_qty * config.min_slice // PPM_ONE),
+            lot_qty=instrument.lot_qty,
+        )
+    )
+    style = Style(decision.style.value)
+    # What rests must be back in hand before the last moment, or it could not be crossed then.
+    last_moment_ns = order.end_ns - horizon_ns * trilemma.LAST_MOMENT_PPM // PPM_ONE
+    expire_ns = min(now_ns + _life_ns(style, config), order.end_ns)
+    if now_ns < last_moment_ns:
+        expire_ns = min(expire_ns, last_moment_ns)
+    why = f"{decision.row}: target {target}, done {done}, out {parent.out_qty}"
+    if order.strategy is Strategy.VWAP:
+        why += f", curve v{0 if curve is None else curve.version}"
+    return Release(decision.size_qty, style, expire_ns, why)
+
+
+def is_at_risk(
+    parent: Working,
+    siblings: Sequence[Working],
+    side_own_qty: int,
+    market: MarketView,
+    instrument: Instrument,
+    curve: VolumeCurve | None,
+    now_ns: int,
+) -> bool:
+    """Whether a MUST parent (with the siblings that share its cap) can no longer be completed under the cap."""
+    order = parent.order
+    if order.completion is not Completion.MUST or now_ns < order.start_ns:
+        return False
+    same = [each for each in siblings if each.order.side is order.side]
+    return trilemma.completion_at_risk(
+        trilemma.Completion.MUST,
+        sum(each.unexecuted_qty for each in same),
+        _obtainable(parent, side_own_qty, market, instrument, curve, now_ns),
+        order.end_ns - now_ns,
+    )
+
+
+def _cap_qty(parent: Working, siblings: Sequence[Working], side_own_qty: int, market: MarketView) -> int | None:
+    """What the participation cap, shared by all siblings of the side, still allows now; None without a cap."""
+    order = parent.order
+    if order.participation_cap == 0:
+        return None
+    live = sum(each.out_qty for each in siblings if each.order.side is order.side)
+    return participation.allowance_qty(
+        market.of(order.instrument).volume_qty - parent.volume_before,
+        max(0, side_own_qty - parent.own_before),
+        live,
+        order.participation_cap,
+        OwnVolume.INCLUDED,
+    )
+
+
+def _obtainable(
+    parent: Working,
+    side_own_qty: int,
+    market: MarketView,
+    instrument: Instrument,
+    curve: VolumeCurve | None,
+    now_ns: int,
+) -> int | None:
+    """What the cap will still give by the end on the volume expected."""
+    order = parent.order
+    return trilemma.obtainable_qty(
+        market.of(order.instrument).volume_qty - parent.volume_before,
+        _volume_expected(instrument, curve, now_ns, order.end_ns),
+        max(0, side_own_qty - parent.own_before),
+        order.participation_cap or None,
+        OwnVolume.INCLUDED,
+    )
+
+
+def _volume_expected(instrument: Instrument, curve: VolumeCurve | None, now_ns: int, end_ns: int) -> int:
+    """The market's volume from now to ``end_ns``: along the curve, or evenly over the session without one."""
+    if curve is not None:
+        part = volume_between(curve.fractions, curve.bin_ns, curve.day_start_ns, now_ns, end_ns)
+        return curve.daily_volume_qty * part // (PPB_ONE * curve.bin_ns)
+    session_ns = max(1, instrument.session_close_ns - instrument.session_open_ns)
+    return instrument.daily_volume_qty * max(0, end_ns - now_ns) // session_ns
+
+
+def _risk_budget(urgency: Urgency, leaves_qty: int, median_spread_px: int, config: SlicingConfig) -> int | None:
+    if urgency is Urgency.LOW or median_spread_px == 0:
+        return None
+    spreads = leaves_qty * median_spread_px * config.risk_budget_spreads
+    return spreads // 4 if urgency is Urgency.HIGH else spreads
+
+
+def _life_ns(style: Style, config: SlicingConfig) -> int:
+    match style:
+        case Style.PASSIVE:
+            return config.passive_ns
+        case Style.MIDPOINT:
+            return config.midpoint_ns
+        case _:
+            return config.taking_ns

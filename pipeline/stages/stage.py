@@ -1,0 +1,237 @@
+"""What a stage is: a name, what it reads and writes, and one pure function of its state and a message.
+
+The host (a Kafka worker or the memory host) owns everything else: it decodes, merges, calls ``step`` with one
+message after the other, stamps writer and sequence on what comes out, and writes outputs, changed state and its
+place in one transaction. A stage sees no clock (time is a :class:`Tick`), no chance and no Kafka.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from pipeline.domain.controls import Tick
+from pipeline.domain.record import Owned, Record
+
+
+class Task(NamedTuple):
+    """One stage on one partition."""
+
+    stage: str
+    partition: int
+    partitions: int
+
+    @property
+    def writer(self) -> str:
+        """The name its records carry."""
+        return f"{self.stage}/{self.partition}"
+
+
+class Meta(NamedTuple):
+    """What the host knows of a message beside its content."""
+
+    append_ns: int
+    """The broker's append time of the record; 0 for what was handed on in memory (its unit wrote it just now)."""
+
+
+class Entry(msgspec.Struct, array_like=True):
+    """A value in a state table. Change it, then ``put`` it back: what is not put is not restored."""
+
+
+V = TypeVar("V", bound=Entry)
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Table(Generic[V]):
+    """A keyed part of a stage's state. What was put or removed since the last drain goes to the changelog.
+
+    It cannot be iterated in the order of insertion, because a restored table has another: by key, or not at all.
+    """
+
+    __slots__ = ("_decode", "_dirty", "_rows", "name")
+
+    def __init__(self, name: str, entry: type[V]) -> None:
+        self.name = name
+        self._rows: dict[str, V] = {}
+        self._dirty: dict[str, None] = {}
+        self._decode = msgspec.msgpack.Decoder(entry).decode
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rows
+
+    def get(self, key: str) -> V | None:
+        return self._rows.get(key)
+
+    def __getitem__(self, key: str) -> V:
+        return self._rows[key]
+
+    def put(self, key: str, value: V) -> None:
+        self._rows[key] = value
+        self._dirty[key] = None
+
+    def remove(self, key: str) -> None:
+        """Forget ``key``; it must be there."""
+        del self._rows[key]
+        self._dirty[key] = None
+
+    def keys(self) -> list[str]:
+        """All keys, sorted."""
+        return sorted(self._rows)
+
+    def drain(self) -> Iterator[tuple[str, bytes | None]]:
+        """Keys changed since the last drain, with their encoded values (None: removed)."""
+        dirty, self._dirty = self._dirty, {}
+        for key in dirty:
+            row = self._rows.get(key)
+            yield key, None if row is None else _encode(row)
+
+    def load(self, key: str, value: bytes) -> None:
+        """Restore one entry; it is not dirty."""
+        self._rows[key] = self._decode(value)
+
+    def unload(self, key: str) -> None:
+        """Restore a removal."""
+        self._rows.pop(key, None)
+
+    def dump(self) -> Iterator[tuple[str, bytes]]:
+        """All entries, encoded, by key."""
+        for key in sorted(self._rows):
+            yield key, _encode(self._rows[key])
+
+
+class Clock(Entry):
+    """The last applied tick."""
+
+    now_ns: int = 0
+    wall_ns: int = 0
+    rate: int = 1_000_000
+    trade_date: int = 0
+
+
+class Counter(Entry):
+    """A number that only grows; ids are made of it."""
+
+    value: int = 0
+
+
+class State:
+    """A task's state: tables, made by ``self.table`` in the constructor of a stage's own subclass."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._tables: dict[str, Table[Any]] = {}
+        self._clock = self.table("clock", Clock)
+        self._counters = self.table("counters", Counter)
+
+    def table(self, name: str, entry: type[V]) -> Table[V]:
+        """A new table of this state. Names are part of the state's version."""
+        table = Table(name, entry)
+        self._tables[name] = table
+        return table
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock.get("") or Clock()
+
+    @property
+    def now_ns(self) -> int:
+        """Session time: the last applied tick; 0 before the first."""
+        clock = self._clock.get("")
+        return 0 if clock is None else clock.now_ns
+
+    def apply_tick(self, tick: Tick) -> None:
+        """Time passes; it never runs backwards."""
+        if tick.now_ns >= self.now_ns:
+            self._clock.put("", Clock(tick.now_ns, tick.wall_ns, tick.rate, tick.trade_date))
+
+    def session_ns(self, wall_ns: int) -> int:
+        """Session time of a moment of wall time, by the last tick."""
+        clock = self.clock
+        return clock.now_ns + (wall_ns - clock.wall_ns) * clock.rate // 1_000_000
+
+    def next_number(self, name: str) -> int:
+        """1, 2, 3 … for ``name``: what ids are made of."""
+        counter = self._counters.get(name) or Counter()
+        counter.value += 1
+        self._counters.put(name, counter)
+        return counter.value
+
+    def next_id(self, prefix: str) -> str:
+        """An id that is the same whenever this task is replayed: ``<prefix><partition>-<number>``."""
+        return f"{prefix}{self.task.partition}-{self.next_number(prefix)}"
+
+    def restored(self) -> None:
+        """Called once after a restore: rebuild what is derived from the tables (indexes), if there is any."""
+
+    # ---------------------------------------------------------------- for hosts
+
+    def drain(self) -> Iterator[tuple[str, bytes | None]]:
+        """Changed entries as changelog keys ``table/key`` and values."""
+        for name, table in self._tables.items():
+            for key, value in table.drain():
+                yield f"{name}/{key}", value
+
+    def load(self, key: str, value: bytes | None) -> None:
+        """Restore one changelog record. Raises KeyError for a table this version does not have."""
+        name, _, row = key.partition("/")
+        if value is None:
+            self._tables[name].unload(row)
+        else:
+            self._tables[name].load(row, value)
+
+    def dump(self) -> Iterator[tuple[str, bytes]]:
+        """Everything, in a fixed order."""
+        for name in sorted(self._tables):
+            for key, value in self._tables[name].dump():
+                yield f"{name}/{key}", value
+
+    def digest(self) -> str:
+        """SHA-256 of everything."""
+        digest = hashlib.sha256()
+        for key, value in self.dump():
+            digest.update(f"{len(key)}:{key}:{len(value)}:".encode())
+            digest.update(value)
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        """Entries in all tables."""
+        return sum(len(table) for table in self._tables.values())
+
+
+S = TypeVar("S", bound=State)
+
+
+class Stage(ABC, Generic[S]):
+    """A stage. Subclasses set the class variables and write ``new_state`` and ``step``.
+
+    ``step`` is a generator of the records to write; which topic, key and partition a record has follows from its
+    type alone (see ``pipeline.topics``). It may change ``state`` and nothing else. An exception stops the worker:
+    bad input is answered with a record, never with an exception.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """One line for the map: what it does."""
+    reads: ClassVar[tuple[type[Record], ...]]
+    writes: ClassVar[tuple[type[Owned], ...]]
+    state_version: ClassVar[int] = 1
+
+    @abstractmethod
+    def new_state(self, task: Task) -> S:
+        """Empty state for ``task``."""
+
+    @abstractmethod
+    def step(self, state: S, message: Record, meta: Meta) -> Iterator[Owned]:
+        """Apply one message; yield what it causes, in order."""
+
+    def config(self) -> dict[str, int | str | bool]:
+        """Parameters that shape its decisions; they stand in the journal."""
+        return {}

@@ -1,0 +1,189 @@
+"""The map: which stage reads and writes what, in the order of the flow, and which stages run together.
+
+Everything that shows the flow is generated from here: ``pipeline topology``, the drawing in the README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline import topics
+from pipeline.domain.record import Record
+from pipeline.stages.allocation import AllocationStage
+from pipeline.stages.analytics import Analytics
+from pipeline.stages.credit import Credit
+from pipeline.stages.intake import Intake
+from pipeline.stages.netting import Netting
+from pipeline.stages.publishing import Publishing
+from pipeline.stages.routing import Routing
+from pipeline.stages.slicing import Slicing
+from pipeline.stages.stage import Stage
+from pipeline.stages.tca import TCA
+from pipeline.stages.venues import Venues
+from pipeline.topics import Spread, Topic, topic_of
+
+AnyStage = Stage[Any]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Stages that run in one process and hand messages on in memory. Its name is its consumer group."""
+
+    name: str
+    stages: tuple[AnyStage, ...]
+
+
+CREDIT: Final = Credit()
+INTAKE: Final = Intake()
+NETTING: Final = Netting()
+SLICING: Final = Slicing()
+ROUTING: Final = Routing()
+VENUES: Final = Venues()
+ALLOCATION: Final = AllocationStage()
+ANALYTICS: Final = Analytics()
+TRANSACTION_COST: Final = TCA()
+PUBLISHING: Final = Publishing()
+
+STAGES: Final[tuple[AnyStage, ...]] = (
+    CREDIT,
+    INTAKE,
+    NETTING,
+    SLICING,
+    ROUTING,
+    VENUES,
+    ALLOCATION,
+    ANALYTICS,
+    TRANSACTION_COST,
+    PUBLISHING,
+)
+"""In the order of the flow."""
+
+UNITS: Final[tuple[Unit, ...]] = (
+    Unit("intake", (CREDIT, INTAKE)),
+    Unit("engine", (NETTING, SLICING, ROUTING, ALLOCATION)),
+    Unit("venues", (VENUES,)),
+    Unit("reporting", (ANALYTICS, TRANSACTION_COST, PUBLISHING)),
+)
+"""What `pipeline run --all` starts, one process each; any stage can be run as a unit of its own instead."""
+
+EDGES: Final[dict[str, tuple[Topic, ...]]] = {
+    "upstream OMS": (topics.ORDERS_IN,),
+    "market edge": (topics.BOOK_EVENTS, topics.DEPTH, topics.NBBO, topics.PRINTS, topics.VENUE_STATUS, topics.CLOCK),
+    "the desk": (topics.CONTROLS,),
+    "reference data": (
+        topics.INSTRUMENTS,
+        topics.ACCOUNTS,
+        topics.VENUES,
+        topics.LIMITS,
+        topics.CROSSING_RULES,
+    ),
+}
+"""Who writes what no stage writes."""
+
+MACHINE_TOPICS: Final = (topics.JOURNAL, topics.DEAD_LETTERS, topics.SCHEMAS)
+"""Written by the machine for every stage."""
+
+SHARED_TOPICS: Final = (topics.ORDER_EVENTS, topics.ALERTS)
+"""Topics of more than one stage: alerts of all; order events of intake (accepted, refused, repeated) and, for
+everything later, allocation."""
+
+
+def stage_named(name: str) -> AnyStage:
+    """The stage of that name. Raises KeyError."""
+    return {stage.name: stage for stage in STAGES}[name]
+
+
+def unit_named(name: str) -> Unit:
+    """The unit of that name, or a stage as a unit of its own. Raises KeyError."""
+    for unit in UNITS:
+        if unit.name == name:
+            return unit
+    return Unit(name, (stage_named(name),))
+
+
+def writers_of(topic: Topic) -> list[str]:
+    """Stages and edges that write ``topic``, in the order of the flow."""
+    stages = [stage.name for stage in STAGES if topic in written_by(stage)]
+    return [edge for edge, written in EDGES.items() if topic in written] + stages
+
+
+def readers_of(topic: Topic) -> list[str]:
+    """Stages that read ``topic``, in the order of the flow."""
+    return [stage.name for stage in STAGES if topic in read_by(stage)]
+
+
+def read_by(stage: AnyStage) -> list[Topic]:
+    """Topics that ``stage`` reads."""
+    return _topics(stage.reads)
+
+
+def written_by(stage: AnyStage) -> list[Topic]:
+    """Topics that ``stage`` writes."""
+    return _topics(stage.writes)
+
+
+def _topics(records: Iterable[type[Record]]) -> list[Topic]:
+    # Resumed is handed over by the host: it is on no topic.
+    return [topic_of(record) for record in records if record in _ON_TOPICS]
+
+
+_ON_TOPICS: Final = frozenset(topic.record for topic in topics.TOPICS)
+
+
+# ---------------------------------------------------------------------- drawings
+
+
+def as_text() -> str:
+    """The map for a terminal: each stage with its reads and writes, the units, the edges."""
+    lines = ["Stages, in the order of the flow", ""]
+    for stage in STAGES:
+        unit = next(unit.name for unit in UNITS if stage in unit.stages)
+        lines.append(f"  {stage.name}  (unit {unit}) - {stage.title}")
+        lines.extend(_wrapped("reads ", read_by(stage)))
+        lines.extend(_wrapped("writes", written_by(stage)))
+        lines.append("")
+    lines += ["Edges", ""]
+    for edge, written in EDGES.items():
+        lines.append(f"  {edge}")
+        lines.extend(_wrapped("writes", list(written)))
+    lines += ["", "Units: " + " · ".join(f"{u.name} ({', '.join(s.name for s in u.stages)})" for u in UNITS)]
+    lines.append("Every stage also writes journal, dead-letters and its changelog, in the same transaction.")
+    return "\n".join(lines)
+
+
+def _wrapped(verb: str, names: list[Topic], width: int = 100) -> Iterator[str]:
+    line = f"    {verb} "
+    for topic in names:
+        word = (
+            topic.name
+            + (".<source>" if topic.per_source else "")
+            + (" (copied)" if topic.spread is Spread.COPIED else "")
+        )
+        if len(line) + len(word) > width:
+            yield line.rstrip()
+            line = " " * 11
+        line += word + ("" if topic is names[-1] else ", ")
+    yield line.rstrip()
+
+
+def as_mermaid() -> str:
+    """The drawing: the order path from left to right; copied and machine topics are left to the text."""
+    lines = ["flowchart LR"]
+    for unit in UNITS:
+        lines.append(f"  subgraph {unit.name}_unit[unit {unit.name}]")
+        lines.extend(f"    {stage.name}([{stage.name}])" for stage in unit.stages)
+        lines.append("  end")
+    drawn = [t for t in topics.TOPICS if t.spread is not Spread.COPIED and t not in (*MACHINE_TOPICS, topics.ALERTS)]
+    for topic in drawn:
+        node = topic.name.replace("-", "_") + "_t"
+        lines.append(f"  {node}[/{topic.name}{'.&lt;source&gt;' if topic.per_source else ''}/]")
+        lines.extend(f"  {_node(writer)} --> {node}" for writer in writers_of(topic))
+        lines.extend(f"  {node} --> {reader}" for reader in readers_of(topic))
+    lines.extend(f"  {_node(edge)}{{{{{edge}}}}}" for edge in EDGES if any(t in drawn for t in EDGES[edge]))
+    return "\n".join(lines)
+
+
+def _node(name: str) -> str:
+    return name.replace(" ", "_")
