@@ -13,10 +13,10 @@ from pipeline import topics
 from pipeline.domain.record import Record
 from pipeline.stages.allocation import AllocationStage
 from pipeline.stages.analytics import Analytics
-from pipeline.stages.credit import Credit
-from pipeline.stages.intake import Intake
+from pipeline.stages.credit import CreditStage
+from pipeline.stages.intake import IntakeStage
 from pipeline.stages.netting import Netting
-from pipeline.stages.publishing import Publishing
+from pipeline.stages.publishing import PublishingStage
 from pipeline.stages.routing import Routing
 from pipeline.stages.slicing import Slicing
 from pipeline.stages.stage import Stage
@@ -35,8 +35,8 @@ class Unit:
     stages: tuple[AnyStage, ...]
 
 
-CREDIT: Final = Credit()
-INTAKE: Final = Intake()
+CREDIT: Final = CreditStage()
+INTAKE: Final = IntakeStage()
 NETTING: Final = Netting()
 SLICING: Final = Slicing()
 ROUTING: Final = Routing()
@@ -44,7 +44,7 @@ VENUES: Final = Venues()
 ALLOCATION: Final = AllocationStage()
 ANALYTICS: Final = Analytics()
 TRANSACTION_COST: Final = TCA()
-PUBLISHING: Final = Publishing()
+PUBLISHING: Final = PublishingStage()
 
 STAGES: Final[tuple[AnyStage, ...]] = (
     CREDIT,

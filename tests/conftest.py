@@ -1,4 +1,4 @@
-"""Fixtures every test may use. Hypothesis prints the seed of a failing example; set its profile with HYPOTHESIS_PROFILE."""
+"""Fixtures every test may use."""
 
 from __future__ import annotations
 

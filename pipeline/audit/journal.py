@@ -15,7 +15,7 @@ import msgspec
 from pipeline.domain.audit import JournalEntry
 
 SCHEMA_HEADER: Final = 5
-"""Length of the wire format's header (magic byte, schema id). A registry chooses the id, so outputs are compared after it."""
+"""Length of the wire format's header. Its schema id is a registry's choice: outputs are compared after it."""
 
 _NONE: Final = b"\xff\xff\xff\xff"
 _encode = msgspec.json.Encoder().encode

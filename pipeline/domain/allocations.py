@@ -99,6 +99,8 @@ class Reconciliation(Owned, frozen=True, kw_only=True):
     """Shared out to clients."""
     error_account_qty: Qty
     """Booked to the error account: over-fills beyond what any member had open."""
+    error_account: str = ""
+    """Who owns error_account_qty, and its money and part of the fees in the lines below; empty when there is none."""
     executed_money: Money
     """Sum of quantity times price of the executions."""
     allocated_money: Money

@@ -129,11 +129,11 @@ class TCARow(Owned, frozen=True, kw_only=True):
     release_px: Px | None
     """Midpoint at the parent's first release."""
     start_ns: Ns
-    """Start of the interval."""
+    """Start of the interval: when the child, or the parent's first child, was sent (ORDER: receipt)."""
     end_ns: Ns
-    """End of the interval: the last fill."""
+    """End of the interval: the last fill (ORDER: the last allocation)."""
     interval_vwap_px: Px | None
-    """VWAP of eligible prints in the interval, our own included; from prints, never from rows."""
+    """VWAP of eligible prints in the interval (our own executions as far as they are printed); never from rows."""
     interval_vwap_qty: Qty
     """Their volume."""
     arrival_cost_mbps: MilliBps | None

@@ -217,6 +217,8 @@ class Fill(Owned, frozen=True, kw_only=True):
     """The parent's executed quantity after this, all epochs."""
     parent_live_qty: Qty
     """The parent's quantity in children not known to be dead, after this."""
+    crossed_qty: Qty = 0
+    """QUIET: the same field of the RECALL or FINISH it answers: the crosses allocation waits for before it shares out."""
     final: bool = False
     """QUIET: the parent is over for good."""
     trade_date: TradeDate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.domain.record import Kind, Owned, Record
 from pipeline.domain.rejections import RejectReason
-from pipeline.domain.units import Count, Money, Ns, Ppm, Px, Qty, TradeDate
+from pipeline.domain.units import Count, FractionalQty, Money, Ns, Ppm, Px, Qty, RiskAversion, TradeDate
 
 
 class RequestKind(Kind):
@@ -122,7 +122,7 @@ class OrderRequest(Record, frozen=True, kw_only=True):
     """FIX OrderQty (38)."""
     cash_order_qty: Money | None = None
     """FIX CashOrderQty (152). Refused by name until it is built."""
-    fractional_qty: int | None = None
+    fractional_qty: FractionalQty | None = None
     """A fraction of one unit, in 1e-9 units, beside order_qty. Refused by name until it is built."""
     ord_type: OrdType = OrdType.UNKNOWN
     """FIX OrdType (40). UNKNOWN means: LIMIT with a limit price, MARKET without."""
@@ -150,7 +150,7 @@ class OrderRequest(Record, frozen=True, kw_only=True):
     """End of the benchmark window. Null: the close of the session."""
     completion: Completion = Completion.BEST_EFFORT
     """Whether the whole quantity must be done by the end."""
-    risk_aversion: int | None = None
+    risk_aversion: RiskAversion | None = None
     """Almgren-Chriss risk aversion of the mandate, in 1e-12 per currency unit."""
     participation_cap: Ppm | None = None
     """Largest share of the market's volume, own volume included."""

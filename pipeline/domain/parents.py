@@ -288,6 +288,8 @@ class Slice(Owned, frozen=True, kw_only=True):
     """Our seat in it."""
     ask_id: str | None = None
     """SET_ASIDE: netting's request."""
+    crossed_qty: Qty = 0
+    """RECALL, FINISH: how much of the epoch's quantity was crossed out of the working parent, by CROSS_DONE."""
     strategy: Strategy = Strategy.UNKNOWN
     """The parent's strategy."""
     parent_order_qty: Qty = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.domain.orders import AccountClass, Capacity
 from pipeline.domain.record import Kind, Owned
-from pipeline.domain.units import MilliBps, Money, Nanos, Ns, Ppm, Px, Qty
+from pipeline.domain.units import MilliBps, Money, Nanos, Ns, PerSecond, Ppm, Px, Qty
 
 
 class ReferenceKind(Kind):
@@ -135,7 +135,7 @@ class Limit(Owned, frozen=True, kw_only=True):
     """Oldest quote that may serve as reference."""
     max_exposure: Money | None = None
     """ACCOUNT: open value per side (credit). GATE: open value of the firm in the instrument."""
-    max_rate: int | None = None
+    max_rate: PerSecond | None = None
     """Most orders (GATE: children) in one second."""
     max_backlog_ns: Nanos | None = None
     """FIRM: what waited longer than this, in wall time, is stale and waits for the desk's release."""

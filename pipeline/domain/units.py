@@ -27,6 +27,9 @@ Ppm: TypeAlias = Annotated[int, Unit("parts per million")]
 Ppb: TypeAlias = Annotated[int, Unit("parts per billion")]
 MilliBps: TypeAlias = Annotated[int, Unit("1e-3 basis points")]
 TradeDate: TypeAlias = Annotated[int, Unit("yyyymmdd, the exchange's local date")]
+FractionalQty: TypeAlias = Annotated[int, Unit("1e-9 units of the instrument")]
+RiskAversion: TypeAlias = Annotated[int, Unit("1e-12 per currency unit")]
+PerSecond: TypeAlias = Annotated[int, Unit("per second")]
 Count: TypeAlias = Annotated[int, Unit("count")]
 
 PX_ONE: Final = 1_000_000_000

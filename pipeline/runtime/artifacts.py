@@ -227,7 +227,11 @@ class Artifacts:
         aside = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._staging()))
         try:
             with tarfile.open(packed) as archive:
-                archive.extractall(aside, filter="data")
+                # The bytes are the locked ones, so the filter is a second belt; Python before 3.11.4 has none.
+                if hasattr(tarfile, "data_filter"):
+                    archive.extractall(aside, filter="data")
+                else:
+                    archive.extractall(aside)
             # The list is written last inside, so a folder with it is whole; sizes catch later truncation.
             listing = {str(p.relative_to(aside)): p.stat().st_size for p in sorted(aside.rglob("*")) if p.is_file()}
             (aside / "unpacked.json").write_text(json.dumps(listing), encoding="utf-8")

@@ -247,7 +247,7 @@ class _Code:
         if issubclass(field.of, Kind):
             self.names[f"{name}_OUT"] = {member: long(no) for no, member in enumerate(field.of)}
             return f"{name}_OUT[{value}] if {first}.__class__ is {name} else wrong({value})"
-        part: type[Record] = field.of
+        part: Any = field.of
         self.names[f"write_{name}"] = compiled(part).encode
         return f"write_{name}({value}) if {first}.__class__ is {name} else wrong({value})"
 

@@ -8,8 +8,7 @@ A broker by itself, to be stopped, killed, frozen and brought back on the same d
     with LocalKafka() as kafka:
         kafka.kill(); kafka.start()
 
-Several brokers: give each a `node_id`, the same `cluster_id` and the same `voters` (node id → controller port), call
-`start(wait=False)` on all, then `start()` on each.
+Several brokers: `cluster.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -39,6 +39,8 @@ _REPLICATION_MAX = 3
 # After kill -9 the controller refuses the same broker until its old session has run out: 9 s by default. A node that is
 # alone has nobody to take over from it, so a short session costs nothing.
 _ALONE = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
+
+_AMONG_OTHERS = {"broker.session.timeout.ms": "4000", "broker.heartbeat.interval.ms": "500"}
 
 _LOGGING = """\
 appender.out.type = Console
@@ -88,13 +90,26 @@ class LocalKafka(Child):
 
     def ready(self) -> bool:
         """Whether a client gets the cluster's metadata with this broker in it."""
-        if not answers(HOST, self.port, timeout_s=0.5):
-            return False
+        return self.node_id in self.known_brokers()
+
+    def known_brokers(self) -> set[int]:
+        """Node ids of the cluster's brokers as this one tells them; empty when it does not answer."""
+        if not self.port or not answers(HOST, self.port, timeout_s=0.5):
+            return set()
         try:
             client = AdminClient({"bootstrap.servers": self.address, "log_level": 0, "socket.timeout.ms": 2000})
-            return self.node_id in client.list_topics(timeout=2).brokers
+            return set(client.list_topics(timeout=2).brokers)
         except KafkaException:
-            return False
+            return set()
+
+    def wait_for_brokers(self, node_ids: set[int], timeout_s: float = 60.0) -> None:
+        """Wait until this broker knows all of `node_ids`. Raises ComponentDied when it does not in time."""
+        deadline = time.monotonic() + timeout_s
+        while not node_ids <= self.known_brokers():
+            self.check()
+            if time.monotonic() > deadline:
+                raise ComponentDied(self.name, f"knows only {self.known_brokers()}", self.log_path, self.log_tail())
+            time.sleep(0.1)
 
     def _ports(self) -> tuple[int, ...]:
         return (self.port, self.controller_port)
@@ -186,7 +201,7 @@ class LocalKafka(Child):
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "1000",
-            **({} if len(voters) > 1 else _ALONE),
+            **(_AMONG_OTHERS if len(voters) > 1 else _ALONE),
             **self._settings,
         }
 

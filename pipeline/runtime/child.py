@@ -30,7 +30,7 @@ _POLL_S = 0.05
 _PORT_ATTEMPTS = 3
 _TAIL_LINES = 15
 
-_living: weakref.WeakSet[Child] = weakref.WeakSet()
+_started: set[Child] = set()
 
 
 class Child(ABC):
@@ -54,7 +54,8 @@ class Child(ABC):
         self._announced = False
         self.port = port
         self.data_dir = Path(tempfile.mkdtemp(prefix=f"pipeline-{self.short}-")) if data_dir is None else data_dir
-        _living.add(self)
+        # Also when it is never started, or forgotten.
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, self.data_dir, True) if data_dir is None else None
 
     # ------------------------------------------------------------------ what each component fills in
 
@@ -195,9 +196,9 @@ class Child(ABC):
     def close(self) -> None:
         """Stop it and remove its folder if that was temporary."""
         self.stop()
-        if self._temporary:
-            shutil.rmtree(self.data_dir, ignore_errors=True)
-        _living.discard(self)
+        if self._remove_folder is not None:
+            self._remove_folder()
+        _started.discard(self)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -228,6 +229,7 @@ class Child(ABC):
             scratch = str(self.data_dir) if self._temporary else ""
             command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(self._pid_file), scratch,
                        *command]  # fmt: skip
+        _started.add(self)
         with self.log_path.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop the components last.
             self._process = subprocess.Popen(
@@ -277,6 +279,6 @@ class Child(ABC):
 
 @atexit.register
 def _close_all() -> None:
-    for child in list(_living):
+    for child in list(_started):
         if child._leashed:
             child.close()

@@ -2,32 +2,33 @@
 
 The schemas come from an injected :class:`SchemaSource`: the registry (``registry.RegistryIds``), or
 :class:`LocalIds` for the memory host and tests. What was written under our own schema is read by compiled code; what
-was written under an older or newer compatible one by fastavro, resolved to ours.
+was written under an older or newer compatible one is resolved to ours (``avro_resolve``).
 """
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
-import fastavro
 import fastavro.schema
 import msgspec
-from fastavro.read import SchemaResolutionError
 
+from pipeline.domain.audit import DeadLetter
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import DeadLetterReason
 from pipeline.runtime.avro_code import Decoder, Encoder, compiled, explain
+from pipeline.runtime.avro_resolve import resolving
 from pipeline.runtime.contracts import NAMESPACE, ContractError, contract_text, fingerprint_of, subject_of
-from pipeline.topics import TOPICS, Topic, topic_named, topic_of
+from pipeline.topics import DEAD_LETTERS, TOPICS, Topic, topic_named, topic_of
 
 MAGIC: Final = 0
 HEADER_BYTES: Final = 5
 MAX_BYTES: Final = 1_000_000
 """Largest value we write or read; under the broker's default of 1,048,588 with room for key and headers."""
+DEAD_LETTER_MAX_BYTES: Final = 4_000_000
+"""The same for `dead-letters`, each of which holds a whole record of another topic."""
 _UNKNOWN_IDS_MAX: Final = 1_000
 """How many (topic, id) pairs without a usable schema are remembered, so that bad bytes cannot fill the memory."""
 
@@ -102,7 +103,7 @@ class Codec:
             value = header + write(record)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise ContractError(explain(record)) from error
-        if len(value) > MAX_BYTES:
+        if len(value) > MAX_BYTES and (record_type is not DeadLetter or len(value) > DEAD_LETTER_MAX_BYTES):
             raise ContractError(
                 f"{record_type.__name__}: {len(value)} bytes, more than {MAX_BYTES}: write it in chunks"
             )
@@ -120,7 +121,7 @@ class Codec:
         if value is None:
             raise Undecodable(DeadLetterReason.NO_VALUE, f"a record of {topic_name} has a value; this one has none")
         size = len(value)
-        if size > MAX_BYTES:
+        if size > MAX_BYTES and (topic_name != DEAD_LETTERS.name or size > DEAD_LETTER_MAX_BYTES):
             raise Undecodable(DeadLetterReason.TOO_LARGE, f"{size} bytes; {MAX_BYTES} is the most")
         if size < HEADER_BYTES or value[0] != MAGIC:
             raise Undecodable(
@@ -136,7 +137,7 @@ class Codec:
             record, end = read(value, HEADER_BYTES)
         except msgspec.ValidationError as error:
             raise Undecodable(DeadLetterReason.BAD_VALUE, f"schema {schema_id}: {error}") from error
-        except (ValueError, LookupError, TypeError, EOFError, OverflowError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise Undecodable(
                 DeadLetterReason.UNDECODABLE, f"not a record of schema {schema_id}: {type(error).__name__}: {error}"
             ) from error
@@ -258,44 +259,10 @@ def _name_in(text: str) -> str:
 
 
 def _reader(text: str, record_type: type[Record]) -> Decoder:
-    ours = contract_text(record_type)
-    if fingerprint_of(text) == fingerprint_of(ours):
-        return compiled(record_type).decode
-    return resolving_reader(text, record_type)
-
-
-def resolving_reader(text: str, record_type: type[Record]) -> Decoder:
-    """Reads what was written under another version (``text``) as a record of ours, by Avro's resolution.
-
-    Raises ValueError for a text that is no Avro schema.
-    """
+    """Raises ValueError for a text that is no Avro schema."""
     try:
-        written: Any = fastavro.parse_schema(json.loads(text))
-    except fastavro.schema.SchemaParseException as error:
-        raise ValueError(str(error)) from error
-    ours: Any = fastavro.parse_schema(json.loads(contract_text(record_type)))
-
-    def read(buffer: bytes, at: int) -> tuple[Any, int]:
-        stream = io.BytesIO(buffer)
-        stream.seek(at)
-        try:
-            values = fastavro.schemaless_reader(stream, written, ours)
-        except SchemaResolutionError as error:
-            raise ValueError(str(error)) from error
-        _bounded(values)
-        return msgspec.convert(values, record_type, strict=True), stream.tell()
-
-    return read
-
-
-def _bounded(value: Any) -> None:
-    """fastavro reads numbers of any length; an Avro long has 64 bits."""
-    if value.__class__ is int:
-        if not -(1 << 63) <= value < 1 << 63:
-            raise msgspec.ValidationError(f"{value} is beyond 64 bits")
-    elif value.__class__ is dict:
-        for part in value.values():
-            _bounded(part)
-    elif value.__class__ is list:
-        for part in value:
-            _bounded(part)
+        if fingerprint_of(text) == fingerprint_of(contract_text(record_type)):
+            return compiled(record_type).decode
+    except (fastavro.schema.SchemaParseException, KeyError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return resolving(text, record_type)

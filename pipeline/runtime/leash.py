@@ -5,7 +5,7 @@
 Why a process of its own: the kernel's parent-death signal is tied to the *thread* that forked, so a broker started by
 a thread would die with that thread; and a hook between fork and exec is unsafe in a program with threads. This process
 has one thread and watches its parent's pid instead; the command carries the parent-death signal of this process, so
-killing this one with -9 ends the command too. Uses the standard library only, and nothing of this package, to start fast.
+killing this one with -9 ends the command too. Uses the standard library only, to start fast.
 """
 
 from __future__ import annotations

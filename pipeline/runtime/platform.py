@@ -54,7 +54,7 @@ def connect(
     """Yield the platform to use. `env` defaults to the process's environment; `data_dir` keeps the embedded data.
 
     KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL go together: with both set, both are checked (within `timeout_s`
-    seconds each) and used. Raises Unreachable, WrongUse when only one is set, or what starting the embedded ones raises.
+    seconds each) and used. Raises Unreachable, WrongUse when only one is set, or what starting embedded ones raises.
     """
     env = os.environ if env is None else env
     bootstrap_servers, registry_url = env.get(KAFKA_VARIABLE, ""), env.get(REGISTRY_VARIABLE, "")
@@ -62,9 +62,7 @@ def connect(
         missing, given = (
             (REGISTRY_VARIABLE, KAFKA_VARIABLE) if bootstrap_servers else (KAFKA_VARIABLE, REGISTRY_VARIABLE)
         )
-        raise WrongUse(
-            f"{given} is set but {missing} is not: set both to use your own, or neither to use embedded ones."
-        )
+        raise WrongUse(f"{given} is set but {missing} is not: set both to use your own, neither to use embedded ones.")
     if bootstrap_servers:
         require_reachable(bootstrap_servers, registry_url, timeout_s)
         yield Platform(bootstrap_servers, registry_url, owned=False)

@@ -1,7 +1,7 @@
-"""One stage on one partition, whatever the host: applies records, numbers what comes out, keeps its place and its journal.
+"""One stage on one partition, whatever the host: applies records, numbers what comes out, keeps place and journal.
 
-The place of a task is in its own state: the changelog entry ``_meta`` carries the next offset of every outside input, the
-last number of every writer, its own output counters and the journal's number and hash. What a stage writes never
+The place of a task is in its own state: the changelog entry ``_meta`` carries the next offset of every outside input,
+the last number of every writer, its own output counters and the journal's number and hash. What a stage writes never
 depends on where a transaction ended; only journal entries and changelog records do.
 """
 
@@ -26,6 +26,7 @@ from pipeline.stages.stage import Meta, Task
 from pipeline.topics import JOURNAL, Spread, Topic, partitions_for, topic_of
 
 META_KEY: Final = b"_meta"
+LETTER_BYTES_MAX: Final = 900_000
 IN_MEMORY: Final = -1
 """Offset of a record that was handed on inside its unit."""
 
@@ -63,7 +64,6 @@ class Message:
     value: bytes | None
     record: Record | None
     unread: Unread | None = None
-    skipped_by: Control | None = None
 
     @property
     def position(self) -> str:
@@ -140,6 +140,8 @@ class TaskRunner:
         self.state = stage.new_state(self.task)
         self.place = Place(stage.name, partition, partitions, stage.state_version, unit)
         self.touched = False
+        self.counted = 0
+        """Records applied: all but those passed over because they had been applied before."""
         self._unit = unit
         self._codec = codec
         self._fronts = fronts
@@ -173,7 +175,7 @@ class TaskRunner:
         return outputs
 
     def apply(self, message: Message) -> list[Output]:
-        """Apply one record; returns what it caused, stamped, in order. What this task has applied already is passed over.
+        """Apply one record; returns what it caused, stamped, in order. What was applied before is passed over.
 
         Raises SequenceGap, or whatever the stage raises: then nothing of this transaction may be written.
         """
@@ -201,7 +203,9 @@ class TaskRunner:
                 return self._dead_letter(message, DeadLetterReason.SKIPPED_BY_DESK, skip)
             astray = self._astray(message, record)
             if astray:
-                return self._dead_letter(message, DeadLetterReason.WRONG_PARTITION, astray) if name in self._fronts else []
+                return (
+                    self._dead_letter(message, DeadLetterReason.WRONG_PARTITION, astray) if name in self._fronts else []
+                )
         if isinstance(record, Control) and record.kind is ControlKind.SKIP:
             place.skips[record.scope_id] = f"{record.control_id} by {record.who}: {record.why}"
         elif isinstance(record, Tick) and record.kind is TickKind.DAY_END:
@@ -222,8 +226,8 @@ class TaskRunner:
             unread = self.place.unread.get(name, 0)
             if missing > unread:
                 raise SequenceGap(
-                    f"{self._writer}: {message.position}: record {seq} of {writer} follows its record {last}: {missing} "
-                    f"missing. Nothing was written. Find what removed or overtook them before you start this task again."
+                    f"{self._writer}: {message.position}: record {seq} of {writer} follows its record {last}: "
+                    f"{missing} missing. Nothing was written. Find what removed or overtook them before a new start."
                 )
             self.place.unread[name] = unread - missing
         seen[writer] = seq
@@ -232,6 +236,7 @@ class TaskRunner:
     def _note(self, name: str, writer: str, seq: int, message: Message) -> None:
         """For the journal: this record was applied next."""
         self.touched = True
+        self.counted += 1
         runs = self._runs
         if runs and runs[-1][0] == name:
             runs[-1][1] += 1
@@ -250,9 +255,16 @@ class TaskRunner:
         right = partition_of(key, self.task.partitions)
         if right == message.partition:
             return ""
-        return f"key {key!r} belongs to partition {right}: send with murmur2(key) mod {self.task.partitions}, explicitly"
+        return (
+            f"key {key!r} belongs to partition {right}: send with murmur2(key) mod {self.task.partitions}, explicitly"
+        )
 
     def _dead_letter(self, message: Message, reason: DeadLetterReason, detail: str) -> list[Output]:
+        value = message.value
+        if value is not None and len(value) > LETTER_BYTES_MAX:
+            # A letter has to fit in a record itself. The original stays where it is, at the position named.
+            detail = f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}, the beginning kept: {detail}"
+            value = value[:LETTER_BYTES_MAX]
         letter = DeadLetter(
             stage=self.stage.name,
             topic=message.topic.name,
@@ -260,9 +272,9 @@ class TaskRunner:
             offset=message.offset,
             append_ns=message.append_ns,
             reason=reason,
-            detail=detail,
+            detail=detail[:2000],
             key=message.key,
-            value=message.value,
+            value=value,
         )
         return self._emit(letter, [])
 
@@ -365,8 +377,9 @@ class TaskRunner:
                 want = (self.stage.name, self.task.partition, self.task.partitions, self.stage.state_version)
                 if (place.stage, place.partition, place.partitions, place.state_version) != want:
                     raise StateMismatch(
-                        f"{self._writer}: the changelog is of {place.stage}/{place.partition} of {place.partitions}, state "
-                        f"version {place.state_version}; this task is {want[0]}/{want[1]} of {want[2]}, version {want[3]}."
+                        f"{self._writer}: the changelog is of {place.stage}/{place.partition} of {place.partitions}, "
+                        f"state version {place.state_version}; this task is {want[0]}/{want[1]} of {want[2]}, "
+                        f"version {want[3]}."
                     )
                 self.place = place
         self.state.restored()

@@ -1,4 +1,4 @@
-"""Who reads what, which edges may be handed on in memory, who answers for what cannot be read: all from the stages' cards.
+"""Who reads what, which edges are handed on in memory, who answers for what cannot be read: from the stages' cards.
 
 An edge keeps the partition when what a stage writes always lands on the partition it read from: the topic goes to the
 writer's own partition, or it has the key that all of the stage's own inputs have.
@@ -17,7 +17,7 @@ AnyStage = Stage[Any]
 
 
 def inputs_of(stage: AnyStage) -> tuple[Topic, ...]:
-    """The topics a task of ``stage`` reads. Controls always: a SKIP is the host's business, whatever the stage reads."""
+    """The topics a task of ``stage`` reads. Controls always: a SKIP is the host's business."""
     topics = [topic_of(record) for record in stage.reads if record is not Resumed]
     return tuple(topics) if CONTROLS in topics else (CONTROLS, *topics)
 

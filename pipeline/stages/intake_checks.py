@@ -162,7 +162,7 @@ def check_time(r: OrderRequest, f: Facts) -> R | None:
     assert f.instrument is not None, "check_standing comes first"
     if f.now_ns >= f.instrument.session_close_ns:
         return R.MARKET_CLOSED
-    if r.expire_ns is not None and r.expire_ns > f.instrument.session_close_ns:
+    if r.time_in_force is TimeInForce.GTD and (r.expire_ns or 0) > f.instrument.session_close_ns:
         return R.UNSUPPORTED_TIME_IN_FORCE
     if bad_window(r, f.instrument) is not None:
         return R.BAD_TIME_WINDOW
@@ -186,7 +186,7 @@ def bad_window(r: OrderRequest, instrument: Instrument) -> str | None:
         return f"start_ns {r.start_ns} is not before the end {end}"
     if end <= instrument.session_open_ns:
         return f"the end {end} is not after the open {instrument.session_open_ns}"
-    if end > instrument.session_close_ns or (r.end_ns or 0) > instrument.session_close_ns:
+    if (r.end_ns or 0) > instrument.session_close_ns:
         return f"end_ns {r.end_ns} is after the close {instrument.session_close_ns}"
     return None
 
@@ -197,19 +197,17 @@ def check_limits(r: OrderRequest, f: Facts) -> R | None:
         return R.NO_LIMIT_SET
     if f.over_rate is not None:
         return R.RATE_EXCEEDED
-    if any(limit.max_order_qty is not None and (r.order_qty or 0) > limit.max_order_qty for limit in f.limits):
+    if limit_below_qty(r, f) is not None:
         return R.ORDER_TOO_LARGE
     if needs_reference(r, f):
         if f.reference_px is None:
             return R.NO_REFERENCE_PRICE
-        if f.quote_px is not None and any(is_stale(f, limit) for limit in f.limits):
+        if limit_below_age(f) is not None:
             return R.STALE_REFERENCE_PRICE
     value = order_value(r, f)
-    if value > MONEY_MAX or any(
-        limit.max_order_value is not None and value > limit.max_order_value for limit in f.limits
-    ):
+    if value > MONEY_MAX or limit_below_value(value, f) is not None:
         return R.ORDER_VALUE_TOO_LARGE
-    if r.limit_px is not None and any(is_outside_collar(r, f, limit) for limit in f.limits):
+    if limit_of_collar(r, f) is not None:
         return R.OUTSIDE_COLLAR
     if f.reserved + value > (MONEY_MAX if f.lease.leased is None else f.lease.leased):
         return R.CREDIT_EXCEEDED
@@ -218,15 +216,9 @@ def check_limits(r: OrderRequest, f: Facts) -> R | None:
 
 def needs_reference(r: OrderRequest, f: Facts) -> bool:
     """Whether a limit that binds this order cannot be applied without a reference price."""
-    if r.limit_px is not None:
-        return any(limit.collar is not None for limit in f.limits)
-    leased = f.lease is not None and f.lease.leased is not None
-    return leased or any(limit.max_order_value is not None for limit in f.limits)
-
-
-def is_stale(f: Facts, limit: Limit) -> bool:
-    """Whether the last quote is older than ``limit`` allows."""
-    return limit.max_reference_age_ns is not None and f.now_ns - f.quote_ns > limit.max_reference_age_ns
+    if r.limit_px is None and f.lease is not None and f.lease.leased is not None:
+        return True
+    return any((limit.max_order_value if r.limit_px is None else limit.collar) is not None for limit in f.limits)
 
 
 def order_value(r: OrderRequest, f: Facts) -> int:
@@ -241,9 +233,43 @@ def order_value(r: OrderRequest, f: Facts) -> int:
     return (r.order_qty or 0) * px
 
 
-def is_outside_collar(r: OrderRequest, f: Facts, limit: Limit) -> bool:
-    """Whether the order's limit price stands further beyond the reference than ``limit`` allows (buy above, sale below)."""
-    if limit.collar is None or r.limit_px is None or f.reference_px is None:
-        return False
-    beyond = (r.limit_px - f.reference_px) * r.side.sign
-    return beyond * MILLI_BPS_ONE > limit.collar * f.reference_px
+# The first limit that refuses, for the guard and for its words. Plain loops: they run for each order.
+
+
+def limit_below_qty(r: OrderRequest, f: Facts) -> Limit | None:
+    """The limit whose size the order is above."""
+    for limit in f.limits:
+        if limit.max_order_qty is not None and (r.order_qty or 0) > limit.max_order_qty:
+            return limit
+    return None
+
+
+def limit_below_value(value: int, f: Facts) -> Limit | None:
+    """The limit whose value the order is above."""
+    for limit in f.limits:
+        if limit.max_order_value is not None and value > limit.max_order_value:
+            return limit
+    return None
+
+
+def limit_below_age(f: Facts) -> Limit | None:
+    """The limit that the last quote of today is too old for. A last close has no age."""
+    if f.quote_px is None:
+        return None
+    age_ns = f.now_ns - f.quote_ns
+    for limit in f.limits:
+        if limit.max_reference_age_ns is not None and age_ns > limit.max_reference_age_ns:
+            return limit
+    return None
+
+
+def limit_of_collar(r: OrderRequest, f: Facts) -> Limit | None:
+    """The limit whose collar ``limit_px`` stands beyond: a buy above the reference, a sale below it."""
+    reference_px = f.reference_px
+    if r.limit_px is None or reference_px is None:
+        return None
+    beyond = (r.limit_px - reference_px) * r.side.sign * MILLI_BPS_ONE
+    for limit in f.limits:
+        if limit.collar is not None and beyond > limit.collar * reference_px:
+            return limit
+    return None

@@ -15,8 +15,10 @@ from pipeline.stages.intake_checks import (
     bad_value,
     bad_window,
     end_ns,
-    is_outside_collar,
-    is_stale,
+    limit_below_age,
+    limit_below_qty,
+    limit_below_value,
+    limit_of_collar,
     order_value,
 )
 
@@ -26,6 +28,11 @@ def decimal(amount: int, places: int = 0) -> str:
     whole, fraction = divmod(abs(amount), PX_ONE)
     digits = f"{fraction:09d}".rstrip("0").ljust(places, "0")
     return f"{'-' if amount < 0 else ''}{whole}{'.' if digits else ''}{digits}"
+
+
+def milli_bps(amount: int) -> str:
+    """Basis points, exactly: 100500 is ``100.5``."""
+    return decimal(amount * (PX_ONE // 1000))
 
 
 def whose(limit: Limit) -> str:
@@ -54,32 +61,37 @@ def _off_lot(r: OrderRequest, f: Facts) -> str:
 
 
 def _too_large(r: OrderRequest, f: Facts) -> str:
-    limit = next(x for x in f.limits if x.max_order_qty is not None and (r.order_qty or 0) > x.max_order_qty)
+    limit = _found(limit_below_qty(r, f))
     return f"order_qty {r.order_qty} is above the {limit.max_order_qty} of {whose(limit)}: send smaller orders"
 
 
 def _value_too_large(r: OrderRequest, f: Facts) -> str:
     value = order_value(r, f)
-    for limit in f.limits:
-        if limit.max_order_value is not None and value > limit.max_order_value:
-            return f"the value {decimal(value)} is above the {decimal(limit.max_order_value)} of {whose(limit)}"
-    return f"the value {decimal(value)} is above {decimal(MONEY_MAX)}, the largest amount a message can carry"
+    limit = limit_below_value(value, f)
+    if limit is None:
+        return f"the value {decimal(value)} is above {decimal(MONEY_MAX)}, the largest amount a message can carry"
+    return f"the value {decimal(value)} is above the {decimal(limit.max_order_value or 0)} of {whose(limit)}"
 
 
 def _outside_collar(r: OrderRequest, f: Facts) -> str:
-    limit = next(x for x in f.limits if is_outside_collar(r, f, x))
+    limit = _found(limit_of_collar(r, f))
     return (
         f"limit_px {decimal(r.limit_px or 0)} is beyond the reference {decimal(f.reference_px or 0)} by more than the "
-        f"{(limit.collar or 0) / 1000:g} bps of {whose(limit)}"
+        f"{milli_bps(limit.collar or 0)} bps of {whose(limit)}"
     )
 
 
 def _stale(r: OrderRequest, f: Facts) -> str:
-    limit = next(x for x in f.limits if is_stale(f, x))
+    limit = _found(limit_below_age(f))
     return (
         f"the last quote of {r.instrument} is {f.now_ns - f.quote_ns} ns old, more than the "
         f"{limit.max_reference_age_ns} of {whose(limit)}: send again when there are quotes"
     )
+
+
+def _found(limit: Limit | None) -> Limit:
+    assert limit is not None, "its guard refused by a limit"
+    return limit
 
 
 def _no_limit(r: OrderRequest, f: Facts) -> str:
@@ -90,8 +102,8 @@ def _no_limit(r: OrderRequest, f: Facts) -> str:
 def _credit(r: OrderRequest, f: Facts) -> str:
     leased = MONEY_MAX if f.lease is None or f.lease.leased is None else f.lease.leased
     return (
-        f"the value {decimal(order_value(r, f))} and the {decimal(f.reserved)} open on this side of account {r.account} "
-        f"are above the {decimal(leased)} leased here"
+        f"the value {decimal(order_value(r, f))} and the {decimal(f.reserved)} open on this side of account "
+        f"{r.account} are above the {decimal(leased)} leased here"
     )
 
 

@@ -79,9 +79,7 @@ class Markets:
         second = nbbo.event_ns // NS_PER_S
         if market.blocks and second < market.blocks[0]:
             return  # later than the history is long: it prices nothing any more
-        quote = Quote(
-            nbbo.event_ns, nbbo.quote_no, nbbo.kind, nbbo.bid_px, nbbo.bid_qty, nbbo.offer_px, nbbo.offer_qty
-        )
+        quote = Quote(nbbo.event_ns, nbbo.quote_no, nbbo.kind, nbbo.bid_px, nbbo.bid_qty, nbbo.offer_px, nbbo.offer_qty)
         key = _block_key(nbbo.instrument, second)
         block = self._blocks.get(key) or Block([])
         place = len(block.quotes)

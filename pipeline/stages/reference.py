@@ -115,7 +115,7 @@ def _in_order(records: tuple[D, ...]) -> tuple[D, ...]:
 
 def limit_key(scope: LimitScope, scope_id: str = "") -> str:
     """The key of a limit, the same as on its topic."""
-    return f"{scope}/{scope_id}"
+    return scope.value + "/" + scope_id
 
 
 def instruments(state: State) -> Effective[Instrument]:

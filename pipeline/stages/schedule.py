@@ -96,10 +96,13 @@ def decide(
     time_left_ns = max(0, order.end_ns - now_ns)
     spread_px = market.spread_px(order.instrument)
     last_moment = time_left_ns * PPM_ONE <= horizon_ns * trilemma.LAST_MOMENT_PPM
-    if spread_px is None or (now_ns - parent.released_ns < config.interval_ns and not last_moment):
+    # One slice a tick at the most, in the last moment too: what is refused at once would else be sent at once, for ever.
+    least_ns = 1 if last_moment else config.interval_ns
+    if spread_px is None or now_ns - parent.released_ns < least_ns:
         return Release(0, Style.PASSIVE, 0, "")
     done = parent.earlier_qty + parent.executed_qty + parent.taken_qty + parent.set_aside_qty
-    target = target_qty(parent, curve, now_ns, instrument.lot_qty)
+    # In the last moment all of it is due: at the end itself there is no time left to trade.
+    target = target_qty(parent, curve, order.end_ns if last_moment else now_ns, instrument.lot_qty)
     median_px = market.median_spread_px(order.instrument)
     decision = trilemma.decide(
         trilemma.Situation(

@@ -58,6 +58,11 @@ class BookTotals(Entry):
     """Recorded quantity we took, or that came to us on arrival."""
 
 
+def record_only() -> Book:
+    """A book by itself, without orders of ours and without a stage: for who only wants to follow a record."""
+    return Book("", Table("recorded", RecordedOrder), Table("totals", BookTotals))
+
+
 def anonymous_ref(side: Side, px: int) -> str:
     """The reference of a level's quantity of unknown orders (those older than the record, or deeper than it shows)."""
     return f"@{'B' if side is Side.BUY else 'S'}{px}"
@@ -120,6 +125,15 @@ class Book:
         book = self._side(side)
         prices = book.prices[-count:][::-1] if side is Side.BUY else book.prices[:count]
         return [(px, sum(order.qty for order in book.levels[px].values())) for px in prices]
+
+    def orders_at(self, side: Side, px: int) -> list[tuple[str, int]]:
+        """The record's orders at a price, (reference, quantity), oldest first."""
+        return [(ref, order.qty) for ref, order in self._side(side).levels.get(px, {}).items()]
+
+    def prices(self, side: Side) -> list[int]:
+        """All prices of a side of the record, best first."""
+        prices = self._side(side).prices
+        return prices[::-1] if side is Side.BUY else list(prices)
 
     def marketable(self, order: VenueOrder) -> list[tuple[int, int]]:
         """What ``order`` could take now, (price, quantity) best first: recorded, not yet taken, inside its limit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipeline.domain.executions import Liquidity
+from pipeline.domain.executions import Liquidity, ReportKind
 from pipeline.domain.orders import OrdStatus, OrdType, Side, TimeInForce
 from pipeline.stages.stage import Entry
 
@@ -66,3 +66,51 @@ class Execution(NamedTuple):
     qty: int
     px: int
     liquidity: Liquidity
+
+
+class Answer(NamedTuple):
+    """What a venue says about an order: the order's state at that moment, before latency and report ids."""
+
+    kind: ReportKind
+    order: VenueOrder
+    ord_status: OrdStatus
+    cum_qty: int
+    leaves_qty: int
+    last_qty: int = 0
+    last_px: int | None = None
+    liquidity: Liquidity = Liquidity.UNKNOWN
+    reason: str = ""
+    wire_id: str = ""
+    """For answers to cancels: the cancel's own; empty otherwise."""
+
+
+def say(order: VenueOrder, kind: ReportKind, reason: str = "", wire_id: str = "") -> Answer:
+    """An answer without an execution."""
+    return Answer(kind, order, order.ord_status, order.cum_qty, order.leaves_qty, reason=reason, wire_id=wire_id)
+
+
+def reject(order: VenueOrder, reason: str) -> Answer:
+    """Not taken in: nothing of it is open."""
+    order.end(OrdStatus.REJECTED)
+    return say(order, ReportKind.REJECTED, reason)
+
+
+def cancel_rest(order: VenueOrder, reason: str) -> Answer:
+    """The venue ends what is left without having been asked."""
+    order.end(OrdStatus.CANCELED)
+    return say(order, ReportKind.CANCELED, reason)
+
+
+def traded(execution: Execution) -> Answer:
+    """An execution that has just been booked on its order."""
+    order = execution.order
+    return Answer(
+        ReportKind.TRADE,
+        order,
+        order.ord_status,
+        order.cum_qty,
+        order.leaves_qty,
+        execution.qty,
+        execution.px,
+        execution.liquidity,
+    )

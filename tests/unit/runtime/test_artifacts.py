@@ -8,12 +8,12 @@ import os
 import re
 import tarfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline.runtime import artifacts
 from pipeline.runtime.artifacts import KAFKA, LOCK_FILE, REGISTRY, Artifacts, LockedFile, cache_dir, read_lock
 from pipeline.runtime.errors import ArtifactsMissing, DiskFull, WrongUse
 from pipeline.runtime.progress import Progress
@@ -46,7 +46,7 @@ class Source:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifacts.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
 
 
 def store(cache: Path, source: Source, *files: LockedFile) -> Artifacts:

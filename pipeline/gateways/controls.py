@@ -1,0 +1,58 @@
+"""The desk's controls, from words on the command line to records: with who, when and why, or not at all."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from pipeline.domain.controls import Control, ControlKind, ControlScope
+from pipeline.runtime.errors import WrongUse
+
+K = TypeVar("K", ControlKind, ControlScope)
+
+_WITHOUT_SCOPE_ID: Final = frozenset({ControlScope.ALL})
+_NEEDS_SCOPE: Final = {
+    ControlKind.BLOCK_VENUE: ControlScope.VENUE,
+    ControlKind.UNBLOCK_VENUE: ControlScope.VENUE,
+    ControlKind.CANCEL_PARENT: ControlScope.PARENT,
+    ControlKind.CHANGE_PARENT: ControlScope.PARENT,
+    ControlKind.DECLARE_FILLED: ControlScope.CHILD,
+    ControlKind.DECLARE_DEAD: ControlScope.CHILD,
+}
+
+
+def control(
+    kind: str, scope: str, scope_id: str, who: str, why: str, at_ns: int, old: str | None = None, new: str | None = None
+) -> Control:
+    """A control. ``kind`` and ``scope`` in any case, ``-`` for ``_``; ``at_ns`` is the wall time it is given at.
+
+    Its id is made of that time and of who gave it. Raises WrongUse for an unknown word, a scope without its id, a scope
+    that the kind cannot have, and for a control without who or why.
+    """
+    what = _word(ControlKind, kind, "control")
+    where = _word(ControlScope, scope, "scope")
+    if not who.strip() or not why.strip():
+        raise WrongUse("a control says who gives it and why (--who, --why)")
+    if (where in _WITHOUT_SCOPE_ID) == bool(scope_id):
+        raise WrongUse(f"scope {where} {'has no id' if scope_id else 'needs an id: which one?'}")
+    due = _NEEDS_SCOPE.get(what)
+    if due is not None and where is not due:
+        raise WrongUse(f"{what} is of a {due}, not of {where}")
+    return Control(
+        kind=what,
+        control_id=f"{at_ns}-{who.strip()}",
+        scope=where,
+        scope_id=scope_id,
+        who=who.strip(),
+        why=why.strip(),
+        at_ns=at_ns,
+        old=old,
+        new=new,
+    )
+
+
+def _word(kinds: type[K], text: str, what: str) -> K:
+    known = [kind for kind in kinds if kind != "UNKNOWN"]
+    for kind in known:
+        if kind.value == text.strip().upper().replace("-", "_"):
+            return kind
+    raise WrongUse(f"there is no {what} {text!r}: one of {', '.join(kind.value for kind in known)}")

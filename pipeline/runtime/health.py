@@ -1,0 +1,86 @@
+"""Health checks for containers: is this worker a member of its group, does this edge still write.
+
+    python -m pipeline.runtime.health unit engine       a member of group `engine`, in a settled group, on this machine
+    python -m pipeline.runtime.health topic clock 30    the newest record of topic `clock` is at most 30 s old
+    python -m pipeline.runtime.health platform          broker and registry answer
+
+Exit codes: 0 healthy, 1 not, 2 wrong use, 3 broker or registry not reachable. Addresses come from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec  # not exported where its users are told to find it
+
+from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable, WrongUse
+from pipeline.runtime.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, require_reachable
+
+_TIMEOUT_S = 8.0
+
+
+def unit_is_healthy(client: AdminClient, unit: str, *, here: frozenset[str] | None) -> bool:
+    """Whether group `unit` is settled and has a member that connects from one of `here` (None = from anywhere)."""
+    group = client.describe_consumer_groups([unit], request_timeout=_TIMEOUT_S)[unit].result(_TIMEOUT_S)
+    if group.state is not ConsumerGroupState.STABLE:
+        return False
+    return any(here is None or member.host.lstrip("/") in here for member in group.members)
+
+
+def topic_age_s(client: AdminClient, topic: str, now_s: float) -> float | None:
+    """Seconds since the newest record of `topic` was appended, over its partitions; None when it is empty or absent."""
+    described = client.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+    newest = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+    latest = {TopicPartition(topic, partition): newest for partition in described.partitions}
+    if not latest:
+        return None
+    futures = client.list_offsets(latest, request_timeout=_TIMEOUT_S)
+    newest_ms = max(future.result(_TIMEOUT_S).timestamp for future in futures.values())
+    return None if newest_ms < 0 else now_s - newest_ms / 1000
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one check; prints the reason when the answer is not 0."""
+    try:
+        bootstrap_servers, registry_url = os.environ[KAFKA_VARIABLE], os.environ[REGISTRY_VARIABLE]
+    except KeyError as missing:
+        raise WrongUse(f"{missing.args[0]} is not set") from missing
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    try:
+        match list(arguments):
+            case ["unit", unit]:
+                healthy = unit_is_healthy(client, unit, here=_own_addresses())
+                reason = f"no settled member of {unit} here"
+            case ["topic", topic, seconds]:
+                age_s = topic_age_s(client, topic, time.time())
+                healthy = age_s is not None and age_s <= float(seconds)
+                reason = f"newest record of {topic}: {age_s} s old"
+            case ["platform"]:
+                require_reachable(bootstrap_servers, registry_url, _TIMEOUT_S)
+                healthy, reason = True, ""
+            case _:
+                raise WrongUse((__doc__ or "").strip())
+    except KafkaException as error:
+        raise Unreachable("Kafka", bootstrap_servers, str(error)) from error
+    if not healthy:
+        print(reason, file=sys.stderr)
+    return EXIT_GOOD if healthy else EXIT_FOUND
+
+
+def _own_addresses() -> frozenset[str]:
+    _name, _aliases, addresses = socket.gethostbyname_ex(socket.gethostname())
+    return frozenset(addresses)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except PipelineError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,138 @@
+"""Reading topics to their ends: a task's changelog, and what an earlier deployment left on an inner topic.
+
+The end is asked for READ_UNCOMMITTED: right after a commit the last stable offset can still lie behind it, and a
+restore that stops there loses the last transaction (KAFKA-10167). Then committed records are read until that end is
+reached: what stands in the way is another worker's open transaction, which the coordinator ends within seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+ASK_TIMEOUT_S: Final = 10.0
+_SAY_EVERY_S: Final = 5.0
+_PASSING: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+
+Place = tuple[str, int]
+
+
+class NotRestored(Exception):
+    """The broker did not answer, or not in time; to be tried again."""
+
+
+def ends(
+    admin: AdminClient, places: Iterable[Place], *, committed: bool = False, earliest: bool = False
+) -> dict[Place, int]:
+    """End offsets (by default of the uncommitted log), or the earliest ones. Raises NotRestored."""
+    spec: Any = OffsetSpec.earliest() if earliest else OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+    asked = {TopicPartition(topic, partition): spec for topic, partition in places}
+    if not asked:
+        return {}
+    found = {}
+    try:
+        answers = admin.list_offsets(asked, isolation_level=level, request_timeout=ASK_TIMEOUT_S)
+        for place, future in answers.items():
+            found[place.topic, place.partition] = future.result(ASK_TIMEOUT_S).offset
+    except (KafkaException, TimeoutError) as error:
+        raise NotRestored(f"end offsets: {error}") from error
+    return found
+
+
+def read_to_end(
+    bootstrap_servers: str,
+    admin: AdminClient,
+    starts: dict[Place, int],
+    take: Callable[[Message], None],
+    alive: Callable[[], None],
+    say: Callable[[str], None],
+) -> None:
+    """Give ``take`` every committed record of each place from its start offset to its end, in log order per place.
+
+    Raises NotRestored when the broker goes away; ``take`` must then begin anew.
+    """
+    targets = {place: end for place, end in ends(admin, starts).items() if end > starts[place]}
+    if not targets:
+        return
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "restore",  # not joined: partitions are assigned, nothing is committed
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "queued.max.messages.kbytes": 16_384,
+            "fetch.wait.max.ms": 20,
+            "error_cb": lambda error: None,
+            "log_level": 2,
+        }
+    )
+    try:
+        consumer.assign(
+            [
+                TopicPartition(topic, p, starts[topic, p] if starts[topic, p] > 0 else OFFSET_BEGINNING)
+                for topic, p in targets
+            ]
+        )
+        said = quiet_since = time.monotonic()
+        while targets:
+            alive()
+            messages = consumer.consume(5000, 0.05)
+            now = time.monotonic()
+            if messages:
+                quiet_since = now
+            elif now - max(said, quiet_since) > _SAY_EVERY_S:
+                said = now
+                waiting = ", ".join(f"{topic}/{partition}" for topic, partition in sorted(targets))
+                say(f"restoring: waiting for the end of {waiting} (an open transaction, or the broker is away)")
+            for message in messages:
+                place = (str(message.topic()), int(message.partition() or 0))
+                error = message.error()
+                if error is None:
+                    take(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    if (message.offset() or 0) >= targets.get(place, 0):
+                        targets.pop(place, None)
+                elif not error.retriable() and error.code() not in (
+                    KafkaError._TRANSPORT,
+                    KafkaError._ALL_BROKERS_DOWN,
+                ):
+                    raise NotRestored(f"{place[0]}/{place[1]}: {error.str()}")
+    finally:
+        consumer.close()
+
+
+def read_changelogs(
+    bootstrap_servers: str,
+    admin: AdminClient,
+    places: Iterable[Place],
+    alive: Callable[[], None],
+    say: Callable[[str], None],
+) -> dict[Place, dict[bytes, bytes]]:
+    """Every changelog's last value per key. Raises NotRestored."""
+    found: dict[Place, dict[bytes, bytes]] = {place: {} for place in places}
+
+    def take(message: Message) -> None:
+        entries = found[str(message.topic()), int(message.partition() or 0)]
+        key, value = bytes(message.key() or b""), message.value()
+        if value is None:
+            entries.pop(key, None)
+        else:
+            entries[key] = bytes(value)
+
+    read_to_end(bootstrap_servers, admin, dict.fromkeys(found, 0), take, alive, say)
+    return found

@@ -1,0 +1,159 @@
+"""One Kafka transaction after the other, and what to do when one does not end well.
+
+    retriable        the same call again, with the same arguments
+    abortable        abort; the caller restores its state and reads again from the committed place    -> Aborted
+    anything else    nobody knows whether it was committed: a new producer with the same id, whose
+                     start settles the old one's transaction; the caller restores its state           -> Indefinite
+
+librdkafka has no KIP-890: after an indefinite outcome a second transaction of the *same* producer could be mixed with
+the late end of the first. So it is never retried.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+TRANSACTION_TIMEOUT_S: Final = 5.0
+SEND_OFFSETS_TIMEOUT_S: Final = 3.0
+
+Row = tuple[str, int, bytes | None, bytes | None]
+"""Topic, partition, key, value."""
+
+
+class Aborted(Exception):
+    """The transaction was taken back: nothing of it is visible to anybody who reads committed."""
+
+
+class Indefinite(Exception):
+    """Nobody knows how the transaction ended."""
+
+
+class Stopping(Exception):
+    """The worker was told to stop while it waited."""
+
+
+class Transactions:
+    """The transactional producer of a worker. ``alive``: called before each call that may take long; raises to stop."""
+
+    def __init__(
+        self, bootstrap_servers: str, transactional_id: str, alive: Callable[[], None], say: Callable[[str], None]
+    ) -> None:
+        self._settings = {
+            "bootstrap.servers": bootstrap_servers,
+            "transactional.id": transactional_id,
+            "client.id": transactional_id,
+            "transaction.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
+            "linger.ms": 0,
+            # AddOffsetsToTxn meets the end of the transaction before; the default backoff of 100 ms would be its price.
+            "retry.backoff.ms": 2,
+            "retry.backoff.max.ms": 1000,
+            "queue.buffering.max.messages": 200_000,
+            "error_cb": lambda error: None,
+            "log_level": 2,
+        }
+        self._bootstrap_servers = bootstrap_servers
+        self._alive = alive
+        self._say = say
+        self._producer: Producer | None = None
+
+    def open(self) -> None:
+        """A new producer: what an earlier one of this id left open is settled. Waits for as long as nobody answers."""
+        self.close()
+        failures = 0
+        while True:
+            self._alive()
+            producer = Producer(self._settings)
+            try:
+                producer.init_transactions(-1)
+            except KafkaException as error:
+                failures += 1
+                if failures == 1 or failures % 6 == 0:
+                    self._say(f"waiting for Kafka at {self._bootstrap_servers} to open a transaction; nothing is lost "
+                              f"({_text(error)})")  # fmt: skip
+                del producer
+                time.sleep(0.5)
+                continue
+            self._producer = producer
+            return
+
+    def close(self) -> None:
+        """Let the producer go, without waiting for what it still holds."""
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer = None
+
+    def write(self, rows: Iterable[Row], offsets: list[TopicPartition], group: Any) -> None:
+        """Write ``rows`` and commit ``offsets`` of the consumer ``group`` (its metadata) in one transaction.
+
+        Raises Aborted or Indefinite; the caller's state then holds what was never written.
+        """
+        producer = self._producer
+        if producer is None:
+            raise Indefinite("the producer is closed")
+        try:
+            self._call(producer.begin_transaction)
+            for topic, partition, key, value in rows:
+                self._produce(producer, topic, partition, key, value)
+            # All of it at the broker before the offsets: this is what makes AddOffsetsToTxn meet a ready coordinator.
+            left = producer.flush(TRANSACTION_TIMEOUT_S)
+            if left:
+                raise Aborted(f"{left} records were not taken by the broker in {TRANSACTION_TIMEOUT_S:.0f} s")
+            self._call(producer.send_offsets_to_transaction, offsets, group, SEND_OFFSETS_TIMEOUT_S)
+            self._call(producer.commit_transaction, -1)
+        except Aborted:
+            self._abort(producer)
+            raise
+
+    def _produce(self, producer: Producer, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+        deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
+        while True:
+            try:
+                producer.produce(topic, value, key, partition)
+                return
+            except BufferError:
+                # The broker is slow: wait until it has taken some, memory stays as it is.
+                if time.monotonic() > deadline:
+                    raise Aborted("the broker takes nothing") from None
+                producer.poll(0.05)
+            except KafkaException as error:
+                raise _failure(error) from error
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
+        deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
+        while True:
+            self._alive()
+            try:
+                function(*arguments)
+                return
+            except KafkaException as error:
+                retriable = _error(error).retriable() and not _error(error).txn_requires_abort()
+                if not retriable or time.monotonic() > deadline:
+                    raise _failure(error) from error
+                time.sleep(0.01)
+
+    def _abort(self, producer: Producer) -> None:
+        try:
+            producer.purge()
+            producer.abort_transaction(-1)
+        except KafkaException as error:
+            raise Indefinite(f"the abort: {_text(error)}") from error
+
+
+def _error(error: KafkaException) -> KafkaError:
+    found = error.args[0]
+    assert isinstance(found, KafkaError)
+    return found
+
+
+def _failure(error: KafkaException) -> Aborted | Indefinite:
+    if _error(error).txn_requires_abort() and not _error(error).fatal():
+        return Aborted(_text(error))
+    return Indefinite(_text(error))
+
+
+def _text(error: KafkaException) -> str:
+    return str(_error(error).str())

@@ -1,0 +1,561 @@
+"""The Kafka worker of a unit: gather, merge, apply, and one transaction for outputs, state, journal and offsets.
+
+    gather   poll for the first record, consume for the rest; dropped when the assignment changed meanwhile
+    apply    what the merge lets go, in memory; no transaction is open, so none can be torn by a rebalance
+    commit   begin · produce outputs, journal, changelog with _meta · flush · send offsets · commit
+    adopt    after an assignment, an abort or an indefinite outcome: state is dropped and restored, reading
+             starts at the place that the state names
+
+A record is in the books when its transaction is committed, then with all it caused; never before, never twice.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as Fetched
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from pipeline.runtime import facts
+from pipeline.runtime.cell import Cell, read
+from pipeline.runtime.codec import Codec
+from pipeline.runtime.errors import PipelineError, PlatformError, WrongUse
+from pipeline.runtime.merge import Merge, rank_of
+from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place, ends, read_changelogs, read_to_end
+from pipeline.runtime.task import IN_MEMORY, Epoch, Message, StateMismatch
+from pipeline.runtime.transaction import Aborted, Indefinite, Row, Stopping, Transactions
+from pipeline.runtime.wiring import AnyStage, Wiring, outputs_of
+from pipeline.topics import Spread, changelog_of, topic_named
+
+GATHER_MAX: Final = 2000
+"""Records fetched at once."""
+APPLY_MAX: Final = 2000
+"""Outside records in one transaction."""
+OUTPUTS_MAX: Final = 20_000
+"""Outputs after which a transaction is ended, so that it stays far from the broker's timeout."""
+LOADED: Final = 64
+"""Records in a transaction from which on the worker counts as loaded."""
+COMMIT_EVERY_S: Final = 0.030
+"""Under load, at least this long between commits: as fast as possible, 10,000 a second cost the broker a whole core."""
+PAUSE_AT: Final = 4000
+RESUME_AT: Final = 500
+SESSION_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a worker needs to know of its surroundings."""
+
+    bootstrap_servers: str
+    state_dir: Path
+    """For lock files of slots."""
+    flow: tuple[AnyStage, ...]
+    """All stages, in flow order."""
+    units: Mapping[str, tuple[str, ...]]
+    """Every unit that may run on this cluster, with its stages' names: no stage may run in two of them at once."""
+
+
+class Worker:
+    """One process's share of unit ``name``. :meth:`run` returns after :meth:`stop` (from a signal handler)."""
+
+    def __init__(
+        self,
+        name: str,
+        stages: Sequence[AnyStage],
+        deployment: Deployment,
+        codec: Codec,
+        slot_name: str,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.name = name
+        self.wiring = Wiring(name, stages, deployment.flow)
+        self.partitions = 0
+        self._deployment = deployment
+        self._codec = codec
+        self._slot_name = slot_name
+        self._say = say
+        self._stopping = False
+        self._alive_at = time.monotonic()
+        settings: dict[str, Any] = {
+            "bootstrap.servers": deployment.bootstrap_servers,
+            "error_cb": lambda error: None,
+            "log_level": 2,
+        }
+        self._admin = AdminClient(settings)
+        self._transactions = Transactions(deployment.bootstrap_servers, slot_name, self._alive, self._tell)
+        self._topics: set[str] = set()
+        self._cluster_id = ""
+        self._assignment: list[Place] = []
+        self._assignment_epoch = 0
+        self._adopt_needed = False
+        self._failed: PipelineError | None = None
+        self._cells: dict[int, Cell] = {}
+        self._merges: dict[int, Merge[Fetched]] = {}
+        self._sent: dict[Place, int] = {}
+        self._paused: set[Place] = set()
+        self._last_commit = 0.0
+        self._broker_away_since: float | None = None
+        self._said_away = 0.0
+        self.committed = 0
+        """Outside records committed since the start."""
+
+    # ------------------------------------------------------------------ life
+
+    def stop(self) -> None:
+        """Finish the batch in hand and return from :meth:`run`."""
+        self._stopping = True
+
+    @property
+    def alive_at(self) -> float:
+        """When the loop last moved (monotonic seconds); for a watchdog."""
+        return self._alive_at
+
+    def run(self) -> None:
+        """Work until told to stop. Raises PipelineError for what needs a person: Poisoned, SequenceGap …"""
+        try:
+            self._survey()
+            self._refuse_if_elsewhere()
+            self._transactions.open()
+            consumer = self._consumer()
+        except Stopping:
+            return
+        try:
+            consumer.subscribe(
+                [topic.name for topic in self.wiring.outside],
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_revoke,
+            )
+            self._loop(consumer)
+        except Stopping:
+            pass
+        finally:
+            self._transactions.close()
+            consumer.close()
+
+    def _loop(self, consumer: Consumer) -> None:
+        while not self._stopping:
+            self._alive()
+            if self._failed is not None:
+                raise self._failed
+            if self._adopt_needed:
+                try:
+                    self._adopt(consumer)
+                except (NotRestored, KafkaException, PlatformError) as error:
+                    self._drop()
+                    self._tell(f"waiting for Kafka at {self._deployment.bootstrap_servers}: {error}")
+                    self._rest(0.5)
+            self._gather(consumer)
+            try:
+                self._apply()
+            except PlatformError as error:
+                # The registry is away: what is half applied is dropped, and done again when it answers.
+                self._tell(f"{error} Waiting; nothing is lost.")
+                self._drop()
+                self._rest(1.0)
+                continue
+            self._commit_when_due(consumer)
+        if not self._adopt_needed:
+            self._commit(consumer)
+
+    def _alive(self) -> None:
+        self._alive_at = time.monotonic()
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self._stopping:
+                raise Stopping
+            time.sleep(0.05)
+
+    def _tell(self, text: str) -> None:
+        self._say(f"{self._slot_name}: {text}")
+        if self._stopping:
+            raise Stopping
+
+    # ------------------------------------------------------------------ before the first record
+
+    def _survey(self) -> None:
+        """Learn the cluster: partition counts must agree on every topic we touch."""
+        said = 0.0
+        while True:
+            self._alive()
+            if self._stopping:
+                raise Stopping
+            try:
+                metadata = self._admin.list_topics(timeout=5)
+                self._codec_ready()
+                break
+            except (KafkaException, PlatformError) as error:
+                now = time.monotonic()
+                if now - said > 5:
+                    said = now
+                    where = (
+                        error
+                        if isinstance(error, PlatformError)
+                        else f"Kafka does not answer at {self._deployment.bootstrap_servers}."
+                    )
+                    self._tell(f"{where} Waiting for it; start it, or correct the address.")
+                self._rest(0.5)
+        self._cluster_id = str(metadata.cluster_id or "")
+        self._topics = set(metadata.topics)
+        needed = {topic.name for topic in self.wiring.outside} | self.wiring.inner
+        for stage in self.wiring.stages:
+            needed.add(changelog_of(stage.name))
+            needed |= {topic.name for topic in outputs_of(stage) if not topic.per_source}
+        missing = sorted(needed - self._topics)
+        if missing:
+            raise WrongUse(f"topics are missing: {', '.join(missing)}. Create them: pipeline topics apply")
+        counts = {
+            name: len(metadata.topics[name].partitions)
+            for name in needed
+            if name.startswith("changelog.") or topic_named(name).spread is not Spread.SINGLE
+        }
+        if len(set(counts.values())) != 1:
+            told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+            raise WrongUse(f"all topics of a unit have the same number of partitions; found {told}")
+        self.partitions = next(iter(counts.values()))
+
+    def _codec_ready(self) -> None:
+        self._schemas = self._codec.schemas_as_json(
+            [topic for stage in self.wiring.stages for topic in outputs_of(stage)] + list(self.wiring.outside)
+        )
+
+    def _refuse_if_elsewhere(self) -> None:
+        """No stage of ours may have members in another unit: two would write the same state."""
+        ours = {stage.name for stage in self.wiring.stages}
+        others = {
+            name: sorted(ours & set(stages)) for name, stages in self._deployment.units.items() if name != self.name
+        }
+        others = {name: shared for name, shared in others.items() if shared}
+        if not others:
+            return
+        # A static member that has stopped stays in its group until its session has run out.
+        deadline = time.monotonic() + SESSION_S + 3
+        while True:
+            self._alive()
+            try:
+                answers = self._admin.describe_consumer_groups(list(others), request_timeout=ASK_TIMEOUT_S)
+                running = [name for name, future in answers.items() if future.result(ASK_TIMEOUT_S).members]
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    running = []
+                else:
+                    self._tell(f"waiting for Kafka's group coordinator ({error.args[0].str()})")
+                    self._rest(0.5)
+                    continue
+            if not running:
+                return
+            told = "; ".join(f"{', '.join(others[name])} in unit {name}" for name in running)
+            if time.monotonic() > deadline:
+                raise WrongUse(f"{self.name} cannot start: still running: {told}. Stop that first.")
+            self._tell(f"waiting for {told} to be gone")
+            self._rest(1.0)
+
+    def _consumer(self) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self._deployment.bootstrap_servers,
+                "group.id": self.name,
+                "group.instance.id": self._slot_name,
+                "client.id": self._slot_name,
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": int(SESSION_S * 1000),
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "queued.min.messages": 2000,
+                "queued.max.messages.kbytes": 16_384,
+                "max.partition.fetch.bytes": 65_536,
+                # A small queue with the default backoff of a second stalls.
+                "fetch.queue.backoff.ms": 5,
+                # An input's end is told with the next answer; ticks wait for that.
+                "fetch.wait.max.ms": 50,
+                "error_cb": self._on_error,
+                "log_level": 2,
+            }
+        )
+
+    # ------------------------------------------------------------------ callbacks (inside poll and consume)
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assignment_epoch += 1
+        self._assignment = [(each.topic, each.partition) for each in partitions]
+        self._drop()
+        consumer.assign([])  # the real one follows in `_adopt`, with offsets
+
+    def _on_revoke(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._assignment_epoch += 1
+        self._assignment = []
+        self._drop()
+        consumer.unassign()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            now = time.monotonic()
+            if now - self._said_away > 5:
+                self._said_away = now
+                self._say(f"{self._slot_name}: Kafka does not answer at {self._deployment.bootstrap_servers}; waiting, "
+                          f"nothing is lost")  # fmt: skip
+        elif error.fatal():
+            self._failed = PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
+
+    def _drop(self) -> None:
+        """Forget all that is not committed; :meth:`_adopt` brings the committed state back."""
+        self._cells.clear()
+        self._merges.clear()
+        self._paused.clear()
+        self._adopt_needed = True
+
+    # ------------------------------------------------------------------ adopting an assignment
+
+    def _adopt(self, consumer: Consumer) -> None:
+        self._drop()
+        self._adopt_needed = False
+        partitions = self._own_partitions()
+        if not partitions:
+            return
+        started = time.monotonic()
+        changelogs = read_changelogs(
+            self._deployment.bootstrap_servers,
+            self._admin,
+            [(changelog_of(stage.name), p) for stage in self.wiring.stages for p in partitions],
+            self._alive,
+            self._tell,
+        )
+        outside = [topic.name for topic in self.wiring.outside]
+        places = [(name, p) for name in outside for p in partitions]
+        committed = {
+            (each.topic, each.partition): each.offset
+            for each in consumer.committed([TopicPartition(*place) for place in places], timeout=ASK_TIMEOUT_S)
+        }
+        earliest = ends(self._admin, places, earliest=True)
+        epoch = self._epoch()
+        assign = []
+        for partition in partitions:
+            cell = Cell(self.wiring, partition, self.partitions, self._codec)
+            cell.restore(
+                {stage.name: changelogs[changelog_of(stage.name), partition].items() for stage in self.wiring.stages}
+            )
+            positions = cell.positions()
+            self._check(cell, positions, committed, earliest)
+            backlog = self._backlog(cell)
+            cell.start(epoch, backlog)
+            self._cells[partition] = cell
+            self._merges[partition] = Merge((t.name, rank_of(t, self.wiring.owned)) for t in self.wiring.outside)
+            for name in outside:
+                offset = positions.get(name)
+                self._sent[name, partition] = -1
+                assign.append(TopicPartition(name, partition, OFFSET_BEGINNING if offset is None else offset))
+        self._earliest = earliest
+        consumer.assign(assign)
+        entries = sum(len(task.state) for cell in self._cells.values() for task in cell.tasks)
+        self._say(
+            f"{self._slot_name}: partitions {partitions} of {self.partitions}, {entries} entries restored in "
+            f"{time.monotonic() - started:.2f} s"
+        )
+        self._commit(consumer)
+
+    def _own_partitions(self) -> list[int]:
+        sets = {topic.name: {p for name, p in self._assignment if name == topic.name} for topic in self.wiring.outside}
+        first = next(iter(sets.values()))
+        if any(each != first for each in sets.values()):
+            raise WrongUse(f"{self._slot_name}: different partitions were assigned on the topics of one unit: {sets}")
+        return sorted(first)
+
+    def _check(
+        self, cell: Cell, positions: Mapping[str, int], committed: Mapping[Place, int], earliest: Mapping[Place, int]
+    ) -> None:
+        """State and group must stand at the same place, when it was this unit that was here last."""
+        fresh = all(task.place.no == 0 for task in cell.tasks)
+        own = all(task.place.unit == self.name for task in cell.tasks)
+        for topic in self.wiring.outside:
+            place = topic.name, cell.partition
+            at = committed.get(place, -1)
+            if at < 0:
+                continue  # none, or expired: the state's own place is what counts
+            here = positions.get(topic.name, earliest[place])
+            if (own and at != here) or (fresh and at > earliest[place]):
+                raise StateMismatch(
+                    f"{self._slot_name}: {place[0]}/{place[1]}: the group stands at {at}, the restored state at "
+                    f"{here}. The changelog is not the one this group wrote: was it deleted? Nothing was written."
+                )
+
+    def _backlog(self, cell: Cell) -> list[Message]:
+        """What stands on inner topics and was not applied yet by its reader, when it was another unit."""
+        behind = cell.behind()
+        if not behind:
+            return []
+        found: list[Message] = []
+        starts = {}
+        for name in behind:
+            offsets = [cell.tasks[i].place.offsets.get(name, 0) for i in self.wiring.readers[name]]
+            starts[name, cell.partition] = min(offsets)
+
+        def take(fetched: Fetched) -> None:
+            message = self._read(fetched)
+            message.offset, message.append_ns = IN_MEMORY, 0
+            if message.record is not None:
+                found.append(message)
+
+        read_to_end(self._deployment.bootstrap_servers, self._admin, starts, take, self._alive, self._tell)
+        self._say(
+            f"{self._slot_name}: {len(found)} records of {', '.join(behind)} taken over from an earlier deployment"
+        )
+        return found
+
+    def _epoch(self) -> Epoch:
+        config = {stage.name: stage.config() for stage in self.wiring.stages}
+        return Epoch(
+            wall_ns=time.time_ns(),
+            commit=facts.commit(),
+            lock_hash=facts.lock_hash(),
+            python=facts.python(),
+            config=json.dumps(config, sort_keys=True, separators=(",", ":")),
+            schemas=self._schemas,
+            cluster_id=self._cluster_id,
+        )
+
+    # ------------------------------------------------------------------ the loop's three parts
+
+    def _gather(self, consumer: Consumer) -> None:
+        waiting = any(cell.touched for cell in self._cells.values())
+        held = any(merge.buffered for merge in self._merges.values())
+        epoch = self._assignment_epoch
+        first = consumer.poll(0.001 if waiting else 0.003 if held else 0.1)
+        if first is None:
+            return
+        fetched = [first, *consumer.consume(GATHER_MAX - 1, 0)]
+        if epoch != self._assignment_epoch or self._adopt_needed:
+            return  # records of an assignment that is no more
+        now_ns = time.monotonic_ns()
+        for message in fetched:
+            error = message.error()
+            name, partition = str(message.topic()), int(message.partition() or 0)
+            merge = self._merges.get(partition)
+            if error is not None:
+                self._on_fetch_error(error, name, partition, merge, now_ns)
+            elif merge is not None:
+                merge.push(name, message.timestamp()[1] * 1_000_000, message)
+        self._keep_memory_flat(consumer)
+
+    def _on_fetch_error(
+        self, error: KafkaError, name: str, partition: int, merge: Merge[Fetched] | None, now_ns: int
+    ) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            if merge is not None:
+                merge.at_end(name, now_ns)
+        elif error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
+            raise PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise StateMismatch(
+                f"{self._slot_name}: {name}/{partition}: {error.str()}: the log does not reach back to our place"
+            )
+        elif error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+            raise WrongUse(f"{self._slot_name}: topic {name} is gone")
+        # Everything else passes by itself: the client goes on trying.
+
+    def _keep_memory_flat(self, consumer: Consumer) -> None:
+        """Stop fetching what is merged more slowly than it comes; the other inputs go on."""
+        for partition, merge in self._merges.items():
+            for name in merge.names():
+                place, size = (name, partition), merge.size(name)
+                if size > PAUSE_AT and place not in self._paused:
+                    consumer.pause([TopicPartition(*place)])
+                    self._paused.add(place)
+        for place in [p for p in self._paused if self._merges[p[1]].size(p[0]) < RESUME_AT]:
+            consumer.resume([TopicPartition(*place)])
+            self._paused.discard(place)
+
+    def _apply(self) -> None:
+        now_ns = time.monotonic_ns()
+        for partition, cell in self._cells.items():
+            merge = self._merges[partition]
+            while cell.applied < APPLY_MAX and cell.pending < OUTPUTS_MAX:
+                fetched = merge.pop(now_ns)
+                if fetched is None:
+                    break
+                cell.apply(self._read(fetched))
+
+    def _read(self, fetched: Fetched) -> Message:
+        key, value = fetched.key(), fetched.value()
+        return read(
+            topic_named(str(fetched.topic())),
+            self._codec,
+            int(fetched.partition() or 0),
+            int(fetched.offset() or 0),
+            fetched.timestamp()[1] * 1_000_000,
+            None if key is None else bytes(key),
+            None if value is None else bytes(value),
+        )
+
+    def _commit_when_due(self, consumer: Consumer) -> None:
+        applied = sum(cell.applied for cell in self._cells.values())
+        if not applied:
+            return
+        full = any(cell.applied >= APPLY_MAX or cell.pending >= OUTPUTS_MAX for cell in self._cells.values())
+        if full or applied < LOADED or time.monotonic() - self._last_commit >= COMMIT_EVERY_S:
+            self._commit(consumer)
+
+    def _commit(self, consumer: Consumer) -> None:
+        touched = [cell for cell in self._cells.values() if cell.touched]
+        if not touched:
+            return
+        rows: list[Row] = []
+        offsets: dict[Place, int] = {}
+        applied = sum(cell.applied for cell in touched)
+        for cell in touched:
+            closed = cell.close()
+            for output in closed.outputs:
+                if output.topic.per_source and output.name not in self._topics:
+                    self._create(output.name)
+                rows.append((output.name, output.partition, output.key, output.value))
+            for stage, records in closed.changelog.items():
+                changelog = changelog_of(stage)
+                rows.extend((changelog, cell.partition, key, value) for key, value in records)
+            for topic in self.wiring.outside:
+                place = topic.name, cell.partition
+                offset = closed.positions.get(topic.name, self._earliest[place])
+                if offset != self._sent[place]:
+                    offsets[place] = offset
+            if not offsets:  # the offsets are what fences us: never a transaction without
+                place = self.wiring.outside[0].name, cell.partition
+                offsets[place] = self._sent[place]
+        try:
+            self._transactions.write(
+                rows,
+                [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()],
+                consumer.consumer_group_metadata(),
+            )
+        except Aborted as error:
+            self._drop()
+            self._tell(f"transaction taken back ({error}); its records are read again")
+            return
+        except Indefinite as error:
+            self._drop()
+            self._tell(f"outcome of a transaction unknown ({error}); a new producer settles it")
+            self._transactions.open()
+            return
+        self._sent.update(offsets)
+        self.committed += applied
+        self._last_commit = time.monotonic()
+
+    def _create(self, name: str) -> None:
+        """A source's own topic, when it has none yet."""
+        created = self._admin.create_topics([NewTopic(name, self.partitions, config={"retention.ms": "-1"})])
+        try:
+            created[name].result(ASK_TIMEOUT_S)
+            self._rest(0.2)  # until the producer's metadata has it
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise PipelineError(
+                    f"{self._slot_name}: topic {name} cannot be created: {error.args[0].str()}"
+                ) from error
+        self._topics.add(name)

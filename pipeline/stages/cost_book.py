@@ -1,0 +1,298 @@
+"""The books of transaction cost analysis: per subject what was asked, done and paid, and the row that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from pipeline.algos.benchmarks import cost_bps, cost_bps_of_notional
+from pipeline.algos.rounding import divide_half_even
+from pipeline.domain.allocations import Allocation, AllocKind
+from pipeline.domain.analytics import TCALevel, TCARow
+from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind
+from pipeline.domain.market import NBBO
+from pipeline.domain.orders import Order, OrderKind, Side, Strategy
+from pipeline.domain.parents import ParentKind, ParentOrder
+from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
+from pipeline.stages.stage import Entry, State
+from pipeline.stages.tape import Tape
+
+_ROWS_PER_TICK: Final = 500
+
+
+class Subject(Entry):
+    """A child, a parent or a client order, as far as its cost needs it. Its halves may come in any order."""
+
+    level: TCALevel
+    subject_id: str
+    known: bool = False
+    """Its own first record has come; before that only executions have."""
+    parent_id: str = ""
+    instrument: str = ""
+    side: Side = Side.UNKNOWN
+    strategy: Strategy = Strategy.UNKNOWN
+    venue: str = ""
+    account: str = ""
+    trade_date: int = 0
+    order_qty: int = 0
+    arrival_px: int | None = None
+    release_px: int | None = None
+    start_ns: int = 0
+    end_ns: int = 0
+    qty: int = 0
+    money: int = 0
+    fees: int = 0
+    revision: int = 0
+    dirty: bool = False
+    over: bool = False
+    """PARENT: it is over, so its rows and its children's are due."""
+    child_ids: list[str] = []
+
+
+class Booked(Entry):
+    """What an allocation gave an order, so that its restatement can be taken off."""
+
+    order_id: str
+    qty: int
+    money: int
+    fee: int
+
+
+class Quotes(Entry):
+    """Midpoints since the last tick, the one before included: (time, midpoint)."""
+
+    midpoints: list[tuple[int, int]] = []
+
+
+class Names(Entry):
+    """Subjects that wait for something, in the order they came."""
+
+    keys: list[str] = []
+
+
+class CostBook:
+    """The tables of costs."""
+
+    def __init__(self, state: State, tape: Tape) -> None:
+        self._tape = tape
+        self._subjects = state.table("subjects", Subject)
+        self._booked = state.table("booked", Booked)
+        self._quotes = state.table("quotes", Quotes)
+        self._names = state.table("names", Names)
+
+    # ------------------------------------------------------------------ what comes in
+
+    def on_quote(self, quote: NBBO) -> None:
+        midpoint_px = quote.midpoint_px
+        if midpoint_px is not None:
+            quotes = self._quotes.get(quote.instrument) or Quotes()
+            self._quotes.put(quote.instrument, Quotes([*quotes.midpoints, (quote.event_ns, midpoint_px)]))
+
+    def on_order(self, order: Order) -> None:
+        if order.kind is not OrderKind.NEW:
+            return
+        subject = self._subject(TCALevel.ORDER, order.order_id)
+        subject.known = True
+        subject.instrument, subject.side = order.instrument, order.request.side
+        subject.strategy, subject.account = order.request.strategy, order.request.account
+        subject.trade_date, subject.order_qty = order.trade_date, order.request.order_qty or 0
+        subject.start_ns = order.received_ns
+        self._put(subject)
+        self._wait("arrival", _key(subject))
+
+    def on_parent(self, order: ParentOrder) -> None:
+        if order.kind is not ParentKind.NEW:
+            return
+        subject = self._subject(TCALevel.PARENT, order.parent_id)
+        subject.known, subject.parent_id = True, order.parent_id
+        subject.instrument, subject.side, subject.strategy = order.instrument, order.side, order.strategy
+        subject.trade_date, subject.order_qty = order.trade_date, order.order_qty
+        subject.arrival_px = order.arrival_px
+        self._put(subject)
+
+    def on_child(self, child: ChildOrder) -> None:
+        if child.kind is not ChildKind.NEW:
+            return
+        both = child.bid_px is not None and child.offer_px is not None
+        midpoint_px = (child.bid_px + child.offer_px) // 2 if both else None  # type: ignore[operator]
+        subject = self._subject(TCALevel.CHILD, child.child_id)
+        subject.known, subject.parent_id = True, child.parent_id
+        subject.instrument, subject.side, subject.venue = child.instrument, child.side, child.venue
+        subject.order_qty, subject.arrival_px, subject.start_ns = child.order_qty, midpoint_px, child.sent_ns
+        self._put(subject)
+        parent = self._subject(TCALevel.PARENT, child.parent_id)
+        if not parent.child_ids or child.sent_ns < parent.start_ns:
+            parent.start_ns, parent.release_px = child.sent_ns, midpoint_px
+        parent.child_ids = [*parent.child_ids, child.child_id]
+        self._put(parent)
+
+    def on_fill(self, fill: Fill) -> None:
+        parent = self._subject(TCALevel.PARENT, fill.parent_id)
+        if fill.kind is FillKind.QUIET:
+            if fill.final:
+                parent.over = True
+                self._put(parent)
+                self._due(parent)
+            return
+        if fill.kind is FillKind.RETURNED:
+            return
+        for subject in (parent, self._subject(TCALevel.CHILD, fill.child_id)):
+            if fill.kind is FillKind.TRADE:
+                _book(subject, fill.last_qty, fill.last_px, fill.fee)
+            elif fill.kind is FillKind.BUST:
+                _book(subject, -fill.last_qty, fill.last_px, -fill.prior_fee)
+            else:
+                _book(subject, -fill.prior_qty, fill.prior_px, -fill.prior_fee)
+                _book(subject, fill.last_qty, fill.last_px, fill.fee)
+            subject.end_ns = max(subject.end_ns, fill.venue_ns)
+            self._put(subject)
+        if parent.over:
+            self._due(parent)
+
+    def on_allocation(self, allocation: Allocation) -> None:
+        subject = self._subject(TCALevel.ORDER, allocation.order_id)
+        if allocation.ref_alloc_id is not None and allocation.ref_alloc_id in self._booked:
+            old = self._booked[allocation.ref_alloc_id]
+            subject.qty, subject.money, subject.fees = (
+                subject.qty - old.qty,
+                subject.money - old.money,
+                subject.fees - old.fee,
+            )
+            self._booked.remove(allocation.ref_alloc_id)
+        if allocation.kind is not AllocKind.CANCEL:
+            subject.qty += allocation.alloc_qty
+            subject.money += allocation.net_money
+            subject.fees += allocation.fee
+            self._booked.put(
+                allocation.alloc_id,
+                Booked(allocation.order_id, allocation.alloc_qty, allocation.net_money, allocation.fee),
+            )
+        subject.parent_id = allocation.parent_id or subject.parent_id
+        subject.end_ns = max(subject.end_ns, allocation.at_ns)
+        self._put(subject)
+        self._mark(subject)
+
+    # ------------------------------------------------------------------ what goes out
+
+    def rows(self, now_ns: int) -> Iterator[TCARow]:
+        """Rows that are due. Called at ticks, when quotes and prints up to now have come."""
+        self._resolve_arrivals(now_ns)
+        due = self._names.get("due")
+        if due is None or not due.keys:
+            return
+        later: list[str] = []
+        written = 0
+        for key in due.keys:
+            subject = self._subjects[key]
+            if not subject.known or written == _ROWS_PER_TICK:
+                later.append(key)
+                continue
+            written += 1
+            subject.dirty = False
+            subject.revision += 1
+            self._put(subject)
+            yield self._row(subject, now_ns)
+        self._names.put("due", Names(later))
+
+    def _row(self, subject: Subject, now_ns: int) -> TCARow:
+        parent = self._subjects.get(f"{TCALevel.PARENT}/{subject.parent_id}")
+        if subject.level is not TCALevel.PARENT and parent is not None:
+            # A child's strategy and day are its parent's; a client order has seen its parent's release.
+            subject.strategy = parent.strategy if subject.level is TCALevel.CHILD else subject.strategy
+            subject.trade_date = subject.trade_date or parent.trade_date
+            subject.release_px = parent.release_px
+        sign, qty, money = subject.side.sign, subject.qty, subject.money
+        avg_px = divide_half_even(money, qty) if qty > 0 else None
+        prints = [p for p in self._tape.between(subject.instrument, subject.start_ns, subject.end_ns) if p.vwap]
+        tape_qty = sum(p.qty for p in prints)
+        vwap_px = divide_half_even(sum(p.px * p.qty for p in prints), tape_qty) if tape_qty else None
+        arrival_px = subject.arrival_px
+
+        def against(benchmark_px: int | None) -> int | None:
+            return cost_bps_of_notional(sign, money, qty, benchmark_px) if benchmark_px and qty > 0 else None
+
+        return TCARow(
+            level=subject.level,
+            subject_id=subject.subject_id,
+            revision=subject.revision,
+            parent_id=subject.parent_id,
+            instrument=subject.instrument,
+            side=subject.side,
+            strategy=subject.strategy,
+            venue=subject.venue,
+            account=subject.account,
+            trade_date=subject.trade_date,
+            order_qty=subject.order_qty,
+            executed_qty=qty,
+            avg_px=avg_px,
+            fees=subject.fees,
+            arrival_px=arrival_px,
+            release_px=subject.release_px,
+            start_ns=subject.start_ns,
+            end_ns=subject.end_ns,
+            interval_vwap_px=vwap_px,
+            interval_vwap_qty=tape_qty,
+            arrival_cost_mbps=against(arrival_px),
+            vwap_cost_mbps=against(vwap_px),
+            aggregation_delay_cost_mbps=cost_bps(sign, subject.release_px, arrival_px)
+            if subject.release_px and arrival_px and subject.level is not TCALevel.CHILD
+            else None,
+            fee_cost_mbps=divide_half_even(subject.fees * MILLI_BPS_ONE, money) if money > 0 else None,
+            participation=qty * PPM_ONE // tape_qty if tape_qty else None,
+            at_ns=now_ns,
+        )
+
+    def _due(self, parent: Subject) -> None:
+        """A parent is over, or has changed since: its row and its children's are due."""
+        self._mark(parent)
+        for child_id in parent.child_ids:
+            self._mark(self._subject(TCALevel.CHILD, child_id))
+
+    def _mark(self, subject: Subject) -> None:
+        if not subject.dirty:
+            subject.dirty = True
+            self._put(subject)
+            self._wait("due", _key(subject))
+
+    def _wait(self, name: str, key: str) -> None:
+        names = self._names.get(name) or Names()
+        self._names.put(name, Names([*names.keys, key]))
+
+    def _resolve_arrivals(self, now_ns: int) -> None:
+        """Every quote up to now is known: look up the midpoint at receipt of the orders that came since."""
+        waiting = self._names.get("arrival")
+        if waiting is not None and waiting.keys:
+            for key in waiting.keys:
+                subject = self._subjects[key]
+                if subject.start_ns > now_ns:
+                    continue  # received after this tick: its quotes may still be on their way
+                quotes = self._quotes.get(subject.instrument) or Quotes()
+                before = [px for at_ns, px in quotes.midpoints if at_ns <= subject.start_ns]
+                subject.arrival_px = before[-1] if before else None
+                self._put(subject)
+            self._names.put("arrival", Names([k for k in waiting.keys if self._subjects[k].start_ns > now_ns]))
+        for symbol in self._quotes.keys():
+            quotes = self._quotes[symbol]
+            if len(quotes.midpoints) > _KEPT_QUOTES:
+                self._quotes.put(symbol, Quotes(quotes.midpoints[-_KEPT_QUOTES:]))
+
+    def _subject(self, level: TCALevel, subject_id: str) -> Subject:
+        return self._subjects.get(f"{level}/{subject_id}") or Subject(level, subject_id)
+
+    def _put(self, subject: Subject) -> None:
+        self._subjects.put(_key(subject), subject)
+
+
+_KEPT_QUOTES: Final = 64
+"""Midpoints kept over a tick: an order may have been received a little before the tick that follows it."""
+
+
+def _key(subject: Subject) -> str:
+    return f"{subject.level}/{subject.subject_id}"
+
+
+def _book(subject: Subject, qty: int, px: int | None, fee: int) -> None:
+    assert px is not None, "an execution has a price"
+    subject.qty += qty
+    subject.money += qty * px
+    subject.fees += fee

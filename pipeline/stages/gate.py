@@ -1,0 +1,265 @@
+"""The last gate before `child-orders`: a pure function with limits of its own, independent of the algorithms.
+
+It does not ask whether a child is clever, only whether it may leave the house. It trusts nothing it is told by
+those who made the child: prices it holds against the quote, rates and exposure it counts itself (`gate_book.py`).
+
+- *Reads* the child, what the gate's own books say of the moment, the market's displayed state, the desk's switches.
+- *Refuses* with one named reason, the first in the column; the quantity goes back to the parent once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.domain.executions import ChildKind, ChildOrder
+from pipeline.domain.market import NBBO, SessionState
+from pipeline.domain.orders import OrdType, Side, TimeInForce
+from pipeline.domain.record import Kind
+from pipeline.domain.reference import Limit
+from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
+
+
+class GateReason(Kind):
+    """Why a child did not leave the house. In `fills` and `alerts` it stands as ``GATE_<reason>``."""
+
+    UNKNOWN = "UNKNOWN"
+    KILLED = "KILLED"
+    PAUSED = "PAUSED"
+    STALE_HOLD = "STALE_HOLD"
+    VENUE_BLOCKED = "VENUE_BLOCKED"
+    NOT_A_NEW_ORDER = "NOT_A_NEW_ORDER"
+    QUANTITY_NOT_POSITIVE = "QUANTITY_NOT_POSITIVE"
+    UNPRICED = "UNPRICED"
+    MARKET_NOT_OPEN = "MARKET_NOT_OPEN"
+    NO_QUOTE = "NO_QUOTE"
+    STALE_QUOTE = "STALE_QUOTE"
+    CHILD_TOO_LARGE = "CHILD_TOO_LARGE"
+    CHILD_VALUE_TOO_LARGE = "CHILD_VALUE_TOO_LARGE"
+    CHILD_TO_PARENT_RATIO = "CHILD_TO_PARENT_RATIO"
+    OUTSIDE_COLLAR = "OUTSIDE_COLLAR"
+    OUTSIDE_BANDS = "OUTSIDE_BANDS"
+    SHORT_RESTRICTED = "SHORT_RESTRICTED"
+    LOCKS_OR_CROSSES = "LOCKS_OR_CROSSES"
+    TRADE_THROUGH = "TRADE_THROUGH"
+    SELF_TRADE = "SELF_TRADE"
+    PARENT_RATE = "PARENT_RATE"
+    INSTRUMENT_RATE = "INSTRUMENT_RATE"
+    VENUE_RATE = "VENUE_RATE"
+    REPEATED_EXECUTION = "REPEATED_EXECUTION"
+    OPEN_EXPOSURE = "OPEN_EXPOSURE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateLimits:
+    """The gate's own numbers. A Limit of scope GATE can only make them tighter."""
+
+    max_child_qty: int = 1_000_000
+    """Units of one child."""
+    max_child_value: int = 5_000_000 * 1_000_000_000
+    """1e-9 currency of one child."""
+    collar: int = 500_000
+    """1e-3 bps a limit may stand beyond the far touch: 5 %."""
+    max_quote_age_ns: int | None = None
+    """Oldest quote a child may be held against; None while quotes only come as they change."""
+    child_to_parent: int = PPM_ONE
+    """Largest share, ppm, of the parent's quantity in one child."""
+    max_exposure: int = 100_000_000 * 1_000_000_000
+    """1e-9 currency open in an instrument, both sides together."""
+    parent_rate: int = 50
+    instrument_rate: int = 200
+    venue_rate: int = 1_000
+    """Children in one second (of session time) by parent, instrument, venue; the venue's in each task apart."""
+    max_repeats: int = 20
+    """Executed children of a parent, each the same as the one before within a second, before the desk must look."""
+
+    def tightened(self, *limits: Limit | None) -> GateLimits:
+        """With every Limit of scope GATE that binds: the smaller number holds. Nulls do not bind."""
+        bound = [limit for limit in limits if limit is not None]
+        if not bound:
+            return self
+        rate = _least(self.instrument_rate, *(limit.max_rate for limit in bound))
+        ages = [self.max_quote_age_ns, *(limit.max_reference_age_ns for limit in bound)]
+        known_ages = [age for age in ages if age is not None]
+        return GateLimits(
+            max_child_qty=_least(self.max_child_qty, *(limit.max_order_qty for limit in bound)),
+            max_child_value=_least(self.max_child_value, *(limit.max_order_value for limit in bound)),
+            collar=_least(self.collar, *(limit.collar for limit in bound)),
+            max_quote_age_ns=min(known_ages) if known_ages else None,
+            child_to_parent=self.child_to_parent,
+            max_exposure=_least(self.max_exposure, *(limit.max_exposure for limit in bound)),
+            parent_rate=min(self.parent_rate, rate),
+            instrument_rate=rate,
+            venue_rate=self.venue_rate,
+            max_repeats=self.max_repeats,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A price displayed at a venue on the side a child would take from."""
+
+    venue: str
+    px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resting:
+    """An own child on the other side that may still execute; no limit is any price."""
+
+    venue: str
+    limit_px: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateView:
+    """What the gate knows at the moment of a child."""
+
+    now_ns: int
+    quote: NBBO | None
+    state: SessionState = SessionState.UNKNOWN
+    lower_band_px: int | None = None
+    upper_band_px: int | None = None
+    short_restricted: bool = False
+    killed: bool = False
+    paused: bool = False
+    held: bool = False
+    blocked: bool = False
+    parent_order_qty: int = 0
+    """0 is unknown, and refused."""
+    sent_by_parent: int = 0
+    sent_by_instrument: int = 0
+    sent_by_venue: int = 0
+    """Children sent within the last second."""
+    open_value: int = 0
+    """1e-9 currency open in the instrument, this child not included."""
+    repeats: int = 0
+    """Executed children of this parent that were the same as this one, in a row."""
+    shown: tuple[Shown, ...] = ()
+    """Best displayed prices a child of this side could take, by venue."""
+    swept: tuple[str, ...] = ()
+    """Venues whose displayed price this slice has already sent an order to (as intermarket sweeps do)."""
+    resting: tuple[Resting, ...] = ()
+    """Own children of the other side in this instrument."""
+
+
+def refuse(child: ChildOrder, limits: GateLimits, view: GateView) -> GateReason | None:
+    """Why `child` may not be sent, or None. Law and halts first, then kill, then the gate's limits."""
+    R = GateReason
+    quote, px = view.quote, child.limit_px
+    pegged = child.ord_type is OrdType.PEGGED_MIDPOINT
+    if child.kind is not ChildKind.NEW:
+        return R.NOT_A_NEW_ORDER
+    if view.state is not SessionState.OPEN:
+        return R.MARKET_NOT_OPEN
+    if view.killed:
+        return R.KILLED
+    if view.paused:
+        return R.PAUSED
+    if view.held:
+        return R.STALE_HOLD
+    if view.blocked:
+        return R.VENUE_BLOCKED
+    if child.order_qty <= 0:
+        return R.QUANTITY_NOT_POSITIVE
+    if not pegged and (child.ord_type is not OrdType.LIMIT or px is None):
+        return R.UNPRICED
+    if px is not None and px <= 0:
+        return R.UNPRICED
+    if quote is None or quote.bid_px is None or quote.offer_px is None:
+        return R.NO_QUOTE
+    if limits.max_quote_age_ns is not None and view.now_ns - quote.event_ns > limits.max_quote_age_ns:
+        return R.STALE_QUOTE
+    if child.order_qty > limits.max_child_qty:
+        return R.CHILD_TOO_LARGE
+    if child_value(child, quote) > limits.max_child_value:
+        return R.CHILD_VALUE_TOO_LARGE
+    if child.order_qty * PPM_ONE > limits.child_to_parent * view.parent_order_qty:
+        return R.CHILD_TO_PARENT_RATIO
+    if px is not None and not pegged and _beyond_collar(child.side, px, quote.bid_px, quote.offer_px, limits.collar):
+        return R.OUTSIDE_COLLAR
+    if px is not None and not pegged and _outside_bands(child.side, px, view):
+        return R.OUTSIDE_BANDS
+    if _breaks_short_rule(child, px, pegged, quote.bid_px, view):
+        return R.SHORT_RESTRICTED
+    if not pegged and child.time_in_force is not TimeInForce.IOC and _locks(child.side, px, quote):
+        return R.LOCKS_OR_CROSSES
+    if not pegged and _trades_through(child, px, view):
+        return R.TRADE_THROUGH
+    if _meets_own(child, view.resting):
+        return R.SELF_TRADE
+    if view.sent_by_parent >= limits.parent_rate:
+        return R.PARENT_RATE
+    if view.sent_by_instrument >= limits.instrument_rate:
+        return R.INSTRUMENT_RATE
+    if view.sent_by_venue >= limits.venue_rate:
+        return R.VENUE_RATE
+    if view.repeats >= limits.max_repeats:
+        return R.REPEATED_EXECUTION
+    if view.open_value + child_value(child, quote) > limits.max_exposure:
+        return R.OPEN_EXPOSURE
+    return None
+
+
+def value_px(child: ChildOrder, quote: NBBO) -> int:
+    """At what price a child counts: its limit, and a peg at the offer (no midpoint is above it)."""
+    peg = child.limit_px is None or child.ord_type is OrdType.PEGGED_MIDPOINT
+    return (quote.offer_px or 0) if peg else (child.limit_px or 0)
+
+
+def child_value(child: ChildOrder, quote: NBBO) -> int:
+    """Quantity times :func:`value_px`, 1e-9 currency."""
+    return child.order_qty * value_px(child, quote)
+
+
+def _beyond_collar(side: Side, px: int, bid_px: int, offer_px: int, collar: int) -> bool:
+    # Multiplied out, so that nothing is rounded in our favour.
+    if side is Side.BUY:
+        return px * MILLI_BPS_ONE > offer_px * (MILLI_BPS_ONE + collar)
+    return px * MILLI_BPS_ONE < bid_px * (MILLI_BPS_ONE - collar)
+
+
+def _outside_bands(side: Side, px: int, view: GateView) -> bool:
+    # Only the side that could trade outside: a buy below the lower band just waits.
+    if side is Side.BUY:
+        return view.upper_band_px is not None and px > view.upper_band_px
+    return view.lower_band_px is not None and px < view.lower_band_px
+
+
+def _breaks_short_rule(child: ChildOrder, px: int | None, pegged: bool, bid_px: int, view: GateView) -> bool:
+    # SEC Rule 201: under the restriction a short sale executes or is displayed only above the best bid. A midpoint
+    # is above it, for the quote is not locked.
+    if not view.short_restricted or child.side is not Side.SELL_SHORT or pegged:
+        return False
+    return px is None or px <= bid_px
+
+
+def _locks(side: Side, px: int | None, quote: NBBO) -> bool:
+    if px is None or quote.bid_px is None or quote.offer_px is None:
+        return True
+    return px >= quote.offer_px if side is Side.BUY else px <= quote.bid_px
+
+
+def _trades_through(child: ChildOrder, px: int | None, view: GateView) -> bool:
+    if px is None:
+        return True
+    for shown in view.shown:
+        if shown.venue == child.venue or shown.venue in view.swept:
+            continue
+        if (shown.px < px) if child.side is Side.BUY else (shown.px > px):
+            return True
+    return False
+
+
+def _meets_own(child: ChildOrder, resting: tuple[Resting, ...]) -> bool:
+    for own in resting:
+        if own.venue != child.venue:
+            continue
+        if child.limit_px is None or own.limit_px is None:
+            return True
+        if (child.limit_px >= own.limit_px) if child.side is Side.BUY else (child.limit_px <= own.limit_px):
+            return True
+    return False
+
+
+def _least(own: int, *others: int | None) -> int:
+    return min([own, *(other for other in others if other is not None)])

@@ -1,0 +1,213 @@
+"""What intake keeps: who asked what today, what is open, and the facts orders are checked against."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.domain.controls import CreditLease, Tick
+from pipeline.domain.market import ReferencePrice
+from pipeline.domain.orders import OrderClosed, OrderRequest, OrdStatus, Side
+from pipeline.domain.reference import Limit, LimitScope
+from pipeline.domain.rejections import RejectReason
+from pipeline.domain.units import NS_PER_S
+from pipeline.stages import reference
+from pipeline.stages.credit import share
+from pipeline.stages.intake_checks import Facts
+from pipeline.stages.reference import Dated, limit_key
+from pipeline.stages.stage import Entry, State, Task
+from pipeline.stages.switches import Switches
+
+_SHARED_SCOPES: Final = frozenset({LimitScope.FIRM, LimitScope.INSTRUMENT})
+
+
+class Request(Entry):
+    """A request of today, by (trade date, source, ClOrdID), and what was answered."""
+
+    digest: bytes
+    """Of its content: what tells a repeat from a conflict."""
+    order_id: str
+    """The order it made or was to cancel; empty when there is none."""
+    reason: RejectReason | None
+    """Why it was refused."""
+    ord_status: OrdStatus
+    """UNKNOWN while the order lives: intake does not follow it."""
+    cum_qty: int = 0
+    """Once closed: what was done."""
+    is_cancel: bool = False
+
+
+class OpenOrder(Entry):
+    """An accepted order that is not closed, by order id."""
+
+    request_key: str
+    account: str
+    instrument: str
+    trade_date: int
+    is_buy: bool
+    reserved: int
+    """Money it holds of its account's credit until it is closed."""
+
+
+class Exposure(Entry):
+    """Money reserved on an account, in this partition."""
+
+    buy: int = 0
+    sell: int = 0
+
+
+class SourceKnown(Entry):
+    """A source: some account has named it at some time."""
+
+
+class Quote(Entry):
+    """The last midpoint of an instrument."""
+
+    px: int
+    quote_ns: int
+    trade_date: int
+
+
+class Rate(Entry):
+    """Orders of one second, for one limit."""
+
+    second: int = 0
+    count: int = 0
+
+
+class IntakeState(State):
+    """The state of one task of intake."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.instruments = reference.instruments(self)
+        self.accounts = reference.accounts(self)
+        self.venues = reference.venues(self)
+        self.limits = reference.limits(self)
+        self.leases: Dated[CreditLease] = Dated(self, "leases", CreditLease, lambda lease: lease.account)
+        self.switches = Switches(self)
+        self.sources = self.table("sources", SourceKnown)
+        self.requests = self.table("requests", Request)
+        self.orders = self.table("orders", OpenOrder)
+        self.exposures = self.table("exposures", Exposure)
+        self.quotes = self.table("quotes", Quote)
+        self.rates = self.table("rates", Rate)
+        self._to_forget: list[str] = []
+        """Requests of other days, sorted; the last goes first. Derived: it follows from the table and the clock."""
+
+    def restored(self) -> None:
+        self._find_old_requests()
+
+    # ---------------------------------------------------------------- time
+
+    def pass_time(self, tick: Tick, forget: int) -> None:
+        """Apply a tick and forget up to ``forget`` requests of days that are over."""
+        before = self.clock.trade_date
+        self.apply_tick(tick)
+        if self.clock.trade_date != before:
+            self._find_old_requests()
+        for _ in range(min(forget, len(self._to_forget))):
+            self.requests.remove(self._to_forget.pop())
+
+    def _find_old_requests(self) -> None:
+        today = f"{self.clock.trade_date}/"
+        self._to_forget = [key for key in self.requests.keys() if not key.startswith(today)]
+
+    # ---------------------------------------------------------------- identity
+
+    def request_key(self, source: str, cl_ord_id: str) -> str:
+        """A request's identity today. The length keeps apart what two sources could write alike."""
+        return f"{self.clock.trade_date}/{len(source)}/{source}/{cl_ord_id}"
+
+    # ---------------------------------------------------------------- facts
+
+    def learn_price(self, price: ReferencePrice) -> None:
+        """Take in a midpoint, unless a later one is known."""
+        known = self.quotes.get(price.instrument)
+        if known is None or known.quote_ns <= price.quote_ns:
+            self.quotes.put(price.instrument, Quote(price.px, price.quote_ns, self.clock.trade_date))
+
+    def facts(self, r: OrderRequest, received_ns: int) -> Facts:
+        """All that the guards look at. Counts the order against the rates that bind it."""
+        clock = self.clock
+        now_ns = clock.now_ns
+        limits = self._limits(r, now_ns)
+        exposure = self.exposures.get(r.account)
+        facts = Facts(
+            now_ns=now_ns,
+            account=self.accounts.get(r.account, now_ns),
+            instrument=self.instruments.get(r.instrument, now_ns),
+            killed=self.switches.killed(source=r.source, account=r.account, instrument=r.instrument),
+            unknown_venue=next((code for code in r.allowed_venues if self.venues.get(code, now_ns) is None), None),
+            limits=limits,
+            over_rate=self._count(limits, received_ns // NS_PER_S),
+            lease=self.leases.get(r.account, now_ns),
+        )
+        quote = self.quotes.get(r.instrument)
+        if quote is not None and quote.trade_date == clock.trade_date:
+            facts.quote_px, facts.quote_ns = quote.px, quote.quote_ns
+        if exposure is not None:
+            facts.reserved = exposure.buy if r.side is Side.BUY else exposure.sell
+        return facts
+
+    def _limits(self, r: OrderRequest, now_ns: int) -> tuple[Limit, ...]:
+        firm = self.limits.get(limit_key(LimitScope.FIRM), now_ns)
+        if firm is None:
+            return ()
+        others = (
+            self.limits.get(limit_key(LimitScope.SOURCE, r.source), now_ns),
+            self.limits.get(limit_key(LimitScope.ACCOUNT, r.account), now_ns),
+            self.limits.get(limit_key(LimitScope.INSTRUMENT, r.instrument), now_ns),
+        )
+        return (firm, *(limit for limit in others if limit is not None))
+
+    def _count(self, limits: tuple[Limit, ...], second: int) -> Limit | None:
+        """Count one order in ``second``; the first limit it is above, if any.
+
+        A source and its accounts live in one partition, so their rates are exact. What the firm or an instrument may
+        do is spread over all partitions: each has its static share, as with credit, so that the sum holds.
+        """
+        over: Limit | None = None
+        for limit in limits:
+            if limit.max_rate is None:
+                continue
+            key = limit_key(limit.scope, limit.scope_id)
+            rate = self.rates.get(key) or Rate()
+            if second > rate.second:
+                rate = Rate(second, 0)
+            rate.count += 1
+            self.rates.put(key, rate)
+            most = limit.max_rate
+            if limit.scope in _SHARED_SCOPES:
+                most = share(most, self.task.partition, self.task.partitions)
+            if rate.count > most and over is None:
+                over = limit
+        return over
+
+    # ---------------------------------------------------------------- credit
+
+    def open(self, order_id: str, order: OpenOrder) -> None:
+        """Book an accepted order and reserve its credit."""
+        self.orders.put(order_id, order)
+        self._reserve(order, order.reserved)
+
+    def close(self, closed: OrderClosed) -> bool:
+        """Give back what the order reserved, once; False when it is not open."""
+        order = self.orders.get(closed.order_id)
+        if order is None:
+            return False
+        self.orders.remove(closed.order_id)
+        self._reserve(order, -order.reserved)
+        request = self.requests.get(order.request_key)
+        if request is not None:
+            request.ord_status, request.cum_qty = closed.ord_status, closed.cum_qty
+            self.requests.put(order.request_key, request)
+        return True
+
+    def _reserve(self, order: OpenOrder, money: int) -> None:
+        exposure = self.exposures.get(order.account) or Exposure()
+        if order.is_buy:
+            exposure.buy += money
+        else:
+            exposure.sell += money
+        assert exposure.buy >= 0 and exposure.sell >= 0, f"more credit given back than reserved on {order.account}"
+        self.exposures.put(order.account, exposure)

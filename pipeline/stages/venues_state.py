@@ -1,0 +1,159 @@
+"""State of the simulated venues: books, our orders in them, what is under way to a venue and what is under way back."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+from pipeline.domain.executions import ChildOrder, VenueReport
+from pipeline.domain.market import SessionState
+from pipeline.stages.reference import instruments, venues
+from pipeline.stages.stage import Entry, State, Task
+from pipeline.venues.book import Book, BookTotals, RecordedOrder
+from pipeline.venues.dark import DarkState
+from pipeline.venues.orders import VenueOrder
+
+
+class Market(Entry):
+    """What is known of an instrument: how far its record has come, and the last quote."""
+
+    seen_ns: int = 0
+    bid_px: int | None = None
+    offer_px: int | None = None
+
+    @property
+    def midpoint_px(self) -> int | None:
+        """Half way between the last bid and offer; None without both, or when they are crossed."""
+        if self.bid_px is None or self.offer_px is None or self.bid_px > self.offer_px:
+            return None
+        return (self.bid_px + self.offer_px) // 2
+
+
+class Session(Entry):
+    """A venue's session in an instrument. Messages keep their order on the way there and on the way back."""
+
+    state: SessionState = SessionState.UNKNOWN
+    last_arrival_ns: int = 0
+    last_due_ns: int = 0
+
+
+class UnderWay(Entry):
+    """What will happen at a venue: one of our messages arrives, or (a fault) an execution is busted."""
+
+    at_ns: int
+    instrument: str
+    child: ChildOrder | None = None
+    busted: VenueReport | None = None
+    order_key: str = ""
+
+
+class HeldReport(Entry):
+    """A report on its way back to us."""
+
+    due_ns: int
+    report: VenueReport
+
+
+class Wire(Entry):
+    """What a venue remembers under a ClOrdID: keys of orders, oldest first; none for a cancel's own id."""
+
+    orders: list[str]
+
+
+class VenuesState(State):
+    """Tables hold one entry for each order, recorded or ours; books and queues are rebuilt from them."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.venues = venues(self)
+        self.instruments = instruments(self)
+        self.markets = self.table("markets", Market)
+        self.sessions = self.table("sessions", Session)
+        self.orders = self.table("orders", VenueOrder)
+        self.wires = self.table("wires", Wire)
+        self.recorded = self.table("recorded", RecordedOrder)
+        self.totals = self.table("totals", BookTotals)
+        self.dark = self.table("dark", DarkState)
+        self.under_way = self.table("under-way", UnderWay)
+        self.held = self.table("held", HeldReport)
+        self._books: dict[str, Book] = {}
+        self._arrivals: dict[str, list[tuple[int, int]]] = {}
+        self._reports: list[tuple[int, int]] = []
+
+    def restored(self) -> None:
+        self._books.clear()
+        self._arrivals.clear()
+        self._reports.clear()
+        recorded = sorted((self.recorded[key].no, key) for key in self.recorded.keys())
+        for _, key in recorded:
+            venue, instrument, ref = key.split("/", 2)
+            self.book(venue, instrument).index(ref, self.recorded[key])
+        for key in self.orders.keys():
+            order = self.orders[key]
+            if order.is_live:
+                self.book(order.venue, order.instrument).resume(order)
+        for key in self.under_way.keys():
+            row = self.under_way[key]
+            heappush(self._arrivals.setdefault(row.instrument, []), (row.at_ns, int(key)))
+        for key in self.held.keys():
+            heappush(self._reports, (self.held[key].due_ns, int(key)))
+
+    def book(self, venue: str, instrument: str) -> Book:
+        """The book of an instrument at a venue; at a dark venue it holds only our own orders."""
+        prefix = f"{venue}/{instrument}"
+        book = self._books.get(prefix)
+        if book is None:
+            book = self._books[prefix] = Book(prefix, self.recorded, self.totals)
+        return book
+
+    def market(self, instrument: str) -> Market:
+        return self.markets.get(instrument) or Market()
+
+    def session(self, venue: str, instrument: str) -> Session:
+        return self.sessions.get(f"{venue}/{instrument}") or Session()
+
+    def put_session(self, venue: str, instrument: str, session: Session) -> None:
+        self.sessions.put(f"{venue}/{instrument}", session)
+
+    def venue_now_ns(self, instrument: str) -> int:
+        """How far the venues' own time has come: nothing can reach them before that any more."""
+        return max(self.now_ns, self.market(instrument).seen_ns)
+
+    def instruments_under_way(self) -> list[str]:
+        """Instruments something is under way in, or in which an order of ours rests; sorted."""
+        waiting = {instrument for instrument, heap in self._arrivals.items() if heap}
+        resting = {prefix.split("/", 1)[1] for prefix, book in self._books.items() if book.own}
+        return sorted(waiting | resting)
+
+    # ---------------------------------------------------------------- queues
+
+    def send(self, row: UnderWay) -> None:
+        """Put a message on its way to a venue."""
+        no = self.next_number("under-way")
+        self.under_way.put(f"{no:012d}", row)
+        heappush(self._arrivals.setdefault(row.instrument, []), (row.at_ns, no))
+
+    def next_arrival_ns(self, instrument: str) -> int | None:
+        heap = self._arrivals.get(instrument)
+        return heap[0][0] if heap else None
+
+    def arrived(self, instrument: str) -> UnderWay:
+        """Take the next message that arrives in ``instrument``; there must be one."""
+        _, no = heappop(self._arrivals[instrument])
+        row = self.under_way[f"{no:012d}"]
+        self.under_way.remove(f"{no:012d}")
+        return row
+
+    def hold(self, report: VenueReport) -> None:
+        """Put a report on its way to us; it is due at its ``received_ns``."""
+        no = self.next_number("held")
+        self.held.put(f"{no:012d}", HeldReport(report.received_ns, report))
+        heappush(self._reports, (report.received_ns, no))
+
+    def next_due(self) -> VenueReport | None:
+        """Take the next report that is due by now, or None."""
+        if not self._reports or self._reports[0][0] > self.now_ns:
+            return None
+        _, no = heappop(self._reports)
+        row = self.held[f"{no:012d}"]
+        self.held.remove(f"{no:012d}")
+        return row.report

@@ -1,0 +1,24 @@
+"""A worker of the sample stages as a process: ``python -m tests.broker.worker_process BOOTSTRAP UNIT STATE_DIR``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline.runtime.codec import Codec, LocalIds
+from pipeline.runtime.run import run_unit
+from pipeline.runtime.worker import Deployment
+from tests.sample_stages import Adder, Repeater
+
+FLOW = (Adder(), Repeater())
+UNITS = {"both": ("adder", "repeater"), "adder": ("adder",), "repeater": ("repeater",)}
+
+
+def main(bootstrap_servers: str, unit: str, state_dir: str) -> int:
+    stages = [stage for stage in FLOW if stage.name in UNITS[unit]]
+    deployment = Deployment(bootstrap_servers, Path(state_dir), FLOW, UNITS)
+    return run_unit(unit, stages, deployment, Codec(LocalIds()), say=lambda text: print(text, flush=True))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

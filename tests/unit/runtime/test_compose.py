@@ -1,0 +1,31 @@
+"""`docker-compose.yml` gives Kafka the embedded broker's settings, and runs every unit of the topology."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipeline.runtime.broker import LocalKafka
+from pipeline.topology import UNITS
+
+COMPOSE = (Path(__file__).resolve().parents[3] / "docker-compose.yml").read_text(encoding="utf-8")
+
+# A container has other addresses, and its own folder for the data.
+OF_THE_PLACE = {"node.id", "controller.quorum.voters", "listeners", "advertised.listeners", "log.dirs"}
+
+
+def test_kafka_has_the_embedded_brokers_settings(tmp_path: Path) -> None:
+    ours = LocalKafka(tmp_path, port=1, controller_port=2).properties()
+    theirs = {
+        key.lower().replace("_", "."): value.strip('"')
+        for key, value in re.findall(r"^ {6}KAFKA_(\w+): (.*)$", COMPOSE, flags=re.MULTILINE)
+    }
+    assert {key: theirs.get(key) for key in ours.keys() - OF_THE_PLACE} == {
+        key: value for key, value in ours.items() if key not in OF_THE_PLACE
+    }
+
+
+def test_every_unit_is_a_service_with_its_health_check() -> None:
+    for unit in UNITS:
+        assert f'command: ["run", "{unit.name}"]' in COMPOSE
+        assert f'"pipeline.runtime.health", "unit", "{unit.name}"]' in COMPOSE
