@@ -5,7 +5,7 @@ Everything that shows the flow is generated from here: ``pipeline topology``, th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from pipeline.stages.intake import IntakeStage
 from pipeline.stages.netting import Netting
 from pipeline.stages.publishing import PublishingStage
 from pipeline.stages.routing import Routing
+from pipeline.stages.routing_state import RoutingParams
 from pipeline.stages.slicing import Slicing
 from pipeline.stages.stage import Stage
 from pipeline.stages.tca import TCA
@@ -35,38 +36,41 @@ class Unit:
     stages: tuple[AnyStage, ...]
 
 
-CREDIT: Final = CreditStage()
-INTAKE: Final = IntakeStage()
-NETTING: Final = Netting()
-SLICING: Final = Slicing()
-ROUTING: Final = Routing()
-VENUES: Final = Venues()
-ALLOCATION: Final = AllocationStage()
-ANALYTICS: Final = Analytics()
-TRANSACTION_COST: Final = TCA()
-PUBLISHING: Final = PublishingStage()
+DEMO_WIRE_SECRET: Final = b"a demo has no secrets, a desk sets its own"
+"""Key of the opaque ids at venues where a deployment sets none (PIPELINE_WIRE_SECRET): the simulated venues only."""
 
-STAGES: Final[tuple[AnyStage, ...]] = (
-    CREDIT,
-    INTAKE,
-    NETTING,
-    SLICING,
-    ROUTING,
-    VENUES,
-    ALLOCATION,
-    ANALYTICS,
-    TRANSACTION_COST,
-    PUBLISHING,
-)
-"""In the order of the flow."""
+_UNITS: Final = {
+    "intake": ("credit", "intake"),
+    "engine": ("netting", "slicing", "routing", "allocation"),
+    "venues": ("venues",),
+    "reporting": ("analytics", "tca", "publishing"),
+}
 
-UNITS: Final[tuple[Unit, ...]] = (
-    Unit("intake", (CREDIT, INTAKE)),
-    Unit("engine", (NETTING, SLICING, ROUTING, ALLOCATION)),
-    Unit("venues", (VENUES,)),
-    Unit("reporting", (ANALYTICS, TRANSACTION_COST, PUBLISHING)),
-)
-"""What `pipeline run --all` starts, one process each; any stage can be run as a unit of its own instead."""
+
+def flow(wire_secret: bytes = DEMO_WIRE_SECRET) -> tuple[AnyStage, ...]:
+    """Every stage, in the order of the flow."""
+    return (
+        CreditStage(),
+        IntakeStage(),
+        Netting(),
+        Slicing(),
+        Routing(RoutingParams(wire_secret=wire_secret)),
+        Venues(),
+        AllocationStage(),
+        Analytics(),
+        TCA(),
+        PublishingStage(),
+    )
+
+
+def units_of(stages: Sequence[AnyStage]) -> tuple[Unit, ...]:
+    """The units `pipeline run --all` starts, one process each; any stage can be a unit of its own instead."""
+    by_name = {stage.name: stage for stage in stages}
+    return tuple(Unit(name, tuple(by_name[stage] for stage in members)) for name, members in _UNITS.items())
+
+
+STAGES: Final = flow()
+UNITS: Final = units_of(STAGES)
 
 EDGES: Final[dict[str, tuple[Topic, ...]]] = {
     "upstream OMS": (topics.ORDERS_IN,),
@@ -95,12 +99,12 @@ def stage_named(name: str) -> AnyStage:
     return {stage.name: stage for stage in STAGES}[name]
 
 
-def unit_named(name: str) -> Unit:
-    """The unit of that name, or a stage as a unit of its own. Raises KeyError."""
-    for unit in UNITS:
-        if unit.name == name:
-            return unit
-    return Unit(name, (stage_named(name),))
+def unit_named(name: str, stages: Sequence[AnyStage] = STAGES) -> Unit:
+    """The unit of that name, or a stage as a unit of its own (a unit's name comes first). Raises KeyError."""
+    units = {unit.name: unit for unit in units_of(stages)}
+    if name in units:
+        return units[name]
+    return Unit(name, ({stage.name: stage for stage in stages}[name],))
 
 
 def writers_of(topic: Topic) -> list[str]:

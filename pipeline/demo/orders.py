@@ -56,7 +56,7 @@ def sendings(day: Day, flows: list[Flow], seed: int, length_ns: int) -> list[Sen
     draw = random.Random(seed)
     all_of_them: list[Sending] = []
     numbers = dict.fromkeys(SOURCES, 0)
-    last_ns = day.open_ns + length_ns - WINDOW_NS
+    last_ns = day.open_ns + max(length_ns - WINDOW_NS, length_ns // 2)
     for flow in flows:
         for _ in range(flow.count):
             source = SOURCES[draw.randrange(len(SOURCES))]

@@ -77,4 +77,5 @@ def keeps_partition(stage: AnyStage, topic: Topic) -> bool:
     if topic.spread is not Spread.KEYED:
         return False
     placing = [read for read in inputs_of(stage) if read.spread in (Spread.KEYED, Spread.SENDER)]
-    return bool(placing) and all(read.key is topic.key for read in placing)
+    # What senders place (Spread.SENDER) may stand on any partition, whatever its key: it keeps nothing.
+    return bool(placing) and all(read.spread is Spread.KEYED and read.key is topic.key for read in placing)

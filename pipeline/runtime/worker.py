@@ -46,6 +46,7 @@ COMMIT_EVERY_S: Final = 0.030
 PAUSE_AT: Final = 4000
 RESUME_AT: Final = 500
 SESSION_S: Final = 10.0
+SAY_EVERY_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,7 @@ class Worker:
         self._say = say
         self._stopping = False
         self._alive_at = time.monotonic()
-        settings: dict[str, Any] = {
-            "bootstrap.servers": deployment.bootstrap_servers,
-            "error_cb": lambda error: None,
-            "log_level": 2,
-        }
-        self._admin = AdminClient(settings)
+        self._admin = self._new_admin()
         self._transactions = Transactions(deployment.bootstrap_servers, slot_name, self._alive, self._tell)
         self._topics: set[str] = set()
         self._cluster_id = ""
@@ -149,7 +145,13 @@ class Worker:
                     self._adopt(consumer)
                 except (NotRestored, KafkaException, PlatformError) as error:
                     self._drop()
-                    self._tell(f"waiting for Kafka at {self._deployment.bootstrap_servers}: {error}")
+                    now = time.monotonic()
+                    if now - self._said_away > SAY_EVERY_S:
+                        self._said_away = now
+                        self._tell(f"waiting for Kafka at {self._deployment.bootstrap_servers} to restore: {error}")
+                    # A broker that comes back has a new leader epoch, and the old client would ask with the old one
+                    # for minutes (FENCED_LEADER_EPOCH): only a new one learns.
+                    self._admin = self._new_admin()
                     self._rest(0.5)
             self._gather(consumer)
             try:
@@ -163,6 +165,14 @@ class Worker:
             self._commit_when_due(consumer)
         if not self._adopt_needed:
             self._commit(consumer)
+
+    def _new_admin(self) -> AdminClient:
+        settings: dict[str, Any] = {
+            "bootstrap.servers": self._deployment.bootstrap_servers,
+            "error_cb": lambda error: None,
+            "log_level": 2,
+        }
+        return AdminClient(settings)
 
     def _alive(self) -> None:
         self._alive_at = time.monotonic()
@@ -194,7 +204,7 @@ class Worker:
                 break
             except (KafkaException, PlatformError) as error:
                 now = time.monotonic()
-                if now - said > 5:
+                if now - said > SAY_EVERY_S:
                     said = now
                     where = (
                         error
@@ -300,7 +310,7 @@ class Worker:
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             now = time.monotonic()
-            if now - self._said_away > 5:
+            if now - self._said_away > SAY_EVERY_S:
                 self._said_away = now
                 self._say(f"{self._slot_name}: Kafka does not answer at {self._deployment.bootstrap_servers}; waiting, "
                           f"nothing is lost")  # fmt: skip

@@ -77,7 +77,7 @@ class ClientOrder(Entry):
     """Cancel requests (their ClOrdID) not answered yet."""
     answered: list[str] = []
     overdue: bool = False
-    """It was open at the end of its day, in no parent."""
+    """It was kept beyond the end of its day."""
 
     @property
     def cum_qty(self) -> int:

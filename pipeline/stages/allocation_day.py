@@ -56,11 +56,10 @@ def _orders(state: AllocationState) -> Iterator[Alert]:
     open_orders: dict[str, list[str]] = {}
     for order_id in state.orders.keys():
         order = state.orders[order_id]
-        if order_id in in_parents:
-            continue
-        if order.end is None:
+        in_parent = order_id in in_parents
+        if order.end is None and not in_parent:
             open_orders.setdefault(order.instrument, []).append(order_id)
-        if order.end is not None or order.overdue:
+        if not in_parent and (order.end is not None or order.overdue):
             state.orders.remove(order_id)
         else:
             order.overdue = True

@@ -21,6 +21,7 @@ from pipeline.domain.analytics import Bar, VenueScore, VolumeCurve
 from pipeline.domain.controls import Tick
 from pipeline.domain.executions import ChildOrder, Fill
 from pipeline.domain.market import NBBO, ReferencePrice, TradePrint
+from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument
 from pipeline.domain.units import NS_PER_S
@@ -109,6 +110,9 @@ class Analytics(Stage[AnalyticsState]):
             state.bars.forget_before(tick.trade_date)
             state.scores.forget()
         for instrument in state.instruments.standing(now_ns):
+            # Reference data is copied to every task; the prints a curve is learned from are seen by one.
+            if partition_of(instrument.instrument, state.task.partitions) != state.task.partition:
+                continue
             curve = state.days.curve_for(instrument, tick.trade_date)
             if curve is not None:
                 yield curve

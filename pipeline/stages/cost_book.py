@@ -246,7 +246,9 @@ class CostBook:
         """A parent is over, or has changed since: its row and its children's are due."""
         self._mark(parent)
         for child_id in parent.child_ids:
-            self._mark(self._subject(TCALevel.CHILD, child_id))
+            child = self._subject(TCALevel.CHILD, child_id)
+            if child.qty or child.revision:  # what was never executed cost nothing, unless it was and is busted
+                self._mark(child)
 
     def _mark(self, subject: Subject) -> None:
         if not subject.dirty:

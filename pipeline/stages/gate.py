@@ -185,7 +185,7 @@ def refuse(child: ChildOrder, limits: GateLimits, view: GateView) -> GateReason 
         return R.LOCKS_OR_CROSSES
     if not pegged and _trades_through(child, px, view):
         return R.TRADE_THROUGH
-    if _meets_own(child, view.resting):
+    if meets_own(child.side, child.venue, px, view.resting):
         return R.SELF_TRADE
     if view.sent_by_parent >= limits.parent_rate:
         return R.PARENT_RATE
@@ -250,13 +250,14 @@ def _trades_through(child: ChildOrder, px: int | None, view: GateView) -> bool:
     return False
 
 
-def _meets_own(child: ChildOrder, resting: tuple[Resting, ...]) -> bool:
+def meets_own(side: Side, venue: str, limit_px: int | None, resting: tuple[Resting, ...]) -> bool:
+    """Whether an order could execute against an own one of the other side; no limit is any price."""
     for own in resting:
-        if own.venue != child.venue:
+        if own.venue != venue:
             continue
-        if child.limit_px is None or own.limit_px is None:
+        if limit_px is None or own.limit_px is None:
             return True
-        if (child.limit_px >= own.limit_px) if child.side is Side.BUY else (child.limit_px <= own.limit_px):
+        if (limit_px >= own.limit_px) if side is Side.BUY else (limit_px <= own.limit_px):
             return True
     return False
 

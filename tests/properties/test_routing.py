@@ -16,9 +16,9 @@ from pipeline.domain.controls import ControlKind, ControlScope
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind, ReportKind, VenueReport
 from pipeline.domain.market import SessionState
 from pipeline.domain.orders import OrdStatus, TimeInForce
-from pipeline.domain.parents import Slice, SliceKind, Style
+from pipeline.domain.parents import SliceKind, Style
 from pipeline.domain.record import Owned
-from tests.unit.stages.routing_bench import BID, OFFER, RoutingBench, S
+from tests.unit.stages.routing_bench import BID, OFFER, RoutingBench
 
 
 @dataclass
@@ -261,4 +261,3 @@ def test_with_unfair_venues_all_is_booked_flagged_and_still_closes(script: list[
         if parent is not None:
             assert parent.cum_qty == sum(f.last_qty for f in trades)
             assert sum(f.overfill_qty for f in trades) == max(0, parent.cum_qty - parent.permitted_qty)
-    assert isinstance(world.bench.stage.reads[0], type) and world.bench.stage.reads[0] is Slice

@@ -82,8 +82,8 @@ class Market:
         assert self.bench.feed(child) == []
         return child.wire_id
 
-    def cancel(self, at_ms: int, wire_id: str, **changed: Any) -> str:
-        return self.send(at_ms, Side.BUY, 1, 1, **({"kind": ChildKind.CANCEL, "orig_wire_id": wire_id} | changed))
+    def cancel(self, at_ms: int, original: str, **changed: Any) -> str:
+        return self.send(at_ms, Side.BUY, 1, 1, **({"kind": ChildKind.CANCEL, "orig_wire_id": original} | changed))
 
     def until(self, at_ms: int) -> list[VenueReport]:
         return self.bench.all(VenueReport, self.bench.tick(START + at_ms * MS))

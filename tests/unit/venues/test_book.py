@@ -174,7 +174,7 @@ def _play(steps: list[tuple[str, bool, int, int, int]]) -> tuple[Tape, list[Venu
         assert 0 <= totals.displaced_qty <= totals.taken_qty
         assert all(order.cum_qty <= order.order_qty for order in mine)
         # The record drives: whatever we do, the book shows what it says.
-        shown = {}
+        shown: dict[tuple[Side, int], int] = {}
         for at_side, left, at_ticks in refs.values():
             shown[at_side, at_ticks * TICK] = shown.get((at_side, at_ticks * TICK), 0) + left
         assert {(s, px): q for s in (Side.BUY, Side.SELL) for px, q in tape.book.levels(s, 99)} == shown

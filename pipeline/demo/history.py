@@ -1,0 +1,43 @@
+"""Prints of earlier days, simulated, so that there is something to learn a volume curve from.
+
+No earlier day is recorded of the demo's instruments. Three days of one print a minute follow the U that volume has in
+US equities (heavy at the opening and the close); their shape is made up and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pipeline.demo.reference_data import Day, Listed
+from pipeline.domain.market import PrintKind, TradePrint
+from pipeline.domain.record import Owned
+from pipeline.domain.units import NS_PER_S
+
+DAYS: Final = 3
+_DAY_NS: Final = 86_400 * NS_PER_S
+_MINUTE_NS: Final = 60 * NS_PER_S
+
+
+def earlier_days(day: Day, listed: Sequence[Listed], session_ns: int) -> Iterator[Owned]:
+    """One print a minute and instrument over DAYS earlier sessions, in order of time."""
+    minutes = session_ns // _MINUTE_NS
+    # A parabola with its lowest point in the middle of the session: ends are four times as busy.
+    weights = [minutes * minutes + 3 * (2 * minute - minutes) ** 2 for minute in range(minutes)]
+    whole = sum(weights)
+    for back in range(DAYS, 0, -1):
+        open_ns = day.open_ns - back * _DAY_NS
+        for minute, weight in enumerate(weights):
+            at_ns = open_ns + minute * _MINUTE_NS + 30 * NS_PER_S
+            for each in listed:
+                yield TradePrint(
+                    kind=PrintKind.TRADE,
+                    instrument=each.symbol,
+                    venue="HIST",
+                    print_id=f"{back}-{minute}",
+                    event_ns=at_ns,
+                    received_ns=at_ns,
+                    px=each.reference_px,
+                    qty=max(1, each.daily_volume_qty * weight // whole),
+                    conditions=("SIMULATED_HISTORY",),
+                )

@@ -1,0 +1,30 @@
+import pytest
+
+from pipeline.domain.controls import ControlKind, ControlScope
+from pipeline.gateways.controls import control
+from pipeline.runtime.errors import WrongUse
+
+
+def test_words_become_a_control() -> None:
+    made = control("block-venue", "venue", "XBAT", " ann ", "slow", 7)
+    assert (made.kind, made.scope, made.scope_id) == (ControlKind.BLOCK_VENUE, ControlScope.VENUE, "XBAT")
+    assert (made.who, made.why, made.at_ns, made.control_id) == ("ann", "slow", 7, "7-ann")
+    assert control("KILL", "ALL", "", "ann", "fire", 7).kind is ControlKind.KILL
+
+
+@pytest.mark.parametrize(
+    ("kind", "scope", "scope_id", "who", "why", "said"),
+    [
+        ("stop", "all", "", "ann", "x", "KILL"),
+        ("unknown", "all", "", "ann", "x", "no control"),
+        ("kill", "world", "", "ann", "x", "INSTRUMENT"),
+        ("kill", "all", "AMZN", "ann", "x", "has no id"),
+        ("kill", "instrument", "", "ann", "x", "needs an id"),
+        ("kill", "all", "", "", "x", "--who"),
+        ("kill", "all", "", "ann", " ", "--why"),
+        ("block-venue", "instrument", "AMZN", "ann", "x", "of a VENUE"),
+    ],
+)
+def test_what_is_no_control_is_said(kind: str, scope: str, scope_id: str, who: str, why: str, said: str) -> None:
+    with pytest.raises(WrongUse, match=said):
+        control(kind, scope, scope_id, who, why, 1)
