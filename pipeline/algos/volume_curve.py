@@ -88,11 +88,11 @@ def volume_between(curve: Sequence[int], bin_ns: int, day_start_ns: int, start_n
     """Curve volume in [start, end), linear inside a bin, as an exact integer in ppb x ns.
 
     Outside the curve there is no volume. 0 when end <= start. Raises ValueError for
-    bin_ns below 1 or a negative bin.
+    bin_ns below 1. Bins are not looked through here, at every tick of every parent:
+    who builds a curve (`build_curve`, `flat_curve`) sees that none is negative.
     """
     if bin_ns < 1:
         raise ValueError(f"a bin must last at least 1 ns, not {bin_ns}")
-    require_non_negative("bin", curve)
     if end_ns <= start_ns:
         return 0
     return _before(curve, bin_ns, end_ns - day_start_ns) - _before(curve, bin_ns, start_ns - day_start_ns)

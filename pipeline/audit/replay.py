@@ -82,6 +82,10 @@ class FindingKind(StrEnum):
     OUTPUT_MISSING = "a record the stage decides is not there"
     OUTPUT_UNEXPLAINED = "a record is there that no journal entry explains"
     RAISED = "the stage raises on what it applied live"
+    FORGED = "a record is there that no stage can have written"
+    ORDER = "a writer's records are not numbered one after the other"
+    PARAMETERS = "recorded with other parameters"
+    SCHEMA = "written under another schema"
 
 
 class Finding(NamedTuple):
@@ -163,7 +167,7 @@ class Replay:
                     partition,
                     left.offset,
                     "seq",
-                    str(_leading(left)[1]),
+                    str(leading(left)[1]),
                     "nothing",
                 )
 
@@ -299,7 +303,7 @@ class _Cursor:
         for record in self._records:
             if not self._writer and not self._suffix:
                 return record
-            name = _leading(record)[0]
+            name = leading(record)[0]
             if (self._writer and name == self._writer) or (self._suffix and name.endswith(self._suffix)):
                 return record
         return None
@@ -313,7 +317,7 @@ class _Cursor:
         return self._peeked is not None and self._peeked.offset == offset
 
 
-def _leading(record: Stored) -> tuple[str, int]:
+def leading(record: Stored) -> tuple[str, int]:
     """Writer and number of a record: every contract of ours begins with them. Empty for what is not ours."""
     value = record.value or b""
     try:

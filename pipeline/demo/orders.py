@@ -94,9 +94,9 @@ def _order(
         strategy=strategy,
         urgency=Urgency.MEDIUM,
         end_ns=min(day.open_ns + windows * WINDOW_NS, day.open_ns + length_ns),
-        completion=Completion.MUST if source == "rebalancer" else Completion.BEST_EFFORT,
-        participation_cap=250_000 if source == "strategy-desk" else None,
-        crossing_consent=draw.random() < 0.9,
+        completion=Completion.MUST if draw.random() < 0.08 else Completion.BEST_EFFORT,
+        participation_cap=250_000 if draw.random() < 0.04 else None,
+        crossing_consent=draw.random() < 0.95,
     )
 
 

@@ -24,6 +24,7 @@ BATCH_MAX: Final = 2_000
 _LOOK_BACK: Final = 20_000
 """How far back from a partition's end a batch of doubtful fate is looked for."""
 _RETRY_S: Final = 0.5
+_OPEN_TIMEOUT_S: Final = 5.0
 
 
 class Row(NamedTuple):
@@ -202,7 +203,7 @@ class KafkaSink:
         while True:
             producer = Producer(self._settings)
             try:
-                producer.init_transactions(TRANSACTION_TIMEOUT_S)
+                producer.init_transactions(_OPEN_TIMEOUT_S)
                 self._producer = producer
                 return producer
             except KafkaException as error:

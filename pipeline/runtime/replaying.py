@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.audit.replay import Replay, Stored
+from pipeline.audit.replay import Log, Replay, Stored
 from pipeline.domain.audit import JournalEntry
 from pipeline.domain.record import Record
 from pipeline.runtime.cell import read
@@ -67,7 +67,7 @@ class ReplayTask:
 
 
 def replay_of(
-    stage: AnyStage, partition: int, partitions: int, codec: Codec, flow: Sequence[AnyStage], log: MemoryLog
+    stage: AnyStage, partition: int, partitions: int, codec: Codec, flow: Sequence[AnyStage], log: Log
 ) -> Replay:
     """The replay of one task; ``codec`` must know the schema ids of the recorded bytes."""
 
@@ -77,7 +77,7 @@ def replay_of(
     return Replay(ReplayTask(stage, partition, partitions, codec, flow), partition, log, decode)
 
 
-def journal_of(stage: str, partition: int, log: MemoryLog, codec: Codec) -> Iterator[JournalEntry]:
+def journal_of(stage: str, partition: int, log: Log, codec: Codec) -> Iterator[JournalEntry]:
     """A task's journal entries, in order."""
     for stored in log.read(JOURNAL.name, partition, 0):
         entry = codec.decode(JOURNAL.name, stored.value)

@@ -1,6 +1,6 @@
 """Reading topics to their ends: a task's changelog, and what an earlier deployment left on an inner topic.
 
-The end is asked for READ_UNCOMMITTED: right after a commit the last stable offset can still lie behind it, and a
+The end is asked for uncommitted: right after a commit the last stable offset can still lie behind it, and a
 restore that stops there loses the last transaction (KAFKA-10167). Then committed records are read until that end is
 reached: what stands in the way is another worker's open transaction, which the coordinator ends within seconds.
 """
@@ -14,17 +14,26 @@ from typing import Any, Final
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 ASK_TIMEOUT_S: Final = 10.0
 _SAY_EVERY_S: Final = 5.0
 _PASSING: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+
+_SETTINGS: Final[dict[str, Any]] = {
+    "group.id": "restore",  # not joined: partitions are assigned, nothing is committed
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.wait.max.ms": 20,
+    "error_cb": lambda error: None,
+    "log_level": 2,
+}
 
 Place = tuple[str, int]
 
@@ -33,28 +42,29 @@ class NotRestored(Exception):
     """The broker did not answer, or not in time; to be tried again."""
 
 
-def ends(
-    admin: AdminClient, places: Iterable[Place], *, committed: bool = False, earliest: bool = False
-) -> dict[Place, int]:
-    """End offsets (by default of the uncommitted log), or the earliest ones. Raises NotRestored."""
-    spec: Any = OffsetSpec.earliest() if earliest else OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-    asked = {TopicPartition(topic, partition): spec for topic, partition in places}
-    if not asked:
-        return {}
+def ends(bootstrap_servers: str, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
+    """First and end offset of each place, of the uncommitted log. Raises NotRestored.
+
+    Asked by a client made for it: one that has seen the broker go and come back asks with the old leader epoch, and is
+    refused (FENCED_LEADER_EPOCH) for minutes.
+    """
+    consumer = Consumer({**_SETTINGS, "bootstrap.servers": bootstrap_servers, "isolation.level": "read_uncommitted"})
     found = {}
     try:
-        answers = admin.list_offsets(asked, isolation_level=level, request_timeout=ASK_TIMEOUT_S)
-        for place, future in answers.items():
-            found[place.topic, place.partition] = future.result(ASK_TIMEOUT_S).offset
-    except (KafkaException, TimeoutError) as error:
+        for place in places:
+            answer = consumer.get_watermark_offsets(TopicPartition(*place), timeout=ASK_TIMEOUT_S, cached=False)
+            if answer is None:
+                raise NotRestored(f"no answer for the end of {place[0]}/{place[1]}")
+            found[place] = answer
+    except KafkaException as error:
         raise NotRestored(f"end offsets: {error}") from error
+    finally:
+        consumer.close()
     return found
 
 
 def read_to_end(
     bootstrap_servers: str,
-    admin: AdminClient,
     starts: dict[Place, int],
     take: Callable[[Message], None],
     alive: Callable[[], None],
@@ -64,23 +74,10 @@ def read_to_end(
 
     Raises NotRestored when the broker goes away; ``take`` must then begin anew.
     """
-    targets = {place: end for place, end in ends(admin, starts).items() if end > starts[place]}
+    targets = {place: end for place, (_, end) in ends(bootstrap_servers, starts).items() if end > starts[place]}
     if not targets:
         return
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": "restore",  # not joined: partitions are assigned, nothing is committed
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            "queued.max.messages.kbytes": 16_384,
-            "fetch.wait.max.ms": 20,
-            "error_cb": lambda error: None,
-            "log_level": 2,
-        }
-    )
+    consumer = Consumer({**_SETTINGS, "bootstrap.servers": bootstrap_servers, "isolation.level": "read_committed"})
     try:
         consumer.assign(
             [
@@ -118,7 +115,6 @@ def read_to_end(
 
 def read_changelogs(
     bootstrap_servers: str,
-    admin: AdminClient,
     places: Iterable[Place],
     alive: Callable[[], None],
     say: Callable[[str], None],
@@ -134,5 +130,5 @@ def read_changelogs(
         else:
             entries[key] = bytes(value)
 
-    read_to_end(bootstrap_servers, admin, dict.fromkeys(found, 0), take, alive, say)
+    read_to_end(bootstrap_servers, dict.fromkeys(found, 0), take, alive, say)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ def run_unit(
     say: Callable[[str], None] = print,
 ) -> int:
     """Work until SIGTERM or SIGINT; returns the exit code. Call from the main thread."""
+    hanging = False
+    code = EXIT_GOOD
     try:
         with Slot(name, deployment.state_dir, slot) as leased:
             worker = Worker(name, stages, deployment, codec, leased.name, say)
@@ -44,13 +47,18 @@ def run_unit(
             try:
                 worker.run()
             finally:
+                hanging = worker.hanging
                 for number, handler in before.items():
                     signal.signal(number, handler)
     except PipelineError as error:
         say(f"{name}: {error}")
-        return error.exit_code
-    say(f"{name}: stopped in good order, {worker.committed} records committed")
-    return EXIT_GOOD
+        code = error.exit_code
+    else:
+        say(f"{name}: stopped in good order, {worker.committed} records committed")
+    if hanging:
+        sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 def _watch(worker: Worker, say: Callable[[str], None]) -> None:

@@ -11,6 +11,8 @@ the late end of the first. So it is never retried.
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -19,6 +21,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 TRANSACTION_TIMEOUT_S: Final = 5.0
 SEND_OFFSETS_TIMEOUT_S: Final = 3.0
+HANGS_AFTER_S: Final = SEND_OFFSETS_TIMEOUT_S + 1.0
 
 Row = tuple[str, int, bytes | None, bytes | None]
 """Topic, partition, key, value."""
@@ -59,6 +62,13 @@ class Transactions:
         self._alive = alive
         self._say = say
         self._producer: Producer | None = None
+        self._aside = _Aside()
+        self._abandoned: list[Producer] = []
+
+    @property
+    def abandoned(self) -> int:
+        """Producers that hang in a call for ever; a process that has some ends without waiting for them."""
+        return len(self._abandoned)
 
     def open(self) -> None:
         """A new producer: what an earlier one of this id left open is settled. Waits for as long as nobody answers."""
@@ -84,7 +94,10 @@ class Transactions:
         """Let the producer go, without waiting for what it still holds."""
         if self._producer is not None:
             self._producer.purge()
+            # Its end waits for threads of its own; that is nobody's business but a thread's that has nothing else to do.
+            held = [self._producer]
             self._producer = None
+            threading.Thread(target=held.clear, name="producer-end", daemon=True).start()
 
     def write(self, rows: Iterable[Row], offsets: list[TopicPartition], group: Any) -> None:
         """Write ``rows`` and commit ``offsets`` of the consumer ``group`` (its metadata) in one transaction.
@@ -102,11 +115,22 @@ class Transactions:
             left = producer.flush(TRANSACTION_TIMEOUT_S)
             if left:
                 raise Aborted(f"{left} records were not taken by the broker in {TRANSACTION_TIMEOUT_S:.0f} s")
-            self._call(producer.send_offsets_to_transaction, offsets, group, SEND_OFFSETS_TIMEOUT_S)
+            self._call(self._send_offsets, producer, offsets, group)
             self._call(producer.commit_transaction, -1)
         except Aborted:
             self._abort(producer)
             raise
+
+    def _send_offsets(self, producer: Producer, offsets: list[TopicPartition], group: Any) -> None:
+        """The call does not keep its own timeout when the group's coordinator has gone and come back (librdkafka 5511:
+        seen with an idle worker whose broker was restarted). So it is made in a thread that can be left behind."""
+        if not self._aside.run(
+            lambda: producer.send_offsets_to_transaction(offsets, group, SEND_OFFSETS_TIMEOUT_S), HANGS_AFTER_S
+        ):
+            self._abandoned.append(producer)  # kept, since letting it go would wait for the call that hangs
+            self._producer = None
+            self._aside = _Aside()
+            raise Indefinite("sending offsets hangs")
 
     def _produce(self, producer: Producer, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
@@ -141,6 +165,38 @@ class Transactions:
             producer.abort_transaction(-1)
         except KafkaException as error:
             raise Indefinite(f"the abort: {_text(error)}") from error
+
+
+class _Aside:
+    """A thread that makes one call after the other."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._started = False
+
+    def run(self, call: Callable[[], Any], timeout_s: float) -> bool:
+        """Whether it came back in time; what it raised is raised here. After False: never to be used again."""
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._serve, name="send-offsets", daemon=True).start()
+        self._calls.put(call)
+        try:
+            error = self._results.get(timeout=timeout_s)
+        except queue.Empty:
+            return False
+        if error is not None:
+            raise error
+        return True
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                self._calls.get()()
+            except BaseException as error:
+                self._results.put(error)
+            else:
+                self._results.put(None)
 
 
 def _error(error: KafkaException) -> KafkaError:

@@ -90,13 +90,13 @@ class Worker:
         self._assignment: list[Place] = []
         self._assignment_epoch = 0
         self._adopt_needed = False
+        self._adopted = False
         self._failed: PipelineError | None = None
         self._cells: dict[int, Cell] = {}
         self._merges: dict[int, Merge[Fetched]] = {}
         self._sent: dict[Place, int] = {}
         self._paused: set[Place] = set()
         self._last_commit = 0.0
-        self._broker_away_since: float | None = None
         self._said_away = 0.0
         self.committed = 0
         """Outside records committed since the start."""
@@ -111,6 +111,11 @@ class Worker:
     def alive_at(self) -> float:
         """When the loop last moved (monotonic seconds); for a watchdog."""
         return self._alive_at
+
+    @property
+    def hanging(self) -> bool:
+        """Whether a call to the broker hangs in a thread: the process must be ended without waiting for it."""
+        return self._transactions.abandoned > 0
 
     def run(self) -> None:
         """Work until told to stop. Raises PipelineError for what needs a person: Poisoned, SequenceGap …"""
@@ -149,9 +154,6 @@ class Worker:
                     if now - self._said_away > SAY_EVERY_S:
                         self._said_away = now
                         self._tell(f"waiting for Kafka at {self._deployment.bootstrap_servers} to restore: {error}")
-                    # A broker that comes back has a new leader epoch, and the old client would ask with the old one
-                    # for minutes (FENCED_LEADER_EPOCH): only a new one learns.
-                    self._admin = self._new_admin()
                     self._rest(0.5)
             self._gather(consumer)
             try:
@@ -253,11 +255,11 @@ class Worker:
             try:
                 answers = self._admin.describe_consumer_groups(list(others), request_timeout=ASK_TIMEOUT_S)
                 running = [name for name, future in answers.items() if future.result(ASK_TIMEOUT_S).members]
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            except (KafkaException, TimeoutError) as error:
+                if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                     running = []
                 else:
-                    self._tell(f"waiting for Kafka's group coordinator ({error.args[0].str()})")
+                    self._tell(f"waiting for Kafka's group coordinator ({error!r})")
                     self._rest(0.5)
                     continue
             if not running:
@@ -333,9 +335,12 @@ class Worker:
         if not partitions:
             return
         started = time.monotonic()
+        if self._adopted:
+            # Whatever brought us here may have left the producer with a coordinator that is no more.
+            self._transactions.open()
+        self._adopted = True
         changelogs = read_changelogs(
             self._deployment.bootstrap_servers,
-            self._admin,
             [(changelog_of(stage.name), p) for stage in self.wiring.stages for p in partitions],
             self._alive,
             self._tell,
@@ -346,7 +351,7 @@ class Worker:
             (each.topic, each.partition): each.offset
             for each in consumer.committed([TopicPartition(*place) for place in places], timeout=ASK_TIMEOUT_S)
         }
-        earliest = ends(self._admin, places, earliest=True)
+        earliest = {p: low for p, (low, _) in ends(self._deployment.bootstrap_servers, places).items()}
         epoch = self._epoch()
         assign = []
         for partition in partitions:
@@ -415,7 +420,7 @@ class Worker:
             if message.record is not None:
                 found.append(message)
 
-        read_to_end(self._deployment.bootstrap_servers, self._admin, starts, take, self._alive, self._tell)
+        read_to_end(self._deployment.bootstrap_servers, starts, take, self._alive, self._tell)
         self._say(
             f"{self._slot_name}: {len(found)} records of {', '.join(behind)} taken over from an earlier deployment"
         )
@@ -551,7 +556,6 @@ class Worker:
         except Indefinite as error:
             self._drop()
             self._tell(f"outcome of a transaction unknown ({error}); a new producer settles it")
-            self._transactions.open()
             return
         self._sent.update(offsets)
         self.committed += applied

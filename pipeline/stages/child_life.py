@@ -227,7 +227,9 @@ def event_of(report: VenueReport, *, of_cancel: bool = False) -> LifeEvent | Non
             return LifeEvent.ACK
         case ReportKind.REJECTED:
             # F.1.a, F.1.b: a repeat of a known ClOrdID is rejected with the status of the first order, which lives on.
-            return None if report.ord_status in _LIVE_STATUS else LifeEvent.REJECTED
+            # Some venues say REJECTED all the same; then only the reason tells.
+            repeat = report.ord_status in _LIVE_STATUS or "DUPLICATE" in report.reason
+            return None if repeat else LifeEvent.REJECTED
         case ReportKind.CANCELED:
             return LifeEvent.CANCELED
         case ReportKind.EXPIRED:

@@ -25,6 +25,8 @@ class Ask(Entry):
     slice_no: int
     epoch_no: int
     final: bool
+    crossed_qty: int = 0
+    """What slicing counts as crossed in the epoch: QUIET passes it on, so that allocation knows what to wait for."""
 
 
 class Parent(Entry):

@@ -1,6 +1,6 @@
 """The gate's own books: children sent in the last second, value open in an instrument, the same order again and again.
 
-They are counted from what leaves and what ends, never asked from the algorithms.
+Rates and repeats are counted from what leaves. Open value follows what the exposure ledger says is open.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ class MarketEntry(Entry):
     sampled_ns: int = 0
     spreads: list[int] = []
     midpoints: list[int] = []
+    median_spread_px: int = 0
+    volatility_px: int = 0
     venues: list[str] = []
 
 
@@ -69,6 +71,9 @@ class MarketView:
             market.sampled_ns = quote.event_ns
             market.spreads = [*market.spreads, quote.offer_px - quote.bid_px][-SAMPLE_COUNT:]
             market.midpoints = [*market.midpoints, midpoint][-SAMPLE_COUNT:]
+            moves = [abs(after - before) for before, after in pairwise(market.midpoints)]
+            market.median_spread_px = median_low(market.spreads)
+            market.volatility_px = sum(moves) // len(moves) if moves else 0
         self._markets.put(quote.instrument, market)
 
     def on_print(self, trade: TradePrint) -> None:
@@ -115,14 +120,11 @@ class MarketView:
 
     def median_spread_px(self, instrument: str) -> int:
         """Of the last minute's samples; 0 before the first."""
-        spreads = self.of(instrument).spreads
-        return median_low(spreads) if spreads else 0
+        return self.of(instrument).median_spread_px
 
     def volatility_px(self, instrument: str) -> int:
         """Mean absolute move of the midpoint from sample to sample (about a second), 1e-9 currency; 0 unknown."""
-        midpoints = self.of(instrument).midpoints
-        moves = [abs(after - before) for before, after in pairwise(midpoints)]
-        return sum(moves) // len(moves) if moves else 0
+        return self.of(instrument).volatility_px
 
     def depth_inside(self, instrument: str, side: Side, limit_px: int | None) -> int:
         """Displayed quantity an order of ``side`` could take at or inside its limit, all venues together."""

@@ -24,7 +24,7 @@ from pipeline.stages.switches import Switches
 class NettingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Netting's parameters. Times are session time."""
 
-    window_ns: int = 5 * NS_PER_S
+    window_ns: int = 15 * NS_PER_S
     """How long an instrument's window stays open after its first order."""
     max_members: int = 2_000
     """Orders in one bucket that close the instrument's window."""

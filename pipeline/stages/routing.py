@@ -187,21 +187,21 @@ def _time_out(state: RoutingState, child: Child) -> Iterator[Owned]:
     """Silence makes unknown, never dead; a cancel that failed is tried again."""
     life, params, now_ns = child.life, state.params, state.now_ns
     if not life.open:
-        if not child.alerted and child.over_ns and now_ns - child.over_ns >= params.cancel_timeout_ns:
+        if not child.alerted and child.over_ns and now_ns - child.over_ns >= state.silence_ns(params.cancel_timeout_ns):
             yield _unknown_alert(state, child, f"it is over, but {life.owed_qty} executed has not been reported")
         return
     if life.state is ChildState.UNKNOWN:
         return
     silent = life.state is ChildState.PENDING_NEW or child.order.time_in_force is TimeInForce.IOC
     if life.cancel_asked:
-        if now_ns - child.cancel_sent_ns >= params.cancel_timeout_ns:
+        if now_ns - child.cancel_sent_ns >= state.silence_ns(params.cancel_timeout_ns):
             happen(life, LifeEvent.NO_ANSWER)
             yield _unknown_alert(state, child, "its cancel was not answered")
-    elif silent and now_ns - child.order.sent_ns >= params.ack_timeout_ns:
+    elif silent and now_ns - child.order.sent_ns >= state.silence_ns(params.ack_timeout_ns):
         happen(life, LifeEvent.NO_ANSWER)
         yield _unknown_alert(state, child, "the venue has not answered it")
         yield from cancel(state, child, "UNKNOWN")  # the one question a cancel is, too
-    elif child.cancel_wanted and now_ns - child.cancel_sent_ns >= params.cancel_retry_ns:
+    elif child.cancel_wanted and now_ns - child.cancel_sent_ns >= state.silence_ns(params.cancel_retry_ns):
         yield from cancel(state, child, "AGAIN")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pipeline.domain.executions import Liquidity, VenueReport
 from pipeline.domain.orders import Side
 from pipeline.domain.reference import LimitScope
-from pipeline.domain.units import NS_PER_S
+from pipeline.domain.units import NS_PER_S, PPM_ONE
 from pipeline.stages import reference
 from pipeline.stages.displayed import Displayed
 from pipeline.stages.exposure import Ledger
@@ -22,7 +22,11 @@ from pipeline.stages.switches import Switches
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingParams:
-    """Parameters of routing. Times are session time."""
+    """Parameters of routing.
+
+    Silence is measured as the venue keeps it, in wall time: where a recorded day runs at ten times its pace, five
+    seconds are fifty of session time.
+    """
 
     wire_secret: bytes = field(repr=False)
     """Key of the wire ids, 16 to 64 bytes. Only its SHA-256 is ever shown."""
@@ -113,6 +117,10 @@ class RoutingState(State):
 
     def restored(self) -> None:
         self.ledger.restored()
+
+    def silence_ns(self, wall_ns: int) -> int:
+        """A span of wall time in session time; never less than itself."""
+        return wall_ns * max(self.clock.rate, PPM_ONE) // PPM_ONE
 
     def gate_limits(self, instrument: str) -> GateLimits:
         """The gate's limits in force."""

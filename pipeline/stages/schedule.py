@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -30,10 +30,16 @@ class SlicingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The same for a crossing or sweeping slice."""
     interval_ns: int = NS_PER_S
     """Least time between two slices of one parent, the last moment excepted."""
+    min_slice_qty: int = 5
+    """Smallest slice in units; smaller ones accumulate until they are all that is left, or the last moment."""
     min_slice: int = 20_000
-    """Smallest slice, in ppm of the parent's quantity; smaller ones accumulate."""
+    """The same, in ppm of the parent's quantity; the larger of the two holds."""
     risk_budget_spreads: int = 4
     """MEDIUM urgency bears this many median spreads of remaining risk, HIGH a quarter of it, LOW any."""
+
+
+_PATIENCE: Final = 3
+"""How often the time between slices doubles while they come back unexecuted."""
 
 
 class Own(Protocol):
@@ -50,6 +56,17 @@ class Release(NamedTuple):
     style: Style
     expire_ns: int
     why: str
+
+
+def is_too_soon(parent: Working, now_ns: int, config: SlicingConfig) -> bool:
+    """What comes back unexecuted is asked for again at growing intervals; never at once, or a refusal would loop."""
+    patience = 0 if _is_last_moment(parent, now_ns) else min(parent.in_vain, _PATIENCE)
+    return now_ns - parent.released_ns < config.interval_ns << patience
+
+
+def _is_last_moment(parent: Working, now_ns: int) -> bool:
+    horizon_ns = parent.order.end_ns - parent.order.start_ns
+    return (parent.order.end_ns - now_ns) * PPM_ONE <= horizon_ns * trilemma.LAST_MOMENT_PPM
 
 
 def own_qty(own: Own, side: Side) -> int:
@@ -87,7 +104,7 @@ def decide(
 ) -> Release:
     """The slice to release now.
 
-    siblings      all parents of the instrument, this one included
+    siblings      all parents of its instrument and side, this one included (only looked at under a cap)
     side_own_qty  executed today by this side of the instrument
     """
     order = parent.order
@@ -95,14 +112,14 @@ def decide(
     horizon_ns = max(1, order.end_ns - order.start_ns)
     time_left_ns = max(0, order.end_ns - now_ns)
     spread_px = market.spread_px(order.instrument)
-    last_moment = time_left_ns * PPM_ONE <= horizon_ns * trilemma.LAST_MOMENT_PPM
-    # One slice a tick at the most, in the last moment too: what is refused at once would else be sent at once, for ever.
-    least_ns = 1 if last_moment else config.interval_ns
-    if spread_px is None or now_ns - parent.released_ns < least_ns:
+    if spread_px is None:
         return Release(0, Style.PASSIVE, 0, "")
+    last_moment = _is_last_moment(parent, now_ns)
     done = parent.earlier_qty + parent.executed_qty + parent.taken_qty + parent.set_aside_qty
     # In the last moment all of it is due: at the end itself there is no time left to trade.
     target = target_qty(parent, curve, order.end_ns if last_moment else now_ns, instrument.lot_qty)
+    if target - done - parent.out_qty <= 0:
+        return Release(0, Style.PASSIVE, 0, "")  # NOTHING_DUE, without asking for the rest
     median_px = market.median_spread_px(order.instrument)
     decision = trilemma.decide(
         trilemma.Situation(
@@ -120,7 +137,7 @@ def decide(
             if order.completion is not Completion.UNKNOWN
             else trilemma.Completion.BEST_EFFORT,
             first_slice=parent.released_ns == 0,
-            min_slice_qty=max(1, parent.order_qty * config.min_slice // PPM_ONE),
+            min_slice_qty=max(config.min_slice_qty, parent.order_qty * config.min_slice // PPM_ONE),
             lot_qty=instrument.lot_qty,
         )
     )
@@ -136,6 +153,11 @@ def decide(
     return Release(decision.size_qty, style, expire_ns, why)
 
 
+def can_be_at_risk(parent: Working, now_ns: int) -> bool:
+    """Only what must be done can be at risk, and only once it is worked."""
+    return parent.order.completion is Completion.MUST and now_ns >= parent.order.start_ns
+
+
 def is_at_risk(
     parent: Working,
     siblings: Sequence[Working],
@@ -147,12 +169,9 @@ def is_at_risk(
 ) -> bool:
     """Whether a MUST parent (with the siblings that share its cap) can no longer be completed under the cap."""
     order = parent.order
-    if order.completion is not Completion.MUST or now_ns < order.start_ns:
-        return False
-    same = [each for each in siblings if each.order.side is order.side]
     return trilemma.completion_at_risk(
         trilemma.Completion.MUST,
-        sum(each.unexecuted_qty for each in same),
+        sum(each.unexecuted_qty for each in siblings),
         _obtainable(parent, side_own_qty, market, instrument, curve, now_ns),
         order.end_ns - now_ns,
     )
@@ -163,7 +182,7 @@ def _cap_qty(parent: Working, siblings: Sequence[Working], side_own_qty: int, ma
     order = parent.order
     if order.participation_cap == 0:
         return None
-    live = sum(each.out_qty for each in siblings if each.order.side is order.side)
+    live = sum(each.out_qty for each in siblings)
     return participation.allowance_qty(
         market.of(order.instrument).volume_qty - parent.volume_before,
         max(0, side_own_qty - parent.own_before),
@@ -181,13 +200,15 @@ def _obtainable(
     curve: VolumeCurve | None,
     now_ns: int,
 ) -> int | None:
-    """What the cap will still give by the end on the volume expected."""
+    """What the cap will still give by the end on the volume expected; None without a cap."""
     order = parent.order
+    if order.participation_cap == 0:
+        return None
     return trilemma.obtainable_qty(
         market.of(order.instrument).volume_qty - parent.volume_before,
         _volume_expected(instrument, curve, now_ns, order.end_ns),
         max(0, side_own_qty - parent.own_before),
-        order.participation_cap or None,
+        order.participation_cap,
         OwnVolume.INCLUDED,
     )
 

@@ -13,7 +13,7 @@ import msgspec
 from pipeline.algos.wire_id import child_number, encode_wire_id
 from pipeline.domain.controls import AlertKind
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind
-from pipeline.domain.orders import TimeInForce
+from pipeline.domain.orders import Side, TimeInForce
 from pipeline.domain.parents import Slice, SliceKind
 from pipeline.domain.record import Owned
 from pipeline.stages.booking import alert
@@ -40,7 +40,7 @@ def on_slice(state: RoutingState, slice_: Slice) -> Iterator[Owned]:
             state.ledger.release(out)
             yield from advance(state, out)
         case SliceKind.RECALL | SliceKind.FINISH:
-            parent.asks.append(Ask(slice_.slice_no, slice_.epoch_no, slice_.kind is SliceKind.FINISH))
+            parent.asks.append(Ask(slice_.slice_no, slice_.epoch_no, slice_.kind is SliceKind.FINISH, slice_.crossed_qty))
             state.ledger.parents.put(parent.parent_id, parent)
             yield from take_back(state, state.ledger.live_of(parent), str(slice_.kind))
             yield from answer_quiet(state, parent)
@@ -63,7 +63,9 @@ def advance(state: RoutingState, out: Out) -> Iterator[Owned]:
         yield from _close(state, out, parent, "PERMITTED" if qty <= 0 else "UNKNOWN_INSTRUMENT")
         return
     choice = VenueChoice(state.displayed, state.scorecards, state.switches)
-    placement = choice.next_child(out, qty, instrument, state.venues.standing(state.now_ns))
+    placement = choice.next_child(
+        out, qty, instrument, state.venues.standing(state.now_ns), resting(state, slice_.instrument, slice_.side)
+    )
     if isinstance(placement, str):
         yield from _close(state, out, parent, placement)
         return
@@ -131,6 +133,7 @@ def answer_quiet(state: RoutingState, parent: Parent) -> Iterator[Owned]:
             parent_cum_qty=parent.cum_qty,
             parent_live_qty=parent.live_qty,
             final=ask.final,
+            crossed_qty=ask.crossed_qty,
             trade_date=state.clock.trade_date,
             at_ns=state.now_ns,
         )
@@ -231,11 +234,16 @@ def gate_view(state: RoutingState, order: ChildOrder, out: Out) -> GateView:
         repeats=state.gate_book.repeats(order),
         shown=tuple(shown),
         swept=tuple(out.swept),
-        resting=tuple(
-            Resting(venue=own.order.venue, limit_px=own.order.limit_px)
-            for own in state.ledger.live_in(instrument)
-            if own.order.side.sign != order.side.sign
-        ),
+        resting=resting(state, instrument, order.side),
+    )
+
+
+def resting(state: RoutingState, instrument: str, side: Side) -> tuple[Resting, ...]:
+    """Own children on the other side of an order of ``side`` that may still execute."""
+    return tuple(
+        Resting(venue=own.order.venue, limit_px=own.order.limit_px)
+        for own in state.ledger.live_in(instrument)
+        if own.order.side.sign != side.sign
     )
 
 

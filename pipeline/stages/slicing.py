@@ -65,6 +65,12 @@ class SlicingState(State):
     def desk(self, instrument: str) -> Desk:
         return self.desks.get(instrument) or Desk()
 
+    def siblings(self, parent: Working) -> list[Working]:
+        """All parents of its instrument and side, itself included: they share one participation cap."""
+        order = parent.order
+        all_of_them = (self.parents[parent_id] for parent_id in self.desk(order.instrument).parent_ids)
+        return [each for each in all_of_them if each.order.side is order.side]
+
     def max_backlog_ns(self) -> int | None:
         limit = self.limits.get(reference.limit_key(LimitScope.FIRM), self.now_ns)
         return None if limit is None else limit.max_backlog_ns
@@ -232,15 +238,16 @@ class Slicing(Stage[SlicingState]):
             state.parents.put(parent.order.parent_id, parent)
 
     def _release(self, state: SlicingState, parent: Working) -> Iterator[Owned]:
+        if parent.unreleased_qty == 0 or schedule.is_too_soon(parent, state.now_ns, self._config):
+            return  # the two cheap questions first: this is asked of every parent at every tick
         instrument = state.instruments.get(parent.order.instrument, state.now_ns)
-        if instrument is None or parent.unreleased_qty == 0 or not state.may_release(parent, instrument):
+        if instrument is None or not state.may_release(parent, instrument):
             return
         desk = state.desk(parent.order.instrument)
-        siblings = [state.parents[parent_id] for parent_id in desk.parent_ids]
         curve = state.curves.get(parent.order.instrument)
         decision = schedule.decide(
             parent,
-            siblings,
+            state.siblings(parent) if parent.order.participation_cap else (),
             schedule.own_qty(desk, parent.order.side),
             state.market,
             instrument,
@@ -260,15 +267,14 @@ class Slicing(Stage[SlicingState]):
             state.parents.put(parent.order.parent_id, parent)
 
     def _warn_if_at_risk(self, state: SlicingState, parent: Working) -> Iterator[Owned]:
-        if parent.at_risk or parent.finishing:
+        if parent.at_risk or parent.finishing or not schedule.can_be_at_risk(parent, state.now_ns):
             return
         desk = state.desk(parent.order.instrument)
         curve = state.curves.get(parent.order.instrument)
         instrument = state.instruments.get(parent.order.instrument, state.now_ns)
-        siblings = [state.parents[parent_id] for parent_id in desk.parent_ids]
         if instrument is not None and schedule.is_at_risk(
             parent,
-            siblings,
+            state.siblings(parent),
             schedule.own_qty(desk, parent.order.side),
             state.market,
             instrument,

@@ -12,18 +12,19 @@ was considered, and why a venue was not eligible, stands in the child.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.algos.rounding import tick_reaching, tick_within_limit
 from pipeline.algos.scorecard import VenueScore, rank_venues
 from pipeline.domain.executions import Candidate
-from pipeline.domain.market import NBBO, SessionState
+from pipeline.domain.market import SessionState
 from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.parents import Slice, Style
 from pipeline.domain.reference import Instrument, Venue, VenueKind
 from pipeline.domain.units import MILLI_BPS_ONE
 from pipeline.stages.displayed import Displayed
 from pipeline.stages.exposure import Out
+from pipeline.stages.gate import Resting, meets_own
 from pipeline.stages.scorecards import OrderKind, Scorecards, score_key
 from pipeline.stages.switches import Switches
 
@@ -50,6 +51,14 @@ class Placement:
     probe: bool = False
 
 
+class _Price(NamedTuple):
+    """The order's limit, and what a venue must show: at least ``at_px``, or anything up to ``within_px``."""
+
+    limit_px: int | None
+    at_px: int | None = None
+    within_px: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     venue: Venue
@@ -67,7 +76,9 @@ class VenueChoice:
         self._scorecards = scorecards
         self._switches = switches
 
-    def next_child(self, out: Out, qty: int, instrument: Instrument, venues: list[Venue]) -> Placement | str:
+    def next_child(
+        self, out: Out, qty: int, instrument: Instrument, venues: list[Venue], resting: tuple[Resting, ...]
+    ) -> Placement | str:
         """The next child for at most ``qty`` of a slice, or the named reason why there is none."""
         slice_ = out.slice
         qty -= qty % instrument.lot_qty
@@ -78,7 +89,7 @@ class VenueChoice:
         quote = self._displayed.quote(slice_.instrument)
         if quote is None or quote.bid_px is None or quote.offer_px is None:
             return "NO_QUOTE"
-        plan = _Plan(self, out, qty, instrument, venues, quote, quote.bid_px, quote.offer_px)
+        plan = _Plan(self, out, qty, instrument, venues, resting, quote.bid_px, quote.offer_px)
         match slice_.style:
             case Style.MIDPOINT:
                 dark = plan.dark(TimeInForce.DAY)
@@ -103,7 +114,7 @@ class _Plan:
         qty: int,
         instrument: Instrument,
         venues: list[Venue],
-        quote: NBBO,
+        resting: tuple[Resting, ...],
         bid_px: int,
         offer_px: int,
     ) -> None:
@@ -113,7 +124,7 @@ class _Plan:
         self.qty = qty
         self.tick_px = instrument.tick_px
         self.venues = venues
-        self.quote = quote
+        self.resting = resting
         self.side = out.slice.side
         self.sign = self.side.sign
         self.near_px, self.far_px = (bid_px, offer_px) if self.side is Side.BUY else (offer_px, bid_px)
@@ -130,7 +141,7 @@ class _Plan:
         if self.locked or self.sign * (self.far_px - px) <= 0:
             return "LOCKED_MARKET"
         rule = "POST_INSIDE" if inside else "POST_NEAR_TOUCH"
-        candidates = [self._candidate(venue, OrderKind.POST) for venue in self.venues]
+        candidates = [self._candidate(venue, OrderKind.POST, _Price(px)) for venue in self.venues]
         return self._best(candidates, OrderKind.POST, rule, px, TimeInForce.DAY)
 
     def dark(self, time_in_force: TimeInForce, *, probe: bool = False) -> Placement | str:
@@ -140,9 +151,13 @@ class _Plan:
             return "LOCKED_MARKET"
         if self.slice.limit_px is not None and self.sign * (self.near_px - self.slice.limit_px) > 0:
             return "LIMIT"  # not even the near touch is within it, the midpoint is further
-        candidates = [self._candidate(venue, OrderKind.MIDPOINT) for venue in self.venues]
+        limit_px = self.slice.limit_px
+        if limit_px is not None:
+            limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)  # venues refuse what is off the tick
+        price = _Price(limit_px)
+        candidates = [self._candidate(venue, OrderKind.MIDPOINT, price) for venue in self.venues]
         rule = "DARK_PROBE" if probe else "DARK_MIDPOINT"
-        return self._best(candidates, OrderKind.MIDPOINT, rule, self.slice.limit_px, time_in_force, probe=probe)
+        return self._best(candidates, OrderKind.MIDPOINT, rule, limit_px, time_in_force, probe=probe)
 
     def probe(self) -> Placement | str:
         return "PROBED" if self.out.probed else self.dark(TimeInForce.IOC, probe=True)
@@ -151,14 +166,16 @@ class _Plan:
         px = tick_reaching(self.far_px, self.tick_px, self.sign)
         if px != self._no_worse_than_limit(px):
             return "LIMIT"
-        candidates = [self._candidate(venue, OrderKind.TAKE, at_px=self.far_px) for venue in self.venues]
+        candidates = [self._candidate(venue, OrderKind.TAKE, _Price(px, at_px=self.far_px)) for venue in self.venues]
         return self._best(candidates, OrderKind.TAKE, "TAKE_TOUCH", px, TimeInForce.IOC)
 
     def sweep(self) -> Placement | str:
         reach_px = self.far_px + self.sign * (self.far_px * SWEEP_REACH // MILLI_BPS_ONE)
         worst_px = reach_px if self.slice.limit_px is None else self.slice.limit_px
         worst_px = tick_within_limit(worst_px, self.tick_px, self.sign)
-        candidates = [self._candidate(venue, OrderKind.TAKE, within_px=worst_px) for venue in self.venues]
+        candidates = [
+            self._candidate(venue, OrderKind.TAKE, _Price(worst_px, within_px=worst_px)) for venue in self.venues
+        ]
         shown = [c for c in candidates if not c.excluded and c.px is not None]
         if not shown:
             return self._none(candidates)
@@ -240,14 +257,12 @@ class _Plan:
             probe=probe,
         )
 
-    def _candidate(
-        self, venue: Venue, kind: OrderKind, *, at_px: int | None = None, within_px: int | None = None
-    ) -> _Candidate:
+    def _candidate(self, venue: Venue, kind: OrderKind, price: _Price) -> _Candidate:
         score = self.choice._scorecards.score(self.slice.instrument, venue, kind, max(0, self.half_spread_px))
         px = self.choice._displayed.far_px(self.slice.instrument, venue.venue, self.side)
-        return _Candidate(venue, score, px, self._excluded(venue, kind, px, at_px, within_px))
+        return _Candidate(venue, score, px, self._excluded(venue, kind, price, px))
 
-    def _excluded(self, venue: Venue, kind: OrderKind, px: int | None, at_px: int | None, within_px: int | None) -> str:
+    def _excluded(self, venue: Venue, kind: OrderKind, price: _Price, px: int | None) -> str:
         """Why a venue is not eligible; empty when it is. Law and halts, the desk, the client, then the order."""
         code = venue.venue
         status = self.choice._displayed.status(self.slice.instrument, code)
@@ -273,10 +288,12 @@ class _Plan:
             return "BELOW_VENUE_MINIMUM"
         if kind is OrderKind.POST and self.slice.min_qty:
             return "MIN_QTY"  # what rests displayed is executed in any size
-        if at_px is not None and (px is None or self.sign * (px - at_px) > 0):
+        if price.at_px is not None and (px is None or self.sign * (px - price.at_px) > 0):
             return "NOT_AT_TOUCH"
-        if within_px is not None and (px is None or self.sign * (px - within_px) > 0):
+        if price.within_px is not None and (px is None or self.sign * (px - price.within_px) > 0):
             return "NOT_WITHIN_LIMIT"
+        if meets_own(self.side, code, price.limit_px, self.resting):
+            return "OWN_ORDER"  # the gate would refuse it; another venue may do
         return ""
 
     def _no_worse_than_limit(self, px: int) -> int:

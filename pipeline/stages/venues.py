@@ -24,7 +24,7 @@ from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument, Venue, VenueKind
 from pipeline.stages import venues_reports as reports
 from pipeline.stages.stage import Meta, Stage, Task
-from pipeline.stages.venues_state import UnderWay, VenuesState, Wire
+from pipeline.stages.venues_state import DARK, LIT, UnderWay, VenuesState, Wire
 from pipeline.venues import dark, lit
 from pipeline.venues.dark import DarkState, HiddenInterest
 from pipeline.venues.faults import Faults
@@ -89,7 +89,12 @@ class Venues(Stage[VenuesState]):
     # ---------------------------------------------------------------- the record and the clock
 
     def _record(self, state: VenuesState, event: BookEvent) -> None:
-        at_ns = self._reach(state, event.instrument, event.event_ns)
+        lane = f"{LIT}/{event.instrument}"
+        self._advance(state, lane, event.event_ns - 1)
+        market = state.market(event.instrument)
+        market.book_ns = max(market.book_ns, event.event_ns)
+        state.markets.put(event.instrument, market)
+        at_ns = state.lane_now_ns(lane)
         if event.kind in (BookEventKind.HALT, BookEventKind.RESUME):
             session = state.session(event.venue, event.instrument)
             session.state = SessionState.HALTED if event.kind is BookEventKind.HALT else SessionState.OPEN
@@ -102,15 +107,22 @@ class Venues(Stage[VenuesState]):
             self._answer(state, traded(execution), at_ns)
 
     def _quote(self, state: VenuesState, quote: NBBO) -> None:
-        at_ns = self._reach(state, quote.instrument, quote.event_ns)
+        lane = f"{DARK}/{quote.instrument}"
+        self._advance(state, lane, quote.event_ns - 1)
         market = state.market(quote.instrument)
+        market.quote_ns = max(market.quote_ns, quote.event_ns)
         market.bid_px, market.offer_px = quote.bid_px, quote.offer_px
         state.markets.put(quote.instrument, market)
+        at_ns = state.lane_now_ns(lane)
         for venue in self._dark_resting(state, quote.instrument):
             self._match_dark(state, venue, quote.instrument, at_ns, Liquidity.ADDED)
 
     def _status(self, state: VenuesState, status: VenueStatus) -> None:
-        at_ns = self._reach(state, status.instrument, status.event_ns)
+        # A topic of its own: it takes its place among the events of its time.
+        lane = state.lane(status.venue, status.instrument)
+        state.send(UnderWay(max(status.event_ns, state.lane_now_ns(lane)), lane, status=status))
+
+    def _change_status(self, state: VenuesState, status: VenueStatus, at_ns: int) -> None:
         session = state.session(status.venue, status.instrument)
         session.state = status.state
         state.put_session(status.venue, status.instrument, session)
@@ -119,8 +131,8 @@ class Venues(Stage[VenuesState]):
 
     def _tick(self, state: VenuesState, tick: Tick) -> Iterator[VenueReport]:
         state.apply_tick(tick)
-        for instrument in state.instruments_under_way():
-            self._advance(state, instrument, state.now_ns)
+        for lane in state.lanes_under_way():
+            self._advance(state, lane, state.now_ns)
         if tick.kind is TickKind.DAY_END:
             for key in state.orders.keys():
                 order = state.orders[key]
@@ -131,27 +143,19 @@ class Venues(Stage[VenuesState]):
         while (report := state.next_due()) is not None:
             yield report
 
-    def _reach(self, state: VenuesState, instrument: str, event_ns: int) -> int:
-        """Let everything before an event happen; returns the venue's time at the event, which never runs back."""
-        self._advance(state, instrument, event_ns - 1)
-        market = state.market(instrument)
-        if event_ns > market.seen_ns:
-            market.seen_ns = event_ns
-            state.markets.put(instrument, market)
-        return state.venue_now_ns(instrument)
-
-    def _advance(self, state: VenuesState, instrument: str, until_ns: int) -> None:
-        """Let arrive, in order of time, what reaches venues until then: our messages, and hidden interest."""
+    def _advance(self, state: VenuesState, lane: str, until_ns: int) -> None:
+        """Let arrive, in order of time, what reaches the venues of ``lane`` until then: messages, hidden interest."""
+        kind, _, instrument = lane.partition("/")
         while True:
-            arrival_ns = state.next_arrival_ns(instrument)
+            arrival_ns = state.next_arrival_ns(lane)
             if arrival_ns is not None and arrival_ns > until_ns:
                 arrival_ns = None
             horizon_ns = until_ns if arrival_ns is None else arrival_ns - 1
-            if self._next_interest(state, instrument, horizon_ns):
+            if kind == DARK and self._next_interest(state, instrument, horizon_ns):
                 continue
             if arrival_ns is None:
                 return
-            self._arrive(state, state.arrived(instrument))
+            self._arrive(state, state.arrived(lane))
 
     # ---------------------------------------------------------------- our messages
 
@@ -159,14 +163,18 @@ class Venues(Stage[VenuesState]):
         venue = state.venues.get(child.venue, state.now_ns)
         way_ns = 0 if venue is None else latency_ns(venue, self.parameters.seed, "out", child.wire_id)
         session = state.session(child.venue, child.instrument)
-        at_ns = max(child.sent_ns + way_ns, state.venue_now_ns(child.instrument), session.last_arrival_ns)
+        lane = state.lane(child.venue, child.instrument)
+        at_ns = max(child.sent_ns + way_ns, state.lane_now_ns(lane), session.last_arrival_ns)
         session.last_arrival_ns = at_ns
         state.put_session(child.venue, child.instrument, session)
-        state.send(UnderWay(at_ns, child.instrument, child))
+        state.send(UnderWay(at_ns, lane, child))
 
     def _arrive(self, state: VenuesState, row: UnderWay) -> None:
         if row.busted is not None:
             reports.bust(state, self.parameters.seed, self.parameters.faults, row)
+            return
+        if row.status is not None:
+            self._change_status(state, row.status, row.at_ns)
             return
         child = row.child
         assert child is not None
@@ -321,10 +329,8 @@ class Venues(Stage[VenuesState]):
         """The dark venues at which an order of ours rests in ``instrument``."""
         found = []
         for code in state.venues.keys():
-            if state.book(code, instrument).own:
-                venue = state.venues.get(code, state.now_ns)
-                if venue is not None and venue.venue_kind is VenueKind.DARK:
-                    found.append(code)
+            if state.book(code, instrument).own and state.is_dark(code):
+                found.append(code)
         return found
 
     def _answer(self, state: VenuesState, answer: Answer, at_ns: int) -> None:

@@ -53,7 +53,8 @@ def answer(state: VenuesState, seed: int, faults: Faults, said: Answer, at_ns: i
     )
     _send_back(state, seed, faults, venue, report)
     if report.kind is ReportKind.TRADE and faults.busts(seed, exec_id):
-        state.send(UnderWay(at_ns + faults.bust_after_ns, order.instrument, busted=report, order_key=order.key))
+        lane = state.lane(order.venue, order.instrument)
+        state.send(UnderWay(at_ns + faults.bust_after_ns, lane, busted=report, order_key=order.key))
 
 
 def bust(state: VenuesState, seed: int, faults: Faults, row: UnderWay) -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from typing import Final
 
 from pipeline.domain.executions import ChildOrder, VenueReport
-from pipeline.domain.market import SessionState
+from pipeline.domain.market import SessionState, VenueStatus
+from pipeline.domain.reference import VenueKind
 from pipeline.stages.reference import instruments, venues
 from pipeline.stages.stage import Entry, State, Task
 from pipeline.venues.book import Book, BookTotals, RecordedOrder
 from pipeline.venues.dark import DarkState
 from pipeline.venues.orders import VenueOrder
 
+LIT: Final = "lit"
+DARK: Final = "dark"
+
 
 class Market(Entry):
-    """What is known of an instrument: how far its record has come, and the last quote."""
+    """What is known of an instrument: how far its record and its quotes have come, and the last quote."""
 
-    seen_ns: int = 0
+    book_ns: int = 0
+    quote_ns: int = 0
     bid_px: int | None = None
     offer_px: int | None = None
 
@@ -37,11 +43,12 @@ class Session(Entry):
 
 
 class UnderWay(Entry):
-    """What will happen at a venue: one of our messages arrives, or (a fault) an execution is busted."""
+    """What will happen at a venue: our message arrives, its state changes, or (a fault) an execution is busted."""
 
     at_ns: int
-    instrument: str
+    lane: str
     child: ChildOrder | None = None
+    status: VenueStatus | None = None
     busted: VenueReport | None = None
     order_key: str = ""
 
@@ -93,7 +100,7 @@ class VenuesState(State):
                 self.book(order.venue, order.instrument).resume(order)
         for key in self.under_way.keys():
             row = self.under_way[key]
-            heappush(self._arrivals.setdefault(row.instrument, []), (row.at_ns, int(key)))
+            heappush(self._arrivals.setdefault(row.lane, []), (row.at_ns, int(key)))
         for key in self.held.keys():
             heappush(self._reports, (self.held[key].due_ns, int(key)))
 
@@ -114,14 +121,28 @@ class VenuesState(State):
     def put_session(self, venue: str, instrument: str, session: Session) -> None:
         self.sessions.put(f"{venue}/{instrument}", session)
 
-    def venue_now_ns(self, instrument: str) -> int:
-        """How far the venues' own time has come: nothing can reach them before that any more."""
-        return max(self.now_ns, self.market(instrument).seen_ns)
+    def is_dark(self, venue: str) -> bool:
+        known = self.venues.get(venue, self.now_ns)
+        return known is not None and known.venue_kind is VenueKind.DARK
 
-    def instruments_under_way(self) -> list[str]:
-        """Instruments something is under way in, or in which an order of ours rests; sorted."""
-        waiting = {instrument for instrument, heap in self._arrivals.items() if heap}
-        resting = {prefix.split("/", 1)[1] for prefix, book in self._books.items() if book.own}
+    def lane(self, venue: str, instrument: str) -> str:
+        """The time line of ``instrument`` that ``venue`` lives on: lit ones the record's, dark ones the quotes'.
+
+        Book events and quotes are two topics, and nothing says in which order they come to us. Each is in order by
+        itself, so each moves its own venues; a tick, which follows both, moves all.
+        """
+        return f"{DARK if self.is_dark(venue) else LIT}/{instrument}"
+
+    def lane_now_ns(self, lane: str) -> int:
+        """How far the time of a lane has come: nothing can reach its venues before that any more."""
+        kind, _, instrument = lane.partition("/")
+        market = self.market(instrument)
+        return max(self.now_ns, market.quote_ns if kind == DARK else market.book_ns)
+
+    def lanes_under_way(self) -> list[str]:
+        """Lanes on which something is under way, or on which an order of ours rests; sorted."""
+        waiting = {lane for lane, heap in self._arrivals.items() if heap}
+        resting = {self.lane(*prefix.split("/", 1)) for prefix, book in self._books.items() if book.own}
         return sorted(waiting | resting)
 
     # ---------------------------------------------------------------- queues
@@ -130,15 +151,15 @@ class VenuesState(State):
         """Put a message on its way to a venue."""
         no = self.next_number("under-way")
         self.under_way.put(f"{no:012d}", row)
-        heappush(self._arrivals.setdefault(row.instrument, []), (row.at_ns, no))
+        heappush(self._arrivals.setdefault(row.lane, []), (row.at_ns, no))
 
-    def next_arrival_ns(self, instrument: str) -> int | None:
-        heap = self._arrivals.get(instrument)
+    def next_arrival_ns(self, lane: str) -> int | None:
+        heap = self._arrivals.get(lane)
         return heap[0][0] if heap else None
 
-    def arrived(self, instrument: str) -> UnderWay:
-        """Take the next message that arrives in ``instrument``; there must be one."""
-        _, no = heappop(self._arrivals[instrument])
+    def arrived(self, lane: str) -> UnderWay:
+        """Take what arrives next on ``lane``; there must be something."""
+        _, no = heappop(self._arrivals[lane])
         row = self.under_way[f"{no:012d}"]
         self.under_way.remove(f"{no:012d}")
         return row

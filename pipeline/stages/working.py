@@ -38,6 +38,8 @@ class Working(Entry):
     out: list[tuple[int, int]] = []
     """Slices that are out: (number, quantity not yet executed)."""
     released_ns: int = 0
+    in_vain: int = 0
+    """Slices in a row of which something came back unexecuted, and nothing was executed since."""
     ask_id: str | None = None
     recalled: bool = False
     finishing: bool = False
@@ -87,6 +89,7 @@ class Working(Entry):
                 self.earlier_executed_qty += fill.last_qty
                 self.order_qty -= fill.last_qty
             case FillKind.TRADE:
+                self.in_vain = 0
                 self.executed_qty += fill.last_qty
                 self._reduce(fill.slice_no, fill.last_qty)
             case FillKind.BUST if fill.epoch_no == self.epoch_no:
@@ -94,6 +97,7 @@ class Working(Entry):
             case FillKind.CORRECT if fill.epoch_no == self.epoch_no:
                 self.executed_qty += fill.last_qty - fill.prior_qty
             case FillKind.RETURNED:
+                self.in_vain += fill.last_qty > 0
                 self.out = [(no, qty) for no, qty in self.out if no != fill.slice_no]
             case _:
                 pass
@@ -136,6 +140,7 @@ class Working(Entry):
             ask_id=ask_id,
             strategy=order.strategy,
             parent_order_qty=self.order_qty,
+            crossed_qty=self.taken_qty if kind in (SliceKind.RECALL, SliceKind.FINISH) else 0,
             why=why,
             at_ns=now_ns,
         )

@@ -8,7 +8,7 @@ book after message *i*. Times are decimal text that went through floats: read as
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -24,6 +24,7 @@ _NAME: Final = re.compile(
     r"(?P<symbol>[A-Za-z.]+)_(?P<day>\d{4}-\d\d-\d\d)_\d+_\d+_(?P<what>message|orderbook)_(?P<levels>\d+)\.csv\Z"
 )
 _FIRST_YEAR: Final = 2007
+_EPOCH: Final = date(1970, 1, 1)
 
 
 class TapeError(ValueError):
@@ -132,8 +133,8 @@ def midnight_ns(day: date) -> int:
     if day.year < _FIRST_YEAR:
         raise TapeError(f"no recorded day before {_FIRST_YEAR}: {day}")
     summer = _sunday(day.year, 3, 2) < day <= _sunday(day.year, 11, 1)
-    zone = timezone(timedelta(hours=-4 if summer else -5))
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * NS_PER_S
+    behind_s = 4 * 3_600 if summer else 5 * 3_600
+    return ((day - _EPOCH).days * 86_400 + behind_s) * NS_PER_S
 
 
 def trade_date_of(day: date) -> int:

@@ -352,8 +352,9 @@ def test_long_days_balance_and_go_through_everything() -> None:
                     words = [record.kind, f"{record.expired}", record.reason or ""]
                 case _:
                     words = [type(record).__name__]
-            seen[" ".join(words).strip()] = seen.get(" ".join(words).strip(), 0) + 1
-    for words in (
+            label = " ".join(words).strip()
+            seen[label] = seen.get(label, 0) + 1
+    for label in (
         "cross window",
         "cross working",
         "NEW first True",
@@ -368,7 +369,7 @@ def test_long_days_balance_and_go_through_everything() -> None:
         "CANCEL_REFUSED False TOO_LATE_TO_CANCEL",
         "CANCEL_REFUSED False ALREADY_PENDING",
     ):
-        assert seen.get(words, 0) > 0, f"{words} never came up: {seen}"
+        assert seen.get(label, 0) > 0, f"{label} never came up: {seen}"
 
 
 # -------------------------------------------------------------------- matching

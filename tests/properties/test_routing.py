@@ -1,7 +1,8 @@
 """Whatever venues do, in any order: exposure holds, slices close once, quantity is conserved, nothing is booked twice.
 
 A venue of the bench keeps its own truth of each order and says it in an order hypothesis chooses: fills before
-acknowledgements, repeats, silence, rejects, unsolicited cancels, busts, and (unfair ones) late and over-fills.
+acknowledgements, repeats, silence, rejects, unsolicited cancels, and (unfair ones) late and over-fills. Busts and
+corrections, and a permitted quantity that changes, are not in here; the first are in the unit tests.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class Order:
     cancel: ChildOrder | None = None
     unsaid: list[VenueReport] = field(default_factory=list)
     said: list[VenueReport] = field(default_factory=list)
-    trades: list[VenueReport] = field(default_factory=list)
 
 
 class World:
@@ -107,9 +107,7 @@ class World:
         qty = 1 + n % (order.child.order_qty - order.cum_qty)
         order.cum_qty += qty
         order.dead = order.cum_qty == order.child.order_qty
-        report = self.bench.trade_report(order.child, qty, BID if order.child.limit_px is None else None)
-        order.unsaid.append(report)
-        order.trades.append(report)
+        order.unsaid.append(self.bench.trade_report(order.child, qty, BID if order.child.limit_px is None else None))
 
     def end(self, n: int) -> None:
         """An unsolicited cancel, a reject of what has not executed, an IOC's end, or the answer to our cancel."""
@@ -194,16 +192,13 @@ class World:
 
     def settle(self) -> None:
         """The venues say all they have to say, and end what is left; then no slice may be open."""
-        for _ in range(200):
-            waiting = [o for o in self.orders if o.unsaid]
-            living = [n for n, o in enumerate(self.orders) if not o.dead]
-            if not waiting and not living:
-                break
-            for _order in waiting:
+        for _ in range(10_000):
+            if any(order.unsaid for order in self.orders):
                 self.say(0)
-            living = [o for o in self.orders if not o.dead]  # type: ignore[misc]
-            if living:
+            elif any(not order.dead for order in self.orders):
                 self.end(0)
+            else:
+                break
         assert len(self.bench.state.ledger.out) == 0, "every slice has closed"
 
 

@@ -48,8 +48,9 @@ def _replay(
 
 def test_a_tick_follows_every_record_up_to_its_time_and_none_after_it() -> None:
     clock, sink = FakeWall(), MemorySink()
-    records = [status(START + n * 37_000_000) for n in range(250)]
-    assert _replay(clock, sink, records) == 250
+    times = [START + n * 37_000_000 for n in range(250)]
+    times += [START + n * S // 2 + off for n in range(1, 15) for off in (0, 1)]  # at a tick, and just after it
+    assert _replay(clock, sink, [status(at_ns) for at_ns in sorted(times)]) == len(times)
     seen_ns = 0
     ticks = 0
     for record in _published(sink):

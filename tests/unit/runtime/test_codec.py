@@ -92,7 +92,7 @@ def test_what_was_written_under_any_kept_version_is_read_today(path: Path) -> No
 
 
 @EACH_TOPIC
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_record_has_fastavros_bytes_and_is_itself_again(topic: Topic, data: st.DataObject) -> None:
     record = data.draw(records(topic.record))
@@ -215,6 +215,7 @@ def test_what_cannot_be_read_has_a_named_reason(codec: Codec, value: bytes | Non
     assert caught.value.detail
 
 
+@settings(deadline=None)
 @given(at=st.integers(5, len(GOOD) - 1), byte=st.integers(0, 255), cut=st.integers(0, len(GOOD)))
 def test_damaged_bytes_are_a_record_or_a_dead_letter_and_nothing_else(at: int, byte: int, cut: int) -> None:
     codec = Codec(LocalIds())
@@ -226,6 +227,14 @@ def test_damaged_bytes_are_a_record_or_a_dead_letter_and_nothing_else(at: int, b
             continue
         assert type(record) is Order
         codec.encode(record)
+
+
+def test_a_length_below_zero_is_not_an_empty_text(codec: Codec) -> None:
+    value = codec.encode(Tick(kind=TickKind.TICK, now_ns=1, wall_ns=1, trade_date=1))
+    assert value[5] == 0  # the length of `writer`
+    with pytest.raises(Undecodable) as caught:
+        codec.decode("clock", value[:5] + b"\x01" + value[6:])
+    assert caught.value.reason is DeadLetterReason.UNDECODABLE
 
 
 def test_a_key_is_text(codec: Codec) -> None:
@@ -319,6 +328,7 @@ def test_a_value_that_is_not_of_our_type_is_named() -> None:
     assert "$.now_ns" in caught.value.detail
 
 
+@settings(deadline=None)
 @given(
     record=records(Cross), more=st.none() | st.text(max_size=9), reals=st.dictionaries(st.text(max_size=3), st.floats())
 )

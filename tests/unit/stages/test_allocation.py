@@ -61,8 +61,8 @@ def test_shares_are_by_largest_remainder(weights: list[int], executed: int, expe
     assert _shares(weights, executed) == expected, why
 
 
-def test_shares_are_the_published_ones() -> None:
-    file = Path(__file__).resolve().parents[3] / "../shared/data/papers/pro_rata_allocation.json"
+def test_shares_are_the_published_ones(recorded_data: Path) -> None:
+    file = recorded_data / "papers/pro_rata_allocation.json"
     if not file.is_file():
         pytest.skip(f"published numbers are not here: {file}")
     cases = json.loads(file.read_text())["largest_remainder"]["cases"]
@@ -419,6 +419,16 @@ def test_left_quantity_that_is_not_ours_is_a_break() -> None:
     assert Books(stage.out).ends() == {"O0": ("CANCELED", 0)}
 
 
+def test_what_leaves_after_its_end_is_not_ended_twice() -> None:
+    stage = bench()
+    stage.feed(*begin([4])[1], cancel("O0", "k1"), fill("f", 1), quiet())
+    assert Books(stage.out).ends() == {"O0": ("EXPIRED", 1)}
+    assert stage.feed(left("O0", 3, "k1")) == [], "the end of the parent overtook the recall"
+    filled = bench()
+    filled.feed(*begin([4])[1], fill("f", 4), quiet())
+    assert [type(r) for r in filled.feed(left("O0", 3))] == [Alert], "what is filled cannot leave"
+
+
 # ------------------------------------------------------------------ what venues do
 
 
@@ -458,6 +468,23 @@ def test_a_bust_before_the_close_is_told_at_once() -> None:
     books.check_orders()
 
 
+def test_a_close_takes_back_what_a_full_step_could_not() -> None:
+    stage = bench(max_records=1)
+    stage.tick(1 * S)
+    stage.feed(*begin([5, 5])[1])
+    first, second = fill("f1", 4), fill("f2", 4)
+    stage.feed(first, second)
+    stage.tick(10 * S)
+    stage.tick(11 * S)
+    stage.feed(bust("b", second), quiet())
+    for step in range(20, 30):
+        stage.tick(step * S)
+    books = Books(stage.out)
+    assert [books.cum(o) for o in ("O0", "O1")] == [2, 2]
+    assert [e.kind for o in ("O0", "O1") for e in books.events[o]].count(OrderEventKind.TRADE_CANCEL) == 2
+    books.check_orders()
+
+
 def test_a_bust_after_the_end_restates_everything() -> None:
     stage = bench()
     stage.feed(*begin([3, 3])[1])
@@ -478,6 +505,29 @@ def test_a_bust_after_the_end_restates_everything() -> None:
     books.check_orders()
     assert books.reconciliations["P", 1, None].version == 3
     assert len(stage.all(EpochClosed)) == 1 and len(stage.all(OrderClosed)) == 2, "told once"
+
+
+def test_a_restatement_restates_the_carried_balance_too() -> None:
+    stage = bench()
+    first = fill("f1", 1, fee=1)
+    stage.feed(*begin([1, 1])[1], first, quiet())
+    accounts = ("acc-O0", "acc-O1")
+    assert [abs(stage.state.balance(account, XYZ).qty) for account in accounts] == [500_000_000] * 2
+    stage.feed(bust("b", first))
+    for account in accounts:
+        balance = stage.state.balance(account, XYZ)
+        assert (balance.qty, balance.fee) == (0, 0), "nothing was executed, nothing is owed"
+
+
+def test_after_a_bust_what_is_added_is_priced_at_the_epochs_average() -> None:
+    stage = bench()
+    stage.tick(1 * S)
+    first, second = fill("f1", 4, 100 * PX), fill("f2", 4, 110 * PX)
+    stage.feed(*begin([20])[1], first, second)
+    stage.tick(10 * S)
+    stage.feed(bust("b", second), fill("f3", 4, 104 * PX))
+    told = stage.all(OrderEvent, stage.tick(20 * S))
+    assert [(e.kind, e.last_qty, e.last_px) for e in told] == [(OrderEventKind.TRADE, 4, 102 * PX)]
 
 
 def test_a_correction_after_the_end_restates_the_price() -> None:
@@ -520,6 +570,8 @@ def test_a_bust_of_what_is_not_in_the_books_changes_nothing() -> None:
     stage = bench()
     out = stage.feed(bust("b", fill("f", 5, parent_id="YESTERDAY")))
     assert [a.reason for a in stage.all(Alert, out)] == ["NOTHING_TO_TAKE_BACK"]
+    late = stage.tick(50 * S, kind=TickKind.DAY_END)
+    assert [a.subject_id for a in stage.all(Alert, late)] == ["YESTERDAY"], "a parent that never came"
 
 
 # ------------------------------------------------------------------ the day, the desk, the calendar

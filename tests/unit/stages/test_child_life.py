@@ -184,6 +184,7 @@ N, P, F, C, R = (
         (life(S.NEW, 40), report(ReportKind.CANCELED, C, cum_qty=70), S.CANCELED, 30),  # a fill is still to come
         (life(S.NEW), report(ReportKind.REJECTED, R), S.REJECTED, 0),  # after its acknowledgement
         (life(S.NEW), report(ReportKind.REJECTED, N), S.NEW, 100),  # of a repeat: the first order lives
+        (life(S.NEW), report(ReportKind.REJECTED, R, reason="DUPLICATE_CL_ORD_ID"), S.NEW, 100),
         (life(S.PENDING_CANCEL, 40, asked=True), report(ReportKind.CANCEL_REJECT, P), S.PARTIALLY_FILLED, 60),
         (life(S.PENDING_CANCEL, asked=True), report(ReportKind.CANCEL_REJECT, N), S.NEW, 100),
         (life(S.PENDING_CANCEL, 40, asked=True), report(ReportKind.CANCEL_REJECT, F), S.FILLED, 60),  # too late: owed

@@ -1,4 +1,4 @@
-"""Netting: windows, buckets, crosses, parents with their statements, cancels by recall, crossing while working."""
+"""Netting: windows, buckets, the desk, arrival, and cancels in the window."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from typing import Any
 
 import pytest
 
-from pipeline.domain.audit import DeadLetter
 from pipeline.domain.controls import Alert, AlertKind, ControlKind, ControlScope, Resumed, TickKind
-from pipeline.domain.market import PrintKind, QuoteKind, SessionState, TradePrint
+from pipeline.domain.market import PrintKind, QuoteKind, TradePrint
 from pipeline.domain.orders import (
     AccountClass,
     Capacity,
     Completion,
-    OrderKind,
     SettlementType,
     Side,
     Strategy,
     Urgency,
 )
-from pipeline.domain.parents import Cross, Lineage, LineageKind, ParentKind, ParentOrder, SliceKind
-from pipeline.domain.reference import PriceRule, ReferenceKind
-from pipeline.domain.rejections import RejectReason
+from pipeline.domain.parents import Cross, Lineage, LineageKind, ParentKind, ParentOrder
+from pipeline.domain.reference import PriceRule
 from pipeline.stages.netting_state import NettingConfig
 from tests.unit.stages.netting_bench import (
     DAY,
@@ -33,16 +30,11 @@ from tests.unit.stages.netting_bench import (
     T0,
     NettingBench,
     S,
-    aside,
     cancel,
-    closed,
     control,
     crossed,
-    instrument,
     order,
     quote,
-    rule,
-    slice_of,
     status,
 )
 
@@ -310,6 +302,14 @@ def test_a_stopped_source_stays_behind_and_delays_nobody() -> None:
     assert [[m.order_id for m in c.members] for c in bench.lineage(LineageKind.MEMBERS)] == [["b"], ["a"]]
 
 
+def test_nobody_joins_those_who_stayed_behind() -> None:
+    bench = NettingBench()
+    bench.feed(order("a"), control(ControlKind.KILL, ControlScope.SOURCE, "alpha"))
+    bench.feed(control(ControlKind.RELEASE_WINDOW), order("b", r_source="beta"))
+    first, second = bench.lineage(LineageKind.JOINED)
+    assert first.bucket_id != second.bucket_id and not bench.parents()
+
+
 def test_the_desk_releases_a_window() -> None:
     bench = NettingBench()
     bench.feed(order("a", BUY, 50), order("s", SELL, 50))
@@ -330,178 +330,6 @@ def test_after_an_outage_nothing_crosses_until_the_desk_releases_it() -> None:
     bench.feed(control(ControlKind.RELEASE_STALE))
     bench.tick(T0 + 102 * S)
     assert [c.qty for c in bench.crosses()] == [100]
-
-
-# -------------------------------------------------------------------- who may cross with whom
-
-OWN, FUND, PENSION, NOBODY = (
-    AccountClass.OWN,
-    AccountClass.REGISTERED_FUND,
-    AccountClass.PENSION,
-    AccountClass.UNKNOWN,
-)
-
-
-@pytest.mark.parametrize(
-    ("buyer", "rules", "reason"),
-    [
-        ({"owner": "owner-s"}, [rule()], "SAME_OWNER"),
-        ({"control_group": "group-s"}, [rule()], "SAME_CONTROL_GROUP"),
-        ({"owner": ""}, [rule()], "UNKNOWN_OWNER"),
-        ({"account_class": NOBODY}, [rule(one_class=NOBODY)], "UNKNOWN_CLASS"),
-        ({"account_class": OWN}, [rule(one_class=OWN)], "OWN_ACCOUNT"),
-        ({"r_crossing_consent": False}, [rule()], "NO_CONSENT"),
-        ({"r_capacity": Capacity.PRINCIPAL}, [rule(), rule("p", capacity=Capacity.PRINCIPAL)], "OTHER_CAPACITY"),
-        ({"currency": "EUR"}, [rule()], "OTHER_CURRENCY"),
-        ({"r_settlement_type": SettlementType.CASH}, [rule()], "OTHER_SETTLEMENT"),
-        ({"r_min_qty": 5}, [rule()], "MINIMUM_QUANTITY"),
-        ({"r_directed_broker": "XYZ"}, [rule()], "DIRECTED_BROKER"),
-        ({}, [], "NO_RULE"),
-        ({}, [rule(effective_ns=END)], "NO_RULE"),
-        ({}, [rule(), rule(kind=ReferenceKind.REMOVE)], "NO_RULE"),
-        ({"account_class": PENSION}, [rule()], "NO_RULE"),
-        ({}, [rule(allowed=False)], "FORBIDDEN_BY_RULE"),
-        ({}, [rule("a"), rule("b", allowed=False)], "FORBIDDEN_BY_RULE"),
-        ({}, [rule(price_rule=PriceRule.LAST_SALE)], "PRICE_RULE_LAST_SALE"),
-        ({}, [rule(price_rule=PriceRule.CLOSE)], "PRICE_RULE_CLOSE"),
-        ({}, [rule(price_rule=PriceRule.BENCHMARK)], "PRICE_RULE_BENCHMARK"),
-        ({}, [rule(price_rule=PriceRule.UNKNOWN)], "PRICE_RULE_UNKNOWN"),
-        ({}, [rule(price_improvement_share=400_000)], "UNEVEN_SHARE"),
-    ],
-)
-def test_a_cross_no_rule_allows_is_refused_by_name(buyer: dict[str, Any], rules: list[Any], reason: str) -> None:
-    bench = NettingBench(rules=tuple(rules))
-    bench.feed(order("b", BUY, **buyer), order("b2", BUY, **buyer), order("s", SELL))
-    made = bench.to(T0 + 5 * S)
-    assert not bench.crosses()
-    assert bench.reasons(made) == [reason], "once for a close, not for each pair"
-    assert sum(p.order_qty for p in bench.parents(ParentKind.NEW, made)) == 300, "all goes to market"
-
-
-def test_a_rule_is_symmetric_and_may_do_without_consent() -> None:
-    bench = NettingBench(rules=(rule(one_class=FUND, consent_required=False, trade_report_owed=False),))
-    bench.feed(order("b", BUY, r_crossing_consent=False), order("s", SELL, account_class=FUND))
-    bench.to(T0 + 5 * S)
-    (cross,) = bench.crosses()
-    assert (cross.qty, cross.trade_report_owed) == (100, False)
-
-
-def test_an_owner_on_both_sides_meets_others_but_never_itself() -> None:
-    bench = NettingBench()
-    bench.feed(
-        order("b1", BUY, 100, owner="X"),
-        order("b2", BUY, 50, owner="Y"),
-        order("s1", SELL, 100, owner="X"),
-        order("s2", SELL, 40, owner="Z"),
-    )
-    bench.to(T0 + 5 * S)
-    owner = {"b1": "X", "b2": "Y", "s1": "X", "s2": "Z"}
-    for cross in bench.crosses():
-        assert not {owner[leg.order_id] for leg in cross.buys} & {owner[leg.order_id] for leg in cross.sells}
-    assert sum(c.qty for c in bench.crosses()) == 90, "40 of X against Z and 50 of Y against X: the most there is"
-
-
-@pytest.mark.parametrize(
-    ("buy_limit", "sell_limit", "qty"),
-    [
-        (MID, None, 100),
-        (MID - 1, None, 0),
-        (None, MID, 100),
-        (None, MID + 1, 0),
-        (MID + PX, MID - PX, 100),
-    ],
-)
-def test_a_limit_is_kept(buy_limit: int | None, sell_limit: int | None, qty: int) -> None:
-    bench = NettingBench()
-    bench.feed(order("b", BUY, limit_px=buy_limit), order("s", SELL, limit_px=sell_limit))
-    made = bench.to(T0 + 5 * S)
-    assert sum(c.qty for c in bench.crosses()) == qty
-    assert not bench.reasons(made), "no agreement on price is no refusal"
-
-
-NOW = T0 + 5 * S
-
-
-@pytest.mark.parametrize(
-    ("market", "reason"),
-    [
-        ([status()], "MISSING"),
-        ([status(), quote(NOW, bid=None)], "MISSING"),
-        ([status(), quote(NOW, offer=None)], "MISSING"),
-        ([quote(NOW)], "HALTED"),  # nothing says that any venue is open
-        ([status(SessionState.HALTED), quote(NOW)], "HALTED"),
-        ([status(), status(SessionState.HALTED, venue="XBOS"), quote(NOW)], "HALTED"),
-        ([status(), status(SessionState.AUCTION, venue="XBOS"), quote(NOW)], "HALTED"),
-        ([status(SessionState.CLOSED), quote(NOW)], "HALTED"),
-        ([status(), status(SessionState.HALTED, NOW), quote(NOW)], "HALTED"),
-        ([status(), quote(NOW - 60 * S - 1), status(event_ns=NOW)], "STALE"),
-        ([status(), quote(NOW, bid=101 * PX, offer=100 * PX)], "CROSSED"),
-        ([status(), quote(NOW, bid=100 * PX, offer=100 * PX)], "LOCKED"),
-        ([status(), quote(NOW, bid=100 * PX, offer=112 * PX)], "TOO_WIDE"),
-        ([status(), quote(NOW, bid_qty=9)], "TOO_SMALL"),
-        ([status(), quote(NOW, offer_qty=9)], "TOO_SMALL"),
-        ([status(), quote(T0), quote(NOW - S, 106 * PX, 106 * PX + 2)], "TOO_FAR_FROM_MEDIAN"),
-        ([status(lower_band_px=MID + 1), quote(NOW)], "OUTSIDE_BANDS"),
-        ([status(upper_band_px=MID - 1), quote(NOW)], "OUTSIDE_BANDS"),
-        ([status(), quote(NOW), instrument(session_close_ns=NOW)], "OUTSIDE_SESSION"),
-        ([status(), quote(NOW), instrument(kind=ReferenceKind.REMOVE)], "OUTSIDE_SESSION"),
-        # and what does not disturb
-        ([status(), quote(NOW)], None),
-        ([status(), status(SessionState.DOWN, venue="XBOS"), quote(NOW)], None),
-        ([status(lower_band_px=MID, upper_band_px=MID), quote(NOW)], None),
-        ([status(), quote(NOW), quote(NOW + S, bid=100 * PX, offer=100 * PX)], None),  # locked only later
-        ([status(), quote(T0), quote(NOW, 106 * PX, 106 * PX + 2), quote(NOW - S)], "TOO_FAR_FROM_MEDIAN"),  # late
-    ],
-)
-def test_no_cross_without_a_sound_price(market: list[Any], reason: str | None) -> None:
-    bench = NettingBench(rules=(rule(min_quote_qty=10),), market=False)
-    bench.feed(order("b", BUY), order("s", SELL), *market)
-    made = bench.tick(NOW)
-    made += bench.tick(NOW + 2 * S) if not made else []  # without market data: the bounded wait
-    assert bench.reasons(made) == ([] if reason is None else [reason])
-    assert [c.qty for c in bench.crosses()] == ([100] if reason is None else [])
-    assert len(bench.parents(ParentKind.NEW, made)) == (0 if reason is None else 2)
-
-
-def test_the_evidence_has_the_last_sale_and_a_cancelled_print_is_none() -> None:
-    def sale(print_id: str, kind: PrintKind, px: int, **more: Any) -> TradePrint:
-        return TradePrint(
-            kind=kind,
-            instrument=SYM,
-            venue="XNAS",
-            print_id=print_id,
-            event_ns=T0 + int(print_id) * S,
-            received_ns=T0,
-            px=px,
-            qty=1,
-            **more,
-        )
-
-    for after, expected in [
-        ([], (MID + 2, T0 + 2 * S)),
-        ([sale("3", PrintKind.TRADE, 1, eligible_last=False)], (MID + 2, T0 + 2 * S)),
-        ([sale("3", PrintKind.CORRECT, MID + 5, ref_print_id="2")], (MID + 5, T0 + 2 * S)),
-        ([sale("3", PrintKind.CANCEL, 0, ref_print_id="2")], (None, None)),
-        ([sale("3", PrintKind.CANCEL, 0, ref_print_id="1")], (MID + 2, T0 + 2 * S)),
-    ]:
-        bench = NettingBench()
-        bench.feed(sale("1", PrintKind.TRADE, MID + 1), sale("2", PrintKind.TRADE, MID + 2), *after)
-        bench.feed(order("b", BUY), order("s", SELL))
-        bench.to(T0 + 5 * S)
-        (cross,) = bench.crosses()
-        assert (cross.last_sale_px, cross.last_sale_ns) == expected
-
-
-def test_a_cross_of_many_legs_is_written_as_several() -> None:
-    bench = NettingBench(config=NettingConfig(max_legs=10), swap_every=0)
-    bench.feed(*(order(f"b{n}", BUY, 7) for n in range(30)), *(order(f"s{n}", SELL, 21) for n in range(10)))
-    bench.to(T0 + 5 * S)
-    crosses = bench.crosses()
-    assert len(crosses) > 1
-    for cross in crosses:
-        assert len(cross.buys) + len(cross.sells) <= 10
-        assert sum(leg.qty for leg in cross.buys) == cross.qty == sum(leg.qty for leg in cross.sells)
-    assert crossed(crosses) == {f"b{n}": 7 for n in range(30)} | {f"s{n}": 21 for n in range(10)}
 
 
 # -------------------------------------------------------------------- arrival
@@ -537,264 +365,4 @@ def test_arrival_is_known_though_the_order_waited_longer_than_quotes_are_kept() 
     bench.tick(start)
     assert [p.arrival_px for p in bench.parents()] == [MID]
     assert len(bench.state.market.of(SYM).blocks) < 10
-
-
-# -------------------------------------------------------------------- cancels
-
-
-def test_a_cancel_in_the_window_takes_the_order_out_whole() -> None:
-    bench = NettingBench()
-    bench.feed(order("a", qty=10), order("b", qty=20))
-    made = bench.feed(cancel("a"))
-    (left,) = bench.lineage(LineageKind.LEFT, made)
-    assert (left.order_id, left.left_qty, left.request_cl_ord_id, left.expired, left.parent_id) == (
-        "a",
-        10,
-        "x-a",
-        False,
-        None,
-    )
-    bench.feed(cancel("b"))
-    assert bench.live_rows() == 0
-    assert not bench.to(T0 + 5 * S)
-
-
-def test_a_cancel_of_what_is_done_or_unknown_is_too_late() -> None:
-    bench = NettingBench()
-    bench.feed(order("b", BUY), order("s", SELL))
-    bench.to(T0 + 5 * S)
-    assert [c.qty for c in bench.crosses()] == [100] and bench.live_rows() == 0
-    (refused,) = bench.lineage(LineageKind.CANCEL_REFUSED, bench.feed(cancel("b")))
-    assert (refused.order_id, refused.request_cl_ord_id, refused.reason) == (
-        "b",
-        "x-b",
-        RejectReason.TOO_LATE_TO_CANCEL,
-    )
-
-
-def working(*orders: Any, config: NettingConfig | None = None) -> tuple[NettingBench, list[ParentOrder]]:
-    """Parents at work: each order of its own bucket by its held mark."""
-    bench = NettingBench(config=config or NettingConfig())
-    bench.feed(*orders)
-    bench.to(T0 + 5 * S)
-    return bench, bench.parents(ParentKind.NEW)
-
-
-def test_a_cancel_in_a_parent_is_a_recall_and_a_new_epoch_and_cancels_are_batched() -> None:
-    bench, (parent,) = working(*(order(name, qty=100) for name in "abcd"))
-    made = bench.feed(cancel("a"))
-    assert [(p.kind, p.epoch_no) for p in bench.parents(records=made)] == [(ParentKind.RECALL, 1)] and len(made) == 1
-    assert not bench.feed(cancel("b")), "it joins the recall that is out"
-    (again,) = bench.lineage(LineageKind.CANCEL_REFUSED, bench.feed(cancel("a", "x-again")))
-    assert (again.reason, again.request_cl_ord_id) == (RejectReason.ALREADY_PENDING, "x-again")
-
-    shares = {"a": (30, 70), "b": (100, 0), "c": (40, 60), "d": (100, 0)}
-    assert not bench.feed(closed(parent, dict(list(shares.items())[:2]), chunk=(1, 2))), "not all chunks are here"
-    made = bench.feed(closed(parent, dict(list(shares.items())[2:]), chunk=(2, 2)))
-    (left,) = bench.lineage(LineageKind.LEFT, made)
-    assert (left.order_id, left.left_qty, left.request_cl_ord_id, left.parent_id) == ("a", 70, "x-a", parent.parent_id)
-    (late,) = bench.lineage(LineageKind.CANCEL_REFUSED, made)
-    assert (late.order_id, late.reason) == ("b", RejectReason.TOO_LATE_TO_CANCEL)
-    (statement,) = bench.lineage(LineageKind.MEMBERS, made)
-    assert (statement.epoch_no, [(m.order_id, m.contributed_qty) for m in statement.members]) == (2, [("c", 60)])
-    epoch = made[-1]
-    assert isinstance(epoch, ParentOrder)
-    assert (epoch.kind, epoch.epoch_no, epoch.order_qty, epoch.member_count) == (ParentKind.EPOCH, 2, 60, 1)
-    assert epoch.members_hash == hashlib.sha256(b"c,60").hexdigest()
-    assert bench.state.orders.keys() == ["c"]
-
-    made = bench.feed(cancel("c"))
-    assert [(p.kind, p.epoch_no) for p in bench.parents(records=made)] == [(ParentKind.RECALL, 2)]
-    assert not bench.feed(closed(parent, {"c": (60, 0)})), "epoch 1 is over already"
-    made = bench.feed(closed(epoch, {"c": (10, 50)}))
-    assert [e.left_qty for e in bench.lineage(LineageKind.LEFT, made)] == [50]
-    assert [p.kind for p in bench.parents(records=made)] == [ParentKind.DONE]
-    assert bench.live_rows() == 0
-    assert not bench.feed(slice_of(parent, SliceKind.FINISH), closed(epoch, {}, final=True)), "the answer to DONE"
-
-
-def test_an_epoch_closed_without_a_member_stays_recalled_and_says_so() -> None:
-    bench, (parent,) = working(order("a"), order("b"))
-    bench.feed(cancel("a"))
-    made = bench.feed(closed(parent, {"a": (0, 100)}))
-    assert [(a.kind, a.reason) for a in bench.all(Alert, made)] == [(AlertKind.BREAK, "MEMBERS_UNTOLD")]
-    assert len(made) == 1 and bench.state.orders.keys() == ["a", "b"]
-
-
-def test_at_the_end_the_parent_is_forgotten_and_a_waiting_cancel_came_too_late() -> None:
-    bench, (parent,) = working(order("a"), order("b"))
-    bench.feed(slice_of(parent, SliceKind.FINISH))
-    assert not bench.feed(cancel("a")), "no recall once slicing has finished"
-    made = bench.feed(closed(parent, {"a": (60, 40), "b": (60, 40)}, final=True))
-    assert [(e.kind, e.order_id, e.reason) for e in bench.all(Lineage, made)] == [
-        (LineageKind.CANCEL_REFUSED, "a", RejectReason.TOO_LATE_TO_CANCEL)
-    ]
-    assert len(made) == 1 and bench.live_rows() == 0
-
-
-def test_the_end_may_overtake_a_recall() -> None:
-    bench, (parent,) = working(order("a"))
-    bench.feed(cancel("a"))
-    made = bench.feed(closed(parent, {"a": (100, 0)}, final=True), slice_of(parent, SliceKind.FINISH))
-    assert [e.kind for e in bench.all(Lineage, made)] == [LineageKind.CANCEL_REFUSED] and bench.live_rows() == 0
-
-
-def test_the_desk_cancels_a_parent() -> None:
-    bench, (parent,) = working(order("a"), order("b"))
-    bench.feed(control(ControlKind.CANCEL_PARENT, ControlScope.PARENT, "P0-99"))
-    made = bench.feed(control(ControlKind.CANCEL_PARENT, ControlScope.PARENT, parent.parent_id))
-    assert [p.kind for p in bench.parents(records=made)] == [ParentKind.RECALL]
-    assert not bench.feed(cancel("b")), "the client's cancel takes the desk's place"
-    made = bench.feed(closed(parent, {"a": (30, 70), "b": (30, 70)}))
-    assert [(e.order_id, e.left_qty, e.request_cl_ord_id) for e in bench.lineage(LineageKind.LEFT, made)] == [
-        ("a", 70, None),
-        ("b", 70, "x-b"),
-    ]
-    assert [p.kind for p in bench.parents(records=made)] == [ParentKind.DONE] and bench.live_rows() == 0
-
-
-def test_replace_and_what_is_not_understood_are_answered() -> None:
-    bench = NettingBench()
-    bench.feed(order("a"))
-    (refused,) = bench.lineage(LineageKind.CANCEL_REFUSED, bench.feed(order("a", kind=OrderKind.REPLACE)))
-    assert refused.reason is RejectReason.REPLACE_NOT_SUPPORTED
-    assert bench.reasons(bench.feed(order("a"))) == ["REPEATED_ORDER"]
-    assert bench.reasons(bench.feed(order("n", qty=0))) == ["NO_QUANTITY"]
-    assert bench.reasons(bench.feed(order("u", kind=OrderKind.UNKNOWN))) == ["UNKNOWN_KIND"]
-    assert bench.state.orders.keys() == ["a"]
-    with pytest.raises(TypeError, match="netting does not read DeadLetter"):
-        bench.feed(DeadLetter(stage="", topic="", partition=0, offset=0, append_ns=0, detail="", key=None, value=None))
-
-
-# -------------------------------------------------------------------- crossing while working
-
-
-def opposing(buy: int = 300, sell: int = 200, **seller: Any) -> tuple[NettingBench, ParentOrder, ParentOrder]:
-    """A held buy and a held sell, each at once a parent; the market stands."""
-    bench = NettingBench()
-    bench.feed(order("b", BUY, buy, r_held=True), order("s", SELL, sell, r_held=True, **seller))
-    buying, selling = bench.parents(ParentKind.NEW)
-    return bench, buying, selling
-
-
-def test_opposing_parents_cross_what_slicing_sets_aside() -> None:
-    bench, buying, selling = opposing()
-    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + S))
-    assert [(a.parent_id, a.ask_qty) for a in asks] == [(buying.parent_id, 200), (selling.parent_id, 200)]
-    assert not bench.to(T0 + 30 * S), "one ask at a time"
-    assert not bench.feed(aside(asks[0], 150)), "the other has not answered"
-    made = bench.feed(aside(asks[1], 200))
-    (cross,) = bench.all(Cross, made)
-    assert (cross.qty, cross.px, cross.quote_ns) == (150, MID, T0 + 30 * S), "at the conditions of the answer"
-    assert [(leg.order_id, leg.parent_id) for leg in (*cross.buys, *cross.sells)] == [
-        ("b", buying.parent_id),
-        ("s", selling.parent_id),
-    ]
-    done = bench.parents(ParentKind.CROSS_DONE, made)
-    assert [(d.parent_id, d.crossed_qty, d.ask_id) for d in done] == [
-        (buying.parent_id, 150, asks[0].ask_id),
-        (selling.parent_id, 150, asks[1].ask_id),
-    ]
-    assert made[0] is cross
-
-
-def test_asks_keep_their_interval() -> None:
-    bench, *_ = opposing()
-    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + S))
-    made = bench.feed(*(aside(ask, 0) for ask in asks))
-    assert [(d.kind, d.crossed_qty) for d in bench.parents(records=made)] == [(ParentKind.CROSS_DONE, 0)] * 2
-    assert not bench.to(T0 + 6 * S - 1)
-    assert len(bench.to(T0 + 6 * S)) == 2
-
-
-@pytest.mark.parametrize(
-    ("between", "why"),
-    [
-        ([control(ControlKind.KILL)], "killed"),
-        ([control(ControlKind.PAUSE, ControlScope.INSTRUMENT, SYM)], "paused"),
-        ([control(ControlKind.KILL, ControlScope.PARENT, "P0-1")], "the parent is killed"),
-        ([control(ControlKind.KILL, ControlScope.ACCOUNT, "acc-s")], "the account is killed"),
-        ([status(SessionState.HALTED, T0 + S)], "halted"),
-        ([quote(T0 + S, 100 * PX, 100 * PX, quote_no=10**9)], "locked"),
-    ],
-)
-def test_an_ask_that_came_to_nothing_is_done_with_zero(between: list[Any], why: str) -> None:
-    bench, *_ = opposing()
-    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + S))
-    bench.feed(*between)
-    made = bench.feed(*(aside(ask, 200) for ask in asks))
-    assert [(d.kind, d.crossed_qty) for d in bench.parents(records=made)] == [(ParentKind.CROSS_DONE, 0)] * 2, why
-    assert not bench.crosses()
-
-
-def test_parents_that_may_not_meet_are_not_asked_and_the_desk_is_told_once() -> None:
-    bench, *_ = opposing(owner="owner-b")
-    assert bench.reasons(bench.to(T0 + S)) == ["SAME_OWNER"]
-    assert not bench.to(T0 + 6 * S) and not bench.to(T0 + 11 * S)
-
-
-def test_a_recall_waits_for_the_ask_and_the_leaver_does_not_cross() -> None:
-    bench = NettingBench()
-    bench.feed(order("b1", BUY, 100), order("b2", BUY, 100))
-    bench.to(T0 + 5 * S)
-    bench.feed(order("s", SELL, 200, r_held=True))
-    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + 6 * S))
-    assert len(asks) == 2
-    assert not bench.feed(cancel("b1")), "an ask is open"
-    made = bench.feed(*(aside(ask, 200) for ask in asks))
-    assert crossed(bench.all(Cross, made)) == {"b2": 100, "s": 100}
-    kinds = [(p.kind, p.side) for p in bench.parents(records=made)]
-    assert kinds == [(ParentKind.CROSS_DONE, BUY), (ParentKind.RECALL, BUY), (ParentKind.CROSS_DONE, SELL)]
-    assert not bench.to(T0 + 20 * S), "no ask while a recall is open"
-    buying = asks[0]
-    made = bench.feed(closed(buying, {"b1": (0, 100), "b2": (0, 0)}))
-    assert [(e.order_id, e.left_qty) for e in bench.lineage(LineageKind.LEFT, made)] == [("b1", 100)]
-    assert [p.kind for p in bench.parents(records=made)] == [ParentKind.DONE]
-
-
-def test_a_member_crosses_its_part_of_what_was_set_aside_and_no_more() -> None:
-    """60 of 200 are set aside: 140 are executed or out, 70 of them b2's; it may cross the other 30."""
-    bench = NettingBench()
-    bench.feed(order("b1", BUY, 100, r_crossing_consent=False), order("b2", BUY, 100))
-    bench.to(T0 + 5 * S)
-    bench.feed(order("s", SELL, 500, r_held=True))
-    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + 6 * S))
-    assert [(a.side, a.ask_qty) for a in asks] == [(BUY, 200), (SELL, 100)], "for b2 to cross 100, all is set aside"
-    made = bench.feed(aside(asks[0], 60), aside(asks[1], 100))
-    assert crossed(bench.all(Cross, made)) == {"b2": 30, "s": 30}
-
-
-def test_a_finish_answers_the_ask_and_ends_the_asking() -> None:
-    bench, buying, _ = opposing()
-    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + S))
-    assert not bench.feed(aside(asks[1], 200))
-    made = bench.feed(slice_of(buying, SliceKind.FINISH))
-    assert [(d.kind, d.crossed_qty) for d in bench.parents(records=made)] == [(ParentKind.CROSS_DONE, 0)] * 2
-    assert not bench.to(T0 + 10 * S)
-
-
-def test_the_end_of_a_parent_answers_its_ask() -> None:
-    bench, buying, selling = opposing()
-    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + S))
-    bench.feed(aside(asks[1], 200))
-    made = bench.feed(closed(buying, {"b": (300, 0)}, final=True))
-    assert [p.kind for p in bench.parents(records=made)] == [ParentKind.CROSS_DONE] * 2
-    bench.feed(closed(selling, {"s": (0, 200)}, final=True))
-    assert bench.live_rows() == 0
-
-
-def test_an_answer_to_no_open_ask_is_given_back() -> None:
-    bench, buying, _ = opposing()
-    made = bench.feed(slice_of(buying, SliceKind.SET_ASIDE, 50, "A0-77"), slice_of(buying, SliceKind.SLICE, 50))
-    assert [(p.kind, p.ask_id, p.crossed_qty) for p in bench.parents(records=made)] == [
-        (ParentKind.CROSS_DONE, "A0-77", 0)
-    ]
-
-
-def test_all_crossed_out_of_a_parent_cannot_be_cancelled() -> None:
-    bench, *_ = opposing(buy=200)
-    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + S))
-    bench.feed(*(aside(ask, 200) for ask in asks))
-    made = bench.feed(cancel("b"))
-    assert [e.reason for e in bench.lineage(LineageKind.CANCEL_REFUSED, made)] == [RejectReason.TOO_LATE_TO_CANCEL]
-    assert len(made) == 1
+    assert sum(key.startswith("quotes/") for key, _ in bench.state.dump()) < 10

@@ -14,6 +14,8 @@ from pipeline.domain.orders import OrdStatus, OrdType, Side, TimeInForce
 from pipeline.domain.parents import SliceKind, Style
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
+from pipeline.stages.gate import GateLimits
+from pipeline.stages.scorecards import Score
 from tests.unit.stages.routing_bench import BID, DATE, OFFER, PX, SECRET, RoutingBench, S
 
 
@@ -61,6 +63,8 @@ def test_midpoint_pegs_in_the_dark_with_its_minimum_or_posts_inside() -> None:
     assert (child.venue, child.ord_type, child.min_qty, child.time_in_force) == (
         "DARK", OrdType.PEGGED_MIDPOINT, 20, TimeInForce.DAY,
     )  # fmt: skip
+    child = bench.one_child(bench.slice(10, Style.MIDPOINT, dark_allowed=True, limit_px=OFFER - 1))
+    assert child.limit_px == OFFER - PX, "a peg's limit is on the tick, on the safe side"
     child = bench.one_child(bench.slice(100, Style.MIDPOINT, parent="P0-2"))
     assert (child.venue, child.limit_px, child.post_only) == ("LITA", BID + PX, True)
 
@@ -380,6 +384,8 @@ def test_a_filled_order_that_a_bust_opens_again_is_exposure_and_is_cancelled() -
     out = bench.feed(bust)
     assert kinds(out) == ["Fill:BUST", "ChildOrder:CANCEL"]
     assert bench.all(Fill, out)[0].parent_live_qty == 100
+    out = bench.trade(child, 30)
+    assert bench.fills(FillKind.TRADE, out)[0].late, "its slice is over"
     out = bench.slice(0, kind=SliceKind.FINISH)
     assert out == []
     assert kinds(bench.canceled(child, bench.cancels()[0])) == ["Fill:QUIET"]
@@ -402,6 +408,44 @@ def test_recall_cancels_all_children_of_the_parent_and_is_answered_when_none_is_
     quiet = bench.fills(FillKind.QUIET)[0]
     assert (quiet.slice_no, quiet.epoch_no, quiet.final, quiet.parent_live_qty) == (4, 1, False, 0)
     assert not bench.cancels(out) and other.child_id not in cancels
+
+
+def test_a_slice_that_comes_while_a_recall_is_open_is_returned() -> None:
+    bench = RoutingBench()
+    bench.slice(100)
+    bench.slice(kind=SliceKind.RECALL)
+    out = bench.slice(100)
+    assert [(f.last_qty, f.reason) for f in bench.fills(FillKind.RETURNED, out)] == [(100, "RECALL")]
+    assert not bench.sent(out) and not bench.fills(FillKind.QUIET)
+
+
+def test_an_immediate_or_cancel_ends_by_itself_when_recalled() -> None:
+    bench = RoutingBench()
+    child = bench.one_child(bench.slice(100, Style.CROSS))
+    assert bench.slice(kind=SliceKind.RECALL) == []
+    assert kinds(bench.expired(child)) == ["Fill:RETURNED", "Fill:QUIET"]
+
+
+def test_an_immediate_or_cancel_that_does_not_end_is_unknown_and_asked_after() -> None:
+    bench = RoutingBench()
+    child = bench.one_child(bench.slice(100, Style.CROSS))
+    bench.ack(child)
+    assert kinds(bench.after(5)) == ["Alert:UNKNOWN_CHILD", "ChildOrder:CANCEL"]
+
+
+def test_silence_is_measured_in_wall_time() -> None:
+    bench = RoutingBench()
+    bench.slice(100)
+    now_ns = bench.state.now_ns
+
+    def tick(seconds: int) -> list[Owned]:
+        wall_ns = now_ns + seconds * S // 10
+        return bench.feed(
+            Tick(kind=TickKind.TICK, now_ns=now_ns + seconds * S, wall_ns=wall_ns, rate=10_000_000, trade_date=DATE)
+        )
+
+    assert tick(49) == []
+    assert alerts(bench, tick(50)) == [AlertKind.UNKNOWN_CHILD]
 
 
 def test_a_recall_of_a_parent_without_children_is_answered_at_once() -> None:
@@ -493,9 +537,11 @@ def test_a_gate_refusal_returns_the_quantity_once() -> None:
 def test_own_orders_never_meet_at_a_venue() -> None:
     bench = RoutingBench()
     bench.slice(100)  # we bid 100.00 at LITA
-    bench.quote(bid_px=BID, offer_px=OFFER)
     out = bench.slice(100, Style.CROSS, side=Side.SELL, parent="P0-2")
-    assert [f.reason for f in bench.fills(FillKind.RETURNED, out)] == ["GATE_SELF_TRADE"]
+    assert [f.reason for f in bench.fills(FillKind.RETURNED, out)] == ["NO_VENUE"]
+    bench.slice(100, Style.MIDPOINT, parent="P0-3", dark_allowed=True)  # we peg in the dark
+    child = bench.one_child(bench.slice(50, Style.MIDPOINT, side=Side.SELL, parent="P0-2", dark_allowed=True))
+    assert child.rule == "POST_INSIDE" and child.venue == "LITA"
 
 
 def test_without_a_quote_nothing_is_sent() -> None:
@@ -548,3 +594,83 @@ def test_it_refuses_to_be_fed_what_it_does_not_read() -> None:
     bench.slice(0, kind=SliceKind.FINISH)
     with pytest.raises(TypeError, match="does not read"):
         bench.feed(bench.fills(FillKind.QUIET)[0])
+
+
+# ---------------------------------------------------------------------- the gate's and the scorecards' own counting
+
+
+def test_the_gate_counts_what_leaves_by_parent_and_refuses_the_next() -> None:
+    bench = RoutingBench(gate=GateLimits(parent_rate=2))
+    for _ in range(2):
+        bench.one_child(bench.slice(1))
+    out = bench.slice(1)
+    assert [f.reason for f in bench.fills(FillKind.RETURNED, out)] == ["GATE_PARENT_RATE"]
+    bench.one_child(bench.slice(1, parent="P0-2"))
+    bench.after(1)
+    bench.one_child(bench.slice(1))
+
+
+def test_the_gate_counts_what_is_open_until_it_ends() -> None:
+    bench = RoutingBench(gate=GateLimits(max_exposure=150 * BID))
+    child = bench.one_child(bench.slice(100))
+    out = bench.slice(100)
+    assert [f.reason for f in bench.fills(FillKind.RETURNED, out)] == ["GATE_OPEN_EXPOSURE"]
+    bench.trade(child, 60)
+    second = bench.one_child(bench.slice(100))  # 40 of the first are open
+    bench.trade(child, 40)
+    bench.slice(kind=SliceKind.RECALL)
+    bench.canceled(second)
+    assert bench.state.gate_book.open_value("A") == 0
+
+
+def test_the_same_execution_again_and_again_disables_the_parent_until_the_desk_looks() -> None:
+    bench = RoutingBench(gate=GateLimits(max_repeats=3))
+    for _ in range(3):
+        bench.trade(bench.one_child(bench.slice(1)), 1)
+    for _ in range(2):
+        out = bench.slice(1)
+        assert [f.reason for f in bench.fills(FillKind.RETURNED, out)] == ["GATE_REPEATED_EXECUTION"]
+        bench.after(5)
+    bench.control(ControlKind.RESUME, ControlScope.PARENT, "P0-1")
+    bench.one_child(bench.slice(1))
+
+
+def test_a_venue_that_does_not_fill_loses_its_place() -> None:
+    bench = RoutingBench()
+    first = bench.one_child(bench.slice(100))
+    assert first.venue == "LITA"
+    bench.trade(bench.one_child(bench.canceled(first)), 100)  # LITB fills what LITA did not
+    child = bench.one_child(bench.slice(100))
+    assert child.venue == "LITB" and child.scorecard_version == 1
+    better, worse = child.candidates[:2]
+    assert (better.venue, worse.venue) == ("LITB", "LITA")
+    assert better.cost_px <= worse.cost_px and better.fill_rate > worse.fill_rate
+
+
+def test_what_a_child_left_is_paid_for_where_it_was_finished() -> None:
+    bench = RoutingBench()
+    first = bench.one_child(bench.slice(100))
+    bench.trade(first, 20)
+    second = bench.one_child(bench.canceled(first, cum_qty=20))
+    bench.trade(second, 80)
+    scores = dict(bench.state.dump())
+    finished = [value for key, value in scores.items() if key == "scores/A@LITA/POST"]
+    score = msgspec.msgpack.decode(finished[0], type=Score)
+    assert (score.sent_qty, score.filled_qty, score.finished_qty, score.fill_count) == (100, 20, 80, 1)
+    assert score.finish_cost == 80 * (BID - OFFER) + 80_000 and score.fees == 20_000
+
+
+def test_a_halt_at_one_venue_leaves_what_rests_at_another() -> None:
+    bench = RoutingBench()
+    child = bench.one_child(bench.slice(100))
+    assert bench.status("LITB", SessionState.HALTED) == []
+    assert bench.status("LITA", SessionState.AUCTION) == [], "what rests stays for the auction"
+    assert [c.child_id for c in bench.cancels(bench.status("LITA", SessionState.CLOSED))] == [child.child_id]
+
+
+def test_a_report_by_another_venue_is_not_booked() -> None:
+    bench = RoutingBench()
+    child = bench.one_child(bench.slice(100))
+    report = msgspec.structs.replace(bench.trade_report(child, 10), venue="LITB")
+    assert [a.reason for a in bench.all(Alert, bench.feed(report))] == ["OTHER_INSTRUMENT_OR_VENUE"]
+    assert not bench.fills(FillKind.TRADE)

@@ -322,6 +322,16 @@ def test_the_dark_venue_executes_at_the_midpoint_of_that_moment(when: str) -> No
     assert reports[1].last_liquidity_ind is (Liquidity.ADDED if resting else Liquidity.REMOVED)
 
 
+def test_the_dark_venue_knows_no_quote_later_than_the_arrival() -> None:
+    market = Market(VenueParameters(seed=5))
+    at_ms = (_hidden(5, Side.SELL).from_ns - START) // MS + 10
+    market.quote(1, 22_000, 22_001)
+    market.send(at_ms, Side.BUY, 5, None, venue="XDRK", ord_type=OrdType.PEGGED_MIDPOINT)
+    market.quote(at_ms + 20, 22_100, 22_101)
+    trade = market.until(at_ms + 50)[-1]
+    assert (trade.kind, trade.last_px) == (ReportKind.TRADE, 22_000 * TICK + TICK // 2)
+
+
 def test_the_dark_venue_needs_both_sides_of_a_quote_and_never_trades_with_itself() -> None:
     market = Market(VenueParameters(hidden=HiddenInterest(presence_ppm=0)))
     peg = {"venue": "XDRK", "ord_type": OrdType.PEGGED_MIDPOINT, "limit_px": None}

@@ -1,0 +1,271 @@
+"""What an audit says: sweeps over topics for what no task can have written, epoch records against the code, the screen.
+
+Pure. The replay itself is in ``audit/replay.py``; who feeds it, in ``runtime/audit_verify.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from pipeline.audit.replay import Finding, FindingKind, Stored, leading
+from pipeline.domain.audit import JournalEntry, JournalKind
+
+SHOWN_MAX: Final = 20
+"""Findings kept of one task or topic partition; the others are counted."""
+
+
+class Findings:
+    """The first findings, and how many there were."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.kept: list[Finding] = []
+
+    def add(self, finding: Finding) -> None:
+        self.count += 1
+        if len(self.kept) < SHOWN_MAX:
+            self.kept.append(finding)
+
+
+class TaskResult(NamedTuple):
+    """The replay of one task, once or several times."""
+
+    stage: str
+    partition: int
+    starts: int
+    transactions: int
+    inputs: int
+    outputs: int
+    differing: int
+    digests: tuple[str, ...]
+    """SHA-256 over keys and bodies of every record the replay wrote, of each run."""
+    journal_head: str
+    findings: tuple[Finding, ...]
+    finding_count: int
+    notes: tuple[str, ...]
+    misled: bool = False
+    """It was given other inputs than it read live."""
+
+    @property
+    def writer(self) -> str:
+        return f"{self.stage}/{self.partition}"
+
+
+class SweepResult(NamedTuple):
+    """One partition of a topic that stages write."""
+
+    topic: str
+    partition: int
+    records: int
+    findings: tuple[Finding, ...]
+    finding_count: int
+
+
+def sweep(
+    topic: str,
+    partition: int,
+    records: Iterable[Stored],
+    writers: frozenset[str],
+    due_fingerprint: str,
+    fingerprint_of_id: Callable[[int], str],
+) -> SweepResult:
+    """Every record must be of one of ``writers``, each writer's next, and under the contract's own schema.
+
+    ``fingerprint_of_id`` gives the fingerprint of a schema id, or a word for an unknown one.
+    """
+    findings, count = Findings(), 0
+    last: dict[str, int] = {}
+
+    def found(kind: FindingKind, writer: str, offset: int, field: str, recorded: str, due: str) -> None:
+        findings.add(Finding(kind, writer or "?", 0, topic, partition, offset, field, recorded, due))
+
+    for record in records:
+        count += 1
+        writer, seq = leading(record)
+        if writer not in writers:
+            named = ", ".join(sorted(writers)[:4]) + (" …" if len(writers) > 4 else "")
+            found(FindingKind.FORGED, writer, record.offset, "writer", repr(writer), f"one of {named}")
+            continue
+        due = last.get(writer, 0) + 1
+        if seq != due:
+            found(FindingKind.ORDER, writer, record.offset, "seq", str(seq), str(due))
+        last[writer] = max(seq, due - 1)
+        schema_id = int.from_bytes((record.value or b"")[1:5], "big")
+        fingerprint = fingerprint_of_id(schema_id)
+        if fingerprint != due_fingerprint:
+            found(FindingKind.SCHEMA, writer, record.offset, f"schema id {schema_id}", fingerprint, due_fingerprint)
+    return SweepResult(topic, partition, count, tuple(findings.kept), findings.count)
+
+
+class Code(NamedTuple):
+    """The code that replays, as epoch records tell of code."""
+
+    config: Mapping[str, int | str | bool]
+    """Of the stage in question."""
+    fingerprints: Mapping[str, str]
+    """Topic to the fingerprint of its contract."""
+    commit: str
+    lock_hash: str
+    python: str
+
+
+def against_code(entry: JournalEntry, code: Code) -> tuple[list[Finding], list[str]]:
+    """An EPOCH entry against the code that replays it: findings where it decides differently, notes where it may not.
+
+    Hosts without a configuration (the memory host) record none: nothing is compared then.
+    """
+    findings: list[Finding] = []
+    notes: list[str] = []
+    if entry.kind is not JournalKind.EPOCH:
+        return findings, notes
+
+    def found(kind: FindingKind, field: str, recorded: object, here: object) -> None:
+        writer = f"{entry.stage}/{entry.partition}"
+        findings.append(
+            Finding(kind, writer, entry.no, "journal", entry.partition, -1, field, str(recorded), str(here))
+        )
+
+    if entry.config:
+        recorded = json.loads(entry.config).get(entry.stage)
+        here = json.loads(json.dumps(dict(code.config)))
+        if not isinstance(recorded, dict):
+            found(FindingKind.PARAMETERS, "config", "none of this stage", "some")
+        else:
+            for name in sorted(recorded.keys() | here.keys()):
+                was, now = recorded.get(name, "absent"), here.get(name, "absent")
+                if was != now:
+                    found(FindingKind.PARAMETERS, name, was, now)
+    if entry.schemas:
+        for topic, (_, fingerprint) in sorted(json.loads(entry.schemas).items()):
+            due = code.fingerprints.get(topic)
+            if due is not None and due != fingerprint:
+                found(FindingKind.SCHEMA, f"contract of {topic}", fingerprint, due)
+    for name, was, now in (
+        ("commit", entry.commit, code.commit),
+        ("dependency lock", entry.lock_hash, code.lock_hash),
+        ("Python", entry.python, code.python),
+    ):
+        if was and was != now:
+            notes.append(f"recorded under {name} {was[:48]}, replayed under {now[:48] or 'an unknown one'}")
+    return findings, notes
+
+
+class Audit(NamedTuple):
+    """All of it."""
+
+    cluster: str
+    partitions: int
+    topics: int
+    records: int
+    tasks: tuple[TaskResult, ...]
+    sweeps: tuple[SweepResult, ...]
+    later: int = 0
+    """Records written while the audit read: explained by later journal entries, not judged."""
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The findings kept, causes first.
+
+        A task that read what it had read live, and yet wrote other records, shows where the log was changed; one that
+        read other records than live only shows what would have followed.
+        """
+        ordered = sorted(self.tasks, key=lambda task: task.misled)
+        kept = [finding for task in ordered for finding in task.findings]
+        return [*kept, *(finding for each in self.sweeps for finding in each.findings)]
+
+    @property
+    def finding_count(self) -> int:
+        return sum(task.finding_count for task in self.tasks) + sum(each.finding_count for each in self.sweeps)
+
+    @property
+    def anything(self) -> bool:
+        """Whether there was anything to verify."""
+        return any(task.starts or task.transactions for task in self.tasks)
+
+    @property
+    def verified(self) -> bool:
+        return self.anything and self.finding_count == 0 and len(set(self.digests)) == 1
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of each run: SHA-256 over every record of every task, tasks in flow order, records in theirs."""
+        runs = min((len(task.digests) for task in self.tasks), default=0)
+        return tuple(self._digest(run) for run in range(runs))
+
+    def _digest(self, run: int) -> str:
+        lines = (f"{task.writer} {task.outputs} {task.digests[run]}\n" for task in self.tasks)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def heads(self) -> str:
+        """SHA-256 over the heads of all journals: what a seal would sign."""
+        lines = (f"{task.writer} {task.journal_head}\n" for task in self.tasks)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def text(self) -> str:
+        """One screen."""
+        lines = [
+            f"audit of {self.cluster}: {self.records:,} records on {self.topics} topics, "
+            f"{len(self.tasks)} tasks on {self.partitions} partitions",
+            "",
+            f"  {'stage':<12}{'tasks':>6}{'starts':>8}{'commits':>9}{'read':>12}{'written':>12}{'identical':>12}",
+        ]
+        stages = list(dict.fromkeys(task.stage for task in self.tasks))
+        for stage in stages:
+            lines.append(_row(stage, [task for task in self.tasks if task.stage == stage]))
+        lines += [_row("all", self.tasks), ""]
+        lines += _shown(self.findings, self.finding_count)
+        if not self.anything:
+            return "\n".join([*lines, "NOT VERIFIED: there is no journal, so nothing says what was decided, and why."])
+        if self.finding_count:
+            return "\n".join([*lines, f"NOT VERIFIED: {self.finding_count:,} findings.", *self._notes()])
+        runs = len(self.digests)
+        if len(set(self.digests)) != 1:
+            return "\n".join([*lines, "NOT VERIFIED: two replays of the same records differ: a stage is not pure."])
+        lines += [
+            f"VERIFIED: every record the stages wrote is what the code decides, byte for byte"
+            f"{'' if runs == 1 else f', {runs} times over'}.",
+            f"  SHA-256 of all decisions  {self.digests[0]}",
+            f"  SHA-256 of journal heads  {self.heads}",
+            "What this proves: outputs follow from the recorded inputs, the recorded order and this code; no record of",
+            "a stage was altered, removed, added or reordered by itself. What it does not prove without a seal kept",
+            "outside the cluster: that inputs and journal were not rewritten together, with everything that follows.",
+        ]
+        return "\n".join([*lines, *self._notes()])
+
+    def _notes(self) -> list[str]:
+        counted: dict[str, int] = {}
+        for task in self.tasks:
+            for note in task.notes:
+                counted[note] = counted.get(note, 0) + 1
+        silent = [task.writer for task in self.tasks if not task.starts]
+        notes = [f"  note: {note} ({count} task starts)" for note, count in counted.items()]
+        if silent and self.anything:
+            notes.append(f"  note: never ran: {', '.join(silent)}")
+        if self.later:
+            notes.append(
+                f"  note: {self.later} places were written to while the audit read; that is for the next audit"
+            )
+        return notes
+
+
+def _row(name: str, tasks: Sequence[TaskResult]) -> str:
+    written = sum(task.outputs for task in tasks)
+    return (
+        f"  {name:<12}{len(tasks):>6}{sum(t.starts for t in tasks):>8}{sum(t.transactions for t in tasks):>9,}"
+        f"{sum(t.inputs for t in tasks):>12,}{written:>12,}{written - sum(t.differing for t in tasks):>12,}"
+    )
+
+
+def _shown(findings: Sequence[Finding], count: int) -> list[str]:
+    if not count:
+        return []
+    lines = ["First finding:", f"  {findings[0]}"]
+    if count > 1:
+        lines += ["More:", *(f"  {finding}" for finding in findings[1:10])]
+    if count > 10:
+        lines.append(f"  … and {count - 10:,} others")
+    return [*lines, ""]

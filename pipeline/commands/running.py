@@ -1,0 +1,95 @@
+"""Running units: one here, or all of them, each in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from pipeline import topology
+from pipeline.commands.setup import codec_for
+from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
+from pipeline.runtime.run import run_unit
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.supervisor import Supervisor
+from pipeline.runtime.worker import Deployment
+from pipeline.topology import AnyStage
+
+Say = Callable[[str], None]
+DESK: Final = "desk"
+SECRET_VARIABLE: Final = "PIPELINE_WIRE_SECRET"
+
+
+def deployed_flow() -> tuple[AnyStage, ...]:
+    """All stages, with the deployment's own wire secret when it has one. Raises WrongUse for one that is too short."""
+    secret = os.environ.get(SECRET_VARIABLE)
+    if not secret:
+        return topology.STAGES
+    if not 16 <= len(secret.encode()) <= 64:
+        raise WrongUse(f"{SECRET_VARIABLE} must be 16 to 64 bytes long, not {len(secret.encode())}")
+    return topology.flow(secret.encode())
+
+
+def unit_names() -> list[str]:
+    """What can be named after `run`: units, then stages as units of their own, then the desk."""
+    units = [unit.name for unit in topology.UNITS]
+    return [*units, *(stage.name for stage in topology.STAGES if stage.name not in units), DESK]
+
+
+def run(settings: Settings, names: Sequence[str], say: Say = print, slot: int | None = None) -> int:
+    """Run one unit in this process, or several in a process each."""
+    unknown = [name for name in names if name not in unit_names()]
+    if unknown:
+        raise WrongUse(f"there is no unit or stage {', '.join(unknown)}: one of {', '.join(unit_names())}")
+    if len(names) > 1:
+        return supervise(settings, names, say)
+    if names[0] == DESK:
+        from pipeline.desk.app import run_desk
+
+        return run_desk(settings)
+    flow = deployed_flow()
+    unit = topology.unit_named(names[0], flow)
+    units = {each.name: tuple(stage.name for stage in each.stages) for each in topology.units_of(flow)}
+    singles = {stage.name: (stage.name,) for stage in flow if stage.name not in units}
+    deployment = Deployment(settings.bootstrap_servers, settings.state_dir, flow, {**singles, **units})
+    return run_unit(unit.name, unit.stages, deployment, codec_for(settings), slot=slot, say=say)
+
+
+def supervise(settings: Settings, names: Sequence[str], say: Say = print, log_dir: Path | None = None) -> int:
+    """A process per unit until SIGTERM or SIGINT; 1 when one of them failed for good."""
+    logs = log_dir or settings.state_dir / "logs"
+    supervisor = Supervisor(names, logs, {**os.environ, **environment(settings)}, say)
+    over = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        over.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    supervisor.start()
+    say(f"{', '.join(names)}: started, logs in {logs}. End with Ctrl-C.")
+    try:
+        while not over.is_set() and not supervisor.failed:
+            supervisor.look()
+            time.sleep(0.2)
+    finally:
+        with contextlib.suppress(KeyboardInterrupt):
+            supervisor.stop()
+    return EXIT_FOUND if supervisor.failed else EXIT_GOOD
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give another process the same settings."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "SCHEMA_REGISTRY_URL": settings.registry_url,
+        "PIPELINE_PARTITIONS": str(settings.partitions),
+        "PIPELINE_SOURCES": ",".join(settings.sources),
+        "PIPELINE_STATE_DIR": str(settings.state_dir),
+    }

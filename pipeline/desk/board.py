@@ -1,0 +1,140 @@
+"""The whole out of all workers' parts. Pure: JSON in, JSON out.
+
+A part is a function of a prefix of its partition, so of two workers that show the same partition (for a moment, while
+one takes over from the other) the one that has read further is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from pipeline.desk.windows import MINUTE_NS
+
+Json = dict[str, Any]
+_SECONDS: Final = 60
+
+
+class Whole:
+    """Every partition's part once."""
+
+    def __init__(self, answers: Iterable[Json], expected: Iterable[tuple[str, int]]) -> None:
+        """``answers`` are workers' ``{"worker", "parts"}``; ``expected`` the partitions there are."""
+        self.workers: list[Json] = []
+        chosen: dict[tuple[str, int], Json] = {}
+        for answer in answers:
+            self.workers.append({"worker": answer["worker"], "parts": len(answer["parts"])})
+            for part in answer["parts"]:
+                place = part["topic"], part["partition"]
+                if place not in chosen or part["next_offset"] > chosen[place]["next_offset"]:
+                    chosen[place] = part
+        self.workers.sort(key=lambda worker: str(worker["worker"]))
+        expected = sorted(expected)
+        self.missing = [place for place in expected if place not in chosen]
+        self.parts = [chosen[place] for place in expected if place in chosen]
+
+    def summary(self, now_ms: int) -> Json:
+        """Totals, by instrument, venue and source, with the last full minute; and how far they can be believed."""
+        totals = _summed(((d, t), amounts) for part in self.parts for d, t, amounts in part["totals"])
+        minute_ns = self._last_full_minute()
+        recent = _summed(
+            ((d, t), amounts) for part in self.parts for m, d, t, amounts in part["minutes"] if m == minute_ns
+        )
+        closes = {name: px for part in self.parts for name, _, px in part["closes"]}
+        newest_ms = max((part["newest_append_ms"] for part in self.parts), default=0)
+        behind = [part for part in self.parts if part["check"] is None or part["check"]["behind"]]
+        return {
+            "now_ms": now_ms,
+            "complete": not self.missing,
+            "missing": [f"{topic}/{partition}" for topic, partition in self.missing],
+            "verified": not self.missing and not behind and not self._trouble(),
+            "catching_up": len(behind),
+            "trouble": self._trouble(),
+            "newest_append_ms": newest_ms or None,
+            "checked_ms": min((part["check"]["at_ms"] for part in self.parts if part["check"]), default=None),
+            "workers": self.workers,
+            "topics": self._topics(),
+            "minute_ns": minute_ns,
+            "totals": totals.get(("all", ""), {}),
+            "last_minute": _with_rate(recent.get(("all", ""), {})),
+            "instruments": _rows("instrument", totals, recent, closes),
+            "venues": _rows("venue", totals, recent),
+            "sources": _rows("source", totals, recent),
+        }
+
+    def minutes(self, last: int) -> Json:
+        """The newest ``last`` windows, oldest first: totals and by instrument, venue and source."""
+        windows = _summed(((m, d, t), amounts) for part in self.parts for m, d, t, amounts in part["minutes"])
+        rows = []
+        for minute_ns in sorted({m for m, _, _ in windows})[-last:] if last else []:
+            row: Json = {"minute_ns": minute_ns, "totals": _with_rate(windows.get((minute_ns, "all", ""), {}))}
+            for dimension in ("instrument", "venue", "source"):
+                row[f"{dimension}s"] = {
+                    t: _with_rate(windows[m, d, t]) for m, d, t in sorted(windows) if m == minute_ns and d == dimension
+                }
+            rows.append(row)
+        return {"complete": not self.missing, "minutes": rows}
+
+    def alerts(self, last: int) -> Json:
+        """The newest ``last`` alerts, newest first."""
+        alerts = [alert for part in self.parts for alert in part["alerts"]]
+        alerts.sort(key=lambda alert: (alert["at_ns"], alert["writer"], alert["subject_id"]), reverse=True)
+        return {"complete": not self.missing, "alerts": alerts[:last]}
+
+    def _last_full_minute(self) -> int | None:
+        newest = max((row[0] for part in self.parts for row in part["minutes"]), default=None)
+        return None if newest is None else newest - MINUTE_NS
+
+    def _topics(self) -> Json:
+        topics: dict[str, Json] = {}
+        for part in self.parts:
+            row = topics.setdefault(
+                part["topic"], {"records": 0, "unreadable": 0, "rebuilds": 0, "newest_append_ms": 0}
+            )
+            for field in ("records", "unreadable", "rebuilds"):
+                row[field] += part[field]
+            row["newest_append_ms"] = max(row["newest_append_ms"], part["newest_append_ms"])
+        return topics
+
+    def _trouble(self) -> list[str]:
+        said = []
+        for part in self.parts:
+            where = f"{part['topic']}/{part['partition']}"
+            said += [
+                f"{where}: {writer} {first}–{last} missing in the topic before offset {offset}"
+                for writer, first, last, offset in part["holes"]
+            ]
+            if part["repeats"]:
+                said.append(f"{where}: {part['repeats']} records with a sequence number used before, not counted")
+            if part["check"] is not None:
+                said += [f"{where}: {difference}" for difference in part["check"]["differences"]]
+        return said
+
+
+def _summed(rows: Iterable[tuple[Any, Mapping[str, int]]]) -> dict[Any, dict[str, int]]:
+    sums: dict[Any, dict[str, int]] = {}
+    for place, amounts in rows:
+        to = sums.setdefault(place, {})
+        for measure, amount in amounts.items():
+            to[measure] = to.get(measure, 0) + amount
+    return sums
+
+
+def _with_rate(amounts: Mapping[str, int]) -> Json:
+    """A window's amounts with its rates per second of session time; the only floats here, for the eye."""
+    rates = {f"{m}_per_s": round(amounts.get(m, 0) / _SECONDS, 3) for m in ("orders", "fills")}
+    return {**amounts, **rates}
+
+
+def _rows(
+    dimension: str,
+    totals: Mapping[tuple[str, str], Mapping[str, int]],
+    recent: Mapping[tuple[str, str], Mapping[str, int]],
+    closes: Mapping[str, int] | None = None,
+) -> Sequence[Json]:
+    rows = []
+    for d, thing in sorted(totals):
+        if d == dimension:
+            row = {"name": thing, "totals": totals[d, thing], "last_minute": _with_rate(recent.get((d, thing), {}))}
+            rows.append(row if closes is None else {**row, "close_px": closes.get(thing)})
+    return rows

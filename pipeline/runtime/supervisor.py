@@ -1,0 +1,139 @@
+"""One process per unit: starts them, starts again what was killed, ends them all together.
+
+A unit that ends by a signal (kill -9, out of memory) or by the watchdog is started again: the transaction it was in
+falls away, its state is restored. A unit that ends with an error of its own, a poisoned position above all, is not:
+starting it again would only meet the same error.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from pipeline.runtime import leash
+from pipeline.runtime.errors import EXIT_GOOD
+
+RESTARTS_MAX: Final = 20
+"""In the life of a supervisor and per unit; a machine that kills more often than that needs a person."""
+_STOP_TIMEOUT_S: Final = 20.0
+
+
+@dataclass
+class _Member:
+    """One unit's process."""
+
+    name: str
+    log_path: Path
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    restarts: int = 0
+    gone: int | None = None
+    """Its exit code, once it is not started again."""
+    history: list[int] = field(default_factory=list)
+
+
+class Supervisor:
+    """The processes of a deployment on this machine. ``log_dir`` gets a log per unit."""
+
+    def __init__(
+        self,
+        units: Sequence[str],
+        log_dir: Path,
+        env: Mapping[str, str] | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self._units = tuple(units)
+        self._log_dir = log_dir
+        self._env = dict(os.environ if env is None else env)
+        self._say = say
+        self._members: dict[str, _Member] = {}
+
+    def start(self) -> None:
+        """Start every unit."""
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        for name in self._units:
+            log_path = self._log_dir / f"{name}.log"
+            log = log_path.open("ab")
+            self._members[name] = _Member(name, log_path, self._spawn(name, log), log)
+
+    def pid_of(self, unit: str) -> int:
+        """The worker's own process id, for those who want to kill it; raises KeyError before it has one."""
+        text = self._pid_file(unit)
+        if not text.exists():
+            raise KeyError(unit)
+        return int(text.read_text())
+
+    def log_of(self, unit: str) -> Path:
+        return self._members[unit].log_path
+
+    def look(self) -> None:
+        """Notice what has ended; start again what was killed. To be called every moment."""
+        for member in self._members.values():
+            code = member.process.poll()
+            if code is None or member.gone is not None:
+                continue
+            member.history.append(code)
+            # The leash answers 128 + signal for a worker killed by one; the watchdog's exit is above 128 too.
+            killed = code < 0 or code > 128
+            if killed and member.restarts < RESTARTS_MAX:
+                member.restarts += 1
+                self._say(f"{member.name} was killed (exit {code}); starting it again: it restores its state")
+                member.process = self._spawn(member.name, member.log)
+            else:
+                member.gone = code
+                if code != EXIT_GOOD:
+                    self._say(f"{member.name} ended with exit code {code}; the end of {member.log_path}:")
+                    self._say(tail(member.log_path))
+
+    @property
+    def failed(self) -> list[str]:
+        """Units that ended with an error and were not started again."""
+        return [member.name for member in self._members.values() if member.gone not in (None, EXIT_GOOD)]
+
+    @property
+    def running(self) -> list[str]:
+        return [member.name for member in self._members.values() if member.gone is None]
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        return {member.name: member.restarts for member in self._members.values() if member.restarts}
+
+    def stop(self) -> None:
+        """End all: politely first, each finishes its batch; then not."""
+        for member in self._members.values():
+            if member.process.poll() is None:
+                member.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        for member in self._members.values():
+            try:
+                member.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._say(f"{member.name} does not stop; killing it. Its log: {member.log_path}")
+                member.process.kill()
+                member.process.wait()
+            member.gone = member.process.returncode if member.gone is None else member.gone
+            member.log.close()
+
+    def _pid_file(self, unit: str) -> Path:
+        return self._log_dir / f"{unit}.pid"
+
+    def _spawn(self, unit: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        self._pid_file(unit).unlink(missing_ok=True)
+        command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(self._pid_file(unit)), ""]
+        worker = [sys.executable, "-m", "pipeline", "run", unit]
+        return subprocess.Popen(
+            [*command, *worker], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
+        )
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log, indented."""
+    text = path.read_bytes()[-8_000:].decode(errors="replace").splitlines()[-lines:]
+    return "\n".join(f"    {line}" for line in text)
