@@ -24,6 +24,9 @@ from pipeline.topology import AnyStage
 Say = Callable[[str], None]
 DESK: Final = "desk"
 SECRET_VARIABLE: Final = "PIPELINE_WIRE_SECRET"
+DESK_HOST_VARIABLE: Final = "PIPELINE_DESK_HOST"
+DESK_PORT_VARIABLE: Final = "PIPELINE_DESK_PORT"
+"""Where the desk serves its pages; default: 6066, on the loopback interface alone."""
 
 
 def deployed_flow() -> tuple[AnyStage, ...]:
@@ -50,9 +53,12 @@ def run(settings: Settings, names: Sequence[str], say: Say = print, slot: int | 
     if len(names) > 1:
         return supervise(settings, names, say)
     if names[0] == DESK:
-        from pipeline.desk.app import run_desk
+        from pipeline.desk.app import DEFAULT_PORT, run_desk
 
-        return run_desk(settings)
+        port = os.environ.get(DESK_PORT_VARIABLE) or str(DEFAULT_PORT)
+        if not port.isdigit() or int(port) > 65_535:
+            raise WrongUse(f"{DESK_PORT_VARIABLE} is {port!r}: it must be a port, 0 for any free one")
+        return run_desk(settings, host=os.environ.get(DESK_HOST_VARIABLE) or "127.0.0.1", port=int(port))
     flow = deployed_flow()
     unit = topology.unit_named(names[0], flow)
     units = {each.name: tuple(stage.name for stage in each.stages) for each in topology.units_of(flow)}

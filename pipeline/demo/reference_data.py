@@ -1,8 +1,8 @@
-"""Reference data of the demo: two instruments, three sources with sixty accounts, three venues, limits, crossing rules.
+"""Reference data of the demo: instruments, three sources with sixty accounts, three venues, limits, crossing rules.
 
-Fees are those of 2012 in the United States as brokers passed them on (NASDAQ takes 0.0030 and gives 0.0020 a share, BATS
-takes 0.0029 and gives 0.0025; a dark midpoint venue charges takers 0.0010). The legal grounds named in the crossing
-rules shape the data; whether a desk may rely on them is for its compliance to say.
+Fees are those of 2012 in the United States as brokers passed them on (NASDAQ takes 0.0030 and gives 0.0020 a share,
+BATS takes 0.0029 and gives 0.0025; a dark midpoint venue charges takers 0.0010). The legal grounds named in the
+crossing rules shape the data; whether a desk may rely on them is for its compliance to say.
 """
 
 from __future__ import annotations

@@ -27,10 +27,20 @@ _SIMULATED_OPEN_NS: Final = 1_340_285_400 * NS_PER_S
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What makes a scenario, beside the data found."""
+
+    orders: int
+    seconds: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A day to run."""
 
     title: str
+    asked: Asked
     day: Day
     length_ns: int
     sources: tuple[Source, ...]
@@ -85,6 +95,7 @@ def scenario(
     )
     return Scenario(
         title,
+        Asked(orders, seconds, seed),
         day,
         seconds * NS_PER_S,
         (market, second),

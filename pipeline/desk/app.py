@@ -193,7 +193,7 @@ def _serve(settings: Settings, host: str, port: int, group: str, say: Say) -> in
         async for event in stream.events():
             await desk.take(event.message, app.read_again)
 
-    @app.on_partitions_assigned.connect
+    @app.on_partitions_assigned.connect  # type: ignore[arg-type]
     async def assigned(_app: Any, *args: Any, **_kwargs: Any) -> None:
         desk.own(args[0])  # an empty assignment is never sought
 
@@ -204,7 +204,7 @@ def _serve(settings: Settings, host: str, port: int, group: str, say: Say) -> in
 
         def look(shown: list[Shown]) -> tuple[list[str], list[Finding]]:
             members = peers.addresses(admin, group)
-            return members, [books.check(each, lambda: stopping) for each in shown if not stopping]
+            return members, books.check(shown, lambda: stopping)
 
         say(f"desk: serving at http://{address}/")
         try:

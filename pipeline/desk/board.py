@@ -13,6 +13,7 @@ from pipeline.desk.windows import MINUTE_NS
 
 Json = dict[str, Any]
 _SECONDS: Final = 60
+_COUNTS: Final = ("records", "unreadable", "repeats", "rebuilds")
 
 
 class Whole:
@@ -88,10 +89,8 @@ class Whole:
     def _topics(self) -> Json:
         topics: dict[str, Json] = {}
         for part in self.parts:
-            row = topics.setdefault(
-                part["topic"], {"records": 0, "unreadable": 0, "rebuilds": 0, "newest_append_ms": 0}
-            )
-            for field in ("records", "unreadable", "rebuilds"):
+            row = topics.setdefault(part["topic"], dict.fromkeys((*_COUNTS, "newest_append_ms"), 0))
+            for field in _COUNTS:
                 row[field] += part[field]
             row["newest_append_ms"] = max(row["newest_append_ms"], part["newest_append_ms"])
         return topics

@@ -1,16 +1,16 @@
 """The books: what the topics really hold, counted again by another client and other arithmetic.
 
-A small committed reader on librdkafka follows each partition that a worker shows, exactly as far as the worker has come,
-and compares. It also looks one record further: a worker that stands still before a committed record has lost it.
+A small committed reader on librdkafka follows each partition that a worker shows, exactly as far as the worker has
+come, and compares. It also looks one record further: a worker that stands still before a committed record has lost it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pipeline.desk.windows import Part
 from pipeline.domain.executions import Fill, FillKind
@@ -21,7 +21,7 @@ from pipeline.topics import topic_named
 
 _BATCH: Final = 1_000
 _QUIET_S: Final = 3.0
-"""A partition that shows neither record nor end for so long is looked at again next time."""
+"""When nothing comes for so long, the partitions that have not answered are left for the next time."""
 
 Figure = tuple[str, str, str]
 """Dimension, thing, measure."""
@@ -61,6 +61,8 @@ class Book:
         self.next_offset = 0
         self.records = 0
         self.figures: Counter[Figure] = Counter()
+        self.answer: bool | None = None
+        """Of the last look: whether a record follows where the worker is; None when it was not come so far."""
 
     def add(self, record: Record | None) -> None:
         """Count one more committed record; None is one that cannot be read."""
@@ -120,39 +122,57 @@ class Books:
             }
         )
 
-    def check(self, shown: Shown, stopped: Callable[[], bool] = lambda: False) -> Finding:
+    def check(self, shown: Sequence[Shown], stopped: Callable[[], bool] = lambda: False) -> list[Finding]:
         """Compare. Raises KafkaException when the broker cannot be read, Unreachable when the registry cannot."""
-        book = self._books.setdefault((shown.topic, shown.partition), Book())
-        behind = self._read(shown, book, stopped)
-        compared = book.next_offset == shown.next_offset and behind is not None
-        return Finding(shown, book.differences(shown) if compared else (), compared, behind is not False)
+        self._read({(each.topic, each.partition): each for each in shown}, stopped)
+        findings = []
+        for each in shown:
+            book = self._books[each.topic, each.partition]
+            compared = book.answer is not None
+            differences = book.differences(each) if compared else ()
+            findings.append(Finding(each, differences, compared, book.answer is not False))
+        return findings
 
-    def _read(self, shown: Shown, book: Book, stopped: Callable[[], bool]) -> bool | None:
-        """Read on to where ``shown`` is; whether a record follows there (None: not come so far)."""
-        if shown.next_offset < book.next_offset:
-            return None  # it is being rebuilt
-        self._consumer.assign([TopicPartition(shown.topic, shown.partition, book.next_offset)])
+    def _read(self, shown: Mapping[tuple[str, int], Shown], stopped: Callable[[], bool]) -> None:
+        """Read every book on to where ``shown`` is, and find out whether a record follows there."""
+        places = []
+        for place, each in shown.items():
+            book = self._books.setdefault(place, Book())
+            book.answer = None
+            if each.next_offset >= book.next_offset:  # else it is being rebuilt
+                places.append(TopicPartition(*place, book.next_offset))
+        waiting = {(place.topic, place.partition) for place in places}
+        self._consumer.assign(places)
         try:
-            while not stopped():
-                messages = self._consumer.consume(_BATCH, _QUIET_S)
-                if not messages:
-                    return None
-                for message in messages:
-                    error = message.error()
-                    if error is not None:
-                        if error.code() != KafkaError._PARTITION_EOF:
-                            raise KafkaException(error)
-                        book.next_offset = shown.next_offset
-                        return False
-                    offset = int(message.offset() or 0)
-                    if offset >= shown.next_offset:
-                        book.next_offset = shown.next_offset
-                        return True
-                    book.add(self._decoded(shown.topic, message.value()))
-                    book.next_offset = offset + 1
-            return None
+            while waiting and not stopped():
+                first = self._consumer.poll(_QUIET_S)  # consume(n, t) would wait for all n, or all of t
+                if first is None:
+                    return
+                for message in (first, *self._consumer.consume(_BATCH, 0)):
+                    place = str(message.topic()), int(message.partition() or 0)
+                    if place in waiting and self._answers(message, shown[place], self._books[place]):
+                        waiting.discard(place)
+                        self._consumer.pause([TopicPartition(*place)])
         finally:
+            self._consumer.resume(places)  # a pause outlives the assignment
             self._consumer.unassign()
+
+    def _answers(self, message: Message, shown: Shown, book: Book) -> bool:
+        """Add a message to its book; True when it is one that the worker has not come to, or the end."""
+        error = message.error()
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            book.next_offset, book.answer = shown.next_offset, False
+            return True
+        offset = int(message.offset() or 0)
+        if offset >= shown.next_offset:
+            book.next_offset, book.answer = shown.next_offset, True
+            return True
+        if offset >= book.next_offset:
+            book.add(self._decoded(shown.topic, message.value()))
+            book.next_offset = offset + 1
+        return False
 
     def _decoded(self, topic: str, value: Any) -> Record | None:
         try:

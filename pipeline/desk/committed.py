@@ -3,18 +3,18 @@
 Found by experiment on Kafka 4.1, over Faust's aiokafka transport:
 
 1. Its worker consumer reads uncommitted. Here the level is set before it starts.
-2. Its commits stall on transactional topics (a gap left by a transaction's marker counts one record too far). Nothing is
-   committed here, and no acknowledgement is kept: the channel is made with ``acks=False``.
+2. Its commits stall on transactional topics (a gap left by a transaction's marker counts one record too far). Nothing
+   is committed here, and no acknowledgement is kept: the channel is made with ``acks=False``.
 3. It loses records at rebalances: what was fetched is dropped when its flow stops or an agent's queue is cleared, and a
    partition without a committed offset is never sought afterwards; and when its own mutable set of active partitions
-   empties during a fetch, records of every partition are fetched and dropped. Here **every** resumption seeks to the place
-   the tables themselves are at (:attr:`CommittedApp.place_of`), whatever Faust thinks it has read; records that come
-   twice are skipped by the tables; the fetch is handed a copy of the set; and Faust's own filter of "already read"
-   offsets, which would drop what is read again, is out of use.
+   empties during a fetch, records of every partition are fetched and dropped. Here **every** resumption seeks to the
+   place the tables themselves are at (:attr:`CommittedApp.place_of`), whatever Faust thinks it has read; records that
+   come twice are skipped by the tables; the fetch is handed a copy of the set; and Faust's own filter of "already
+   read" offsets, which would drop what is read again, is out of use.
 4. Its confluent transport does not start and knows no transactions: not used.
 
-What would still be lost is noticed by :mod:`pipeline.desk.windows` (a gap) or :mod:`pipeline.desk.books` (a standstill, a
-difference) and read again.
+What would still be lost is noticed by :mod:`pipeline.desk.windows` (a gap) or :mod:`pipeline.desk.books` (a standstill,
+a difference) and read again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What each record adds to the desk's tables. Pure; integers only.
 
 A record becomes changes: amounts of named measures, added to cells. A cell is (dimension, thing): ("all", ""),
-("instrument", "AMZN"), ("venue", "XLIT"), ("source", "rebalancer"). Measures ending in `_qty` are units of the instrument,
-in `_money` 1e-9 currency units of money (price times quantity); the others count.
+("instrument", "AMZN"), ("venue", "XLIT"), ("source", "rebalancer"). Measures ending in `_qty` are units of the
+instrument, in `_money` 1e-9 currency units of money (price times quantity); the others count.
 
     orders          orders, order_qty, cancel_requests                                instrument, source
     order-events    accepted, accepted_qty, done_qty, open_buy_qty, open_sell_qty     instrument, source

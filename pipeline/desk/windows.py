@@ -5,7 +5,8 @@ how often, or from where: what it has, it skips (by offset, and by each writer's
 (a gap in a writer's sequence) and asks to be rebuilt from the topic's beginning. The tables of a worker are the parts
 it was given; the whole is the sum over all parts (:mod:`pipeline.desk.board`).
 
-Windows are plain tables keyed by (cell, minute of the event): late records go where they belong, nothing expires by a clock.
+Windows are plain tables keyed by (minute of the event, cell): late records go where they belong, and nothing expires by
+a clock.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Part:
         self._seqs: dict[str, int] = {}
 
     def apply(self, offset: int, append_ms: int, record: Record | None) -> Outcome:
-        """Count a record once; ``None`` is one that could not be read. GAP changes nothing: rebuild, then read again."""
+        """Count a record once; ``None`` is one that could not be read. GAP changes nothing: rebuild and read again."""
         if self._resume_at_or_below is not None:
             if offset > self._resume_at_or_below:
                 return Outcome.SKIPPED  # fetched before the rebuild: it will come again, in its place

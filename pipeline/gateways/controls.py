@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, TypeVar
 
 from pipeline.domain.controls import Control, ControlKind, ControlScope
@@ -9,6 +10,7 @@ from pipeline.runtime.errors import WrongUse
 
 K = TypeVar("K", ControlKind, ControlScope)
 
+_POSITION: Final = re.compile(r"[A-Za-z0-9._-]+/[0-9]+/[0-9]+")
 _WITHOUT_SCOPE_ID: Final = frozenset({ControlScope.ALL})
 _NEEDS_SCOPE: Final = {
     ControlKind.BLOCK_VENUE: ControlScope.VENUE,
@@ -32,7 +34,11 @@ def control(
     where = _word(ControlScope, scope, "scope")
     if not who.strip() or not why.strip():
         raise WrongUse("a control says who gives it and why (--who, --why)")
-    if (where in _WITHOUT_SCOPE_ID) == bool(scope_id):
+    if what is ControlKind.SKIP:
+        # Its id is a position, which is in no scope: the task that reads there takes it.
+        if where is not ControlScope.ALL or not _POSITION.fullmatch(scope_id):
+            raise WrongUse("SKIP names a position, and no scope: --id topic/partition/offset")
+    elif (where in _WITHOUT_SCOPE_ID) == bool(scope_id):
         raise WrongUse(f"scope {where} {'has no id' if scope_id else 'needs an id: which one?'}")
     due = _NEEDS_SCOPE.get(what)
     if due is not None and where is not due:

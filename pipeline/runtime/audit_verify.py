@@ -29,6 +29,7 @@ from pipeline.runtime.codec import Codec, SchemaSource, Undecodable
 from pipeline.runtime.contracts import contract_text, fingerprint_of
 from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable
 from pipeline.runtime.memory_host import MemoryHost
+from pipeline.runtime.patience import Patience
 from pipeline.runtime.platform import KAFKA_VARIABLE, kafka_answers
 from pipeline.runtime.recorded_schemas import recorded_schemas
 from pipeline.runtime.registry import Registry, RegistryIds
@@ -141,7 +142,7 @@ def copy_of(settings: Settings, folder: Path, say: Say, schemas: SchemaSource | 
 
     def read(wanted: Iterable[tuple[str, int]]) -> None:
         starts = dict.fromkeys(wanted, 0)
-        read_to_end(bootstrap, admin, starts, take, lambda: None, lambda text: say(text.replace("restoring", "audit")))
+        read_to_end(bootstrap, starts, take, Patience("audit", say))
 
     journal = [(JOURNAL.name, partition) for partition in range(names[JOURNAL.name])]
     read(journal)
@@ -151,7 +152,7 @@ def copy_of(settings: Settings, folder: Path, say: Say, schemas: SchemaSource | 
     if schemas is None:
         copies = [record.value for record in log.read(SCHEMAS.name, 0, 0) if record.value is not None]
         schemas = recorded_schemas(copies, ids, RegistryIds(Registry(settings.registry_url)))
-    later = _written_later(bootstrap, admin, {place: journal_ends.get(place, 0) for place in journal}, Codec(schemas))
+    later = _written_later(bootstrap, {place: journal_ends.get(place, 0) for place in journal}, Codec(schemas))
     cluster = f"{bootstrap} (cluster {metadata.cluster_id})"
     return Recording(log, schemas, cluster, names[JOURNAL.name], tuple(sorted(names)), count, later)
 
@@ -168,9 +169,7 @@ def _bytes(part: object) -> bytes | None:
     return None if part is None else bytes(part)  # type: ignore[call-overload]
 
 
-def _written_later(
-    bootstrap: str, admin: AdminClient, starts: dict[tuple[str, int], int], codec: Codec
-) -> dict[tuple[str, str, int], int]:
+def _written_later(bootstrap: str, starts: dict[tuple[str, int], int], codec: Codec) -> dict[tuple[str, str, int], int]:
     """What journal entries written since the journal was read explain: the first number in each place."""
     later: dict[tuple[str, str, int], int] = {}
 
@@ -183,7 +182,7 @@ def _written_later(
         for span in entry.outputs:
             later.setdefault((entry.writer, span.topic, span.partition), span.first_seq)
 
-    read_to_end(bootstrap, admin, starts, take, lambda: None, lambda _: None)
+    read_to_end(bootstrap, starts, take, Patience("audit", lambda _: None))
     return later
 
 

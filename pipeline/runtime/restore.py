@@ -20,8 +20,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from pipeline.runtime.patience import SAY_EVERY_S, Patience, Stopping
+
 ASK_TIMEOUT_S: Final = 10.0
-_SAY_EVERY_S: Final = 5.0
 _PASSING: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
 
 _SETTINGS: Final[dict[str, Any]] = {
@@ -67,8 +68,7 @@ def read_to_end(
     bootstrap_servers: str,
     starts: dict[Place, int],
     take: Callable[[Message], None],
-    alive: Callable[[], None],
-    say: Callable[[str], None],
+    patience: Patience,
 ) -> None:
     """Give ``take`` every committed record of each place from its start offset to its end, in log order per place.
 
@@ -85,17 +85,20 @@ def read_to_end(
                 for topic, p in targets
             ]
         )
-        said = quiet_since = time.monotonic()
+        quiet_since = time.monotonic()
         while targets:
-            alive()
+            patience.alive()
+            if patience.stopping:
+                raise Stopping
             messages = consumer.consume(5000, 0.05)
             now = time.monotonic()
             if messages:
                 quiet_since = now
-            elif now - max(said, quiet_since) > _SAY_EVERY_S:
-                said = now
+            elif now - quiet_since > SAY_EVERY_S:
                 waiting = ", ".join(f"{topic}/{partition}" for topic, partition in sorted(targets))
-                say(f"restoring: waiting for the end of {waiting} (an open transaction, or the broker is away)")
+                patience.say_now_and_then(
+                    f"restoring: waiting for the end of {waiting} (an open transaction, or the broker is away)"
+                )
             for message in messages:
                 place = (str(message.topic()), int(message.partition() or 0))
                 error = message.error()
@@ -116,8 +119,7 @@ def read_to_end(
 def read_changelogs(
     bootstrap_servers: str,
     places: Iterable[Place],
-    alive: Callable[[], None],
-    say: Callable[[str], None],
+    patience: Patience,
 ) -> dict[Place, dict[bytes, bytes]]:
     """Every changelog's last value per key. Raises NotRestored."""
     found: dict[Place, dict[bytes, bytes]] = {place: {} for place in places}
@@ -130,5 +132,5 @@ def read_changelogs(
         else:
             entries[key] = bytes(value)
 
-    read_to_end(bootstrap_servers, dict.fromkeys(found, 0), take, alive, say)
+    read_to_end(bootstrap_servers, dict.fromkeys(found, 0), take, patience)
     return found

@@ -26,7 +26,8 @@ from pipeline.stages.stage import Meta, Task
 from pipeline.topics import JOURNAL, Spread, Topic, partitions_for, topic_of
 
 META_KEY: Final = b"_meta"
-LETTER_BYTES_MAX: Final = 900_000
+LETTER_BYTES_MAX: Final = 3_900_000
+"""More than any record a broker of ours takes; the topic `dead-letters` and the codec allow 4 MB and a little."""
 IN_MEMORY: Final = -1
 """Offset of a record that was handed on inside its unit."""
 

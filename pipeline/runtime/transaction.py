@@ -19,6 +19,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from pipeline.runtime.patience import Patience
+
 TRANSACTION_TIMEOUT_S: Final = 5.0
 SEND_OFFSETS_TIMEOUT_S: Final = 3.0
 HANGS_AFTER_S: Final = SEND_OFFSETS_TIMEOUT_S + 1.0
@@ -35,16 +37,10 @@ class Indefinite(Exception):
     """Nobody knows how the transaction ended."""
 
 
-class Stopping(Exception):
-    """The worker was told to stop while it waited."""
-
-
 class Transactions:
-    """The transactional producer of a worker. ``alive``: called before each call that may take long; raises to stop."""
+    """The transactional producer of a worker."""
 
-    def __init__(
-        self, bootstrap_servers: str, transactional_id: str, alive: Callable[[], None], say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, bootstrap_servers: str, transactional_id: str, patience: Patience) -> None:
         self._settings = {
             "bootstrap.servers": bootstrap_servers,
             "transactional.id": transactional_id,
@@ -54,13 +50,14 @@ class Transactions:
             # AddOffsetsToTxn meets the end of the transaction before; the default backoff of 100 ms would be its price.
             "retry.backoff.ms": 2,
             "retry.backoff.max.ms": 1000,
+            # Dead letters carry whole originals, changelogs grown entries; what a topic takes is the topic's to say.
+            "message.max.bytes": 8_000_000,
             "queue.buffering.max.messages": 200_000,
             "error_cb": lambda error: None,
             "log_level": 2,
         }
         self._bootstrap_servers = bootstrap_servers
-        self._alive = alive
-        self._say = say
+        self._patience = patience
         self._producer: Producer | None = None
         self._aside = _Aside()
         self._abandoned: list[Producer] = []
@@ -73,19 +70,18 @@ class Transactions:
     def open(self) -> None:
         """A new producer: what an earlier one of this id left open is settled. Waits for as long as nobody answers."""
         self.close()
-        failures = 0
         while True:
-            self._alive()
+            self._patience.alive()
             producer = Producer(self._settings)
             try:
                 producer.init_transactions(-1)
             except KafkaException as error:
-                failures += 1
-                if failures == 1 or failures % 6 == 0:
-                    self._say(f"waiting for Kafka at {self._bootstrap_servers} to open a transaction; nothing is lost "
-                              f"({_text(error)})")  # fmt: skip
-                del producer
-                time.sleep(0.5)
+                self._patience.say_now_and_then(
+                    f"waiting for Kafka at {self._bootstrap_servers}, to open a transaction ({_text(error)})"
+                )
+                self._producer = producer
+                self.close()
+                self._patience.rest(0.5)
                 continue
             self._producer = producer
             return
@@ -94,7 +90,7 @@ class Transactions:
         """Let the producer go, without waiting for what it still holds."""
         if self._producer is not None:
             self._producer.purge()
-            # Its end waits for threads of its own; that is nobody's business but a thread's that has nothing else to do.
+            # Its end waits for threads of its own: let that be done by a thread that has nothing else to do.
             held = [self._producer]
             self._producer = None
             threading.Thread(target=held.clear, name="producer-end", daemon=True).start()
@@ -149,7 +145,7 @@ class Transactions:
     def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
         deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
         while True:
-            self._alive()
+            self._patience.alive()
             try:
                 function(*arguments)
                 return

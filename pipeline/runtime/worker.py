@@ -16,22 +16,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Fetched
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from pipeline.runtime import facts
 from pipeline.runtime.cell import Cell, read
 from pipeline.runtime.codec import Codec
 from pipeline.runtime.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.merge import Merge, rank_of
+from pipeline.runtime.patience import Patience, Stopping
 from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place, ends, read_changelogs, read_to_end
+from pipeline.runtime.survey import SESSION_S, Surroundings, admin_client, refuse_if_elsewhere, survey
 from pipeline.runtime.task import IN_MEMORY, Epoch, Message, StateMismatch
-from pipeline.runtime.transaction import Aborted, Indefinite, Row, Stopping, Transactions
-from pipeline.runtime.wiring import AnyStage, Wiring, outputs_of
-from pipeline.topics import Spread, changelog_of, topic_named
+from pipeline.runtime.transaction import Aborted, Indefinite, Row, Transactions
+from pipeline.runtime.wiring import AnyStage, Wiring
+from pipeline.topics import changelog_of, topic_named
 
 GATHER_MAX: Final = 2000
 """Records fetched at once."""
@@ -45,8 +47,6 @@ COMMIT_EVERY_S: Final = 0.030
 """Under load, at least this long between commits: as fast as possible, 10,000 a second cost the broker a whole core."""
 PAUSE_AT: Final = 4000
 RESUME_AT: Final = 500
-SESSION_S: Final = 10.0
-SAY_EVERY_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,14 @@ class Worker:
         self.name = name
         self.wiring = Wiring(name, stages, deployment.flow)
         self.partitions = 0
+        self._around: Surroundings
         self._deployment = deployment
         self._codec = codec
         self._slot_name = slot_name
-        self._say = say
-        self._stopping = False
-        self._alive_at = time.monotonic()
-        self._admin = self._new_admin()
-        self._transactions = Transactions(deployment.bootstrap_servers, slot_name, self._alive, self._tell)
+        self._patience = Patience(slot_name, say)
+        self._admin = admin_client(deployment.bootstrap_servers)
+        self._transactions = Transactions(deployment.bootstrap_servers, slot_name, self._patience)
         self._topics: set[str] = set()
-        self._cluster_id = ""
         self._assignment: list[Place] = []
         self._assignment_epoch = 0
         self._adopt_needed = False
@@ -97,7 +95,6 @@ class Worker:
         self._sent: dict[Place, int] = {}
         self._paused: set[Place] = set()
         self._last_commit = 0.0
-        self._said_away = 0.0
         self.committed = 0
         """Outside records committed since the start."""
 
@@ -105,12 +102,12 @@ class Worker:
 
     def stop(self) -> None:
         """Finish the batch in hand and return from :meth:`run`."""
-        self._stopping = True
+        self._patience.stopping = True
 
     @property
     def alive_at(self) -> float:
         """When the loop last moved (monotonic seconds); for a watchdog."""
-        return self._alive_at
+        return self._patience.alive_at
 
     @property
     def hanging(self) -> bool:
@@ -120,8 +117,11 @@ class Worker:
     def run(self) -> None:
         """Work until told to stop. Raises PipelineError for what needs a person: Poisoned, SequenceGap …"""
         try:
-            self._survey()
-            self._refuse_if_elsewhere()
+            address = self._deployment.bootstrap_servers
+            self._around = survey(self._admin, address, self.wiring, self._codec, self._patience)
+            self.partitions = self._around.partitions
+            self._topics.update(self._around.topics)
+            refuse_if_elsewhere(self._admin, self.wiring, self._deployment.units, self._patience)
             self._transactions.open()
             consumer = self._consumer()
         except Stopping:
@@ -141,8 +141,8 @@ class Worker:
             consumer.close()
 
     def _loop(self, consumer: Consumer) -> None:
-        while not self._stopping:
-            self._alive()
+        while not self._patience.stopping:
+            self._patience.alive()
             if self._failed is not None:
                 raise self._failed
             if self._adopt_needed:
@@ -150,125 +150,20 @@ class Worker:
                     self._adopt(consumer)
                 except (NotRestored, KafkaException, PlatformError) as error:
                     self._drop()
-                    now = time.monotonic()
-                    if now - self._said_away > SAY_EVERY_S:
-                        self._said_away = now
-                        self._tell(f"waiting for Kafka at {self._deployment.bootstrap_servers} to restore: {error}")
-                    self._rest(0.5)
+                    self._patience.say_now_and_then(f"waiting, to restore state: {error}")
+                    self._patience.rest(0.5)
             self._gather(consumer)
             try:
                 self._apply()
             except PlatformError as error:
                 # The registry is away: what is half applied is dropped, and done again when it answers.
-                self._tell(f"{error} Waiting; nothing is lost.")
+                self._patience.say_now_and_then(f"{error} Waiting; nothing is lost.")
                 self._drop()
-                self._rest(1.0)
+                self._patience.rest(1.0)
                 continue
             self._commit_when_due(consumer)
         if not self._adopt_needed:
             self._commit(consumer)
-
-    def _new_admin(self) -> AdminClient:
-        settings: dict[str, Any] = {
-            "bootstrap.servers": self._deployment.bootstrap_servers,
-            "error_cb": lambda error: None,
-            "log_level": 2,
-        }
-        return AdminClient(settings)
-
-    def _alive(self) -> None:
-        self._alive_at = time.monotonic()
-
-    def _rest(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if self._stopping:
-                raise Stopping
-            time.sleep(0.05)
-
-    def _tell(self, text: str) -> None:
-        self._say(f"{self._slot_name}: {text}")
-        if self._stopping:
-            raise Stopping
-
-    # ------------------------------------------------------------------ before the first record
-
-    def _survey(self) -> None:
-        """Learn the cluster: partition counts must agree on every topic we touch."""
-        said = 0.0
-        while True:
-            self._alive()
-            if self._stopping:
-                raise Stopping
-            try:
-                metadata = self._admin.list_topics(timeout=5)
-                self._codec_ready()
-                break
-            except (KafkaException, PlatformError) as error:
-                now = time.monotonic()
-                if now - said > SAY_EVERY_S:
-                    said = now
-                    where = (
-                        error
-                        if isinstance(error, PlatformError)
-                        else f"Kafka does not answer at {self._deployment.bootstrap_servers}."
-                    )
-                    self._tell(f"{where} Waiting for it; start it, or correct the address.")
-                self._rest(0.5)
-        self._cluster_id = str(metadata.cluster_id or "")
-        self._topics = set(metadata.topics)
-        needed = {topic.name for topic in self.wiring.outside} | self.wiring.inner
-        for stage in self.wiring.stages:
-            needed.add(changelog_of(stage.name))
-            needed |= {topic.name for topic in outputs_of(stage) if not topic.per_source}
-        missing = sorted(needed - self._topics)
-        if missing:
-            raise WrongUse(f"topics are missing: {', '.join(missing)}. Create them: pipeline topics apply")
-        counts = {
-            name: len(metadata.topics[name].partitions)
-            for name in needed
-            if name.startswith("changelog.") or topic_named(name).spread is not Spread.SINGLE
-        }
-        if len(set(counts.values())) != 1:
-            told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-            raise WrongUse(f"all topics of a unit have the same number of partitions; found {told}")
-        self.partitions = next(iter(counts.values()))
-
-    def _codec_ready(self) -> None:
-        self._schemas = self._codec.schemas_as_json(
-            [topic for stage in self.wiring.stages for topic in outputs_of(stage)] + list(self.wiring.outside)
-        )
-
-    def _refuse_if_elsewhere(self) -> None:
-        """No stage of ours may have members in another unit: two would write the same state."""
-        ours = {stage.name for stage in self.wiring.stages}
-        others = {
-            name: sorted(ours & set(stages)) for name, stages in self._deployment.units.items() if name != self.name
-        }
-        others = {name: shared for name, shared in others.items() if shared}
-        if not others:
-            return
-        # A static member that has stopped stays in its group until its session has run out.
-        deadline = time.monotonic() + SESSION_S + 3
-        while True:
-            self._alive()
-            try:
-                answers = self._admin.describe_consumer_groups(list(others), request_timeout=ASK_TIMEOUT_S)
-                running = [name for name, future in answers.items() if future.result(ASK_TIMEOUT_S).members]
-            except (KafkaException, TimeoutError) as error:
-                if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                    running = []
-                else:
-                    self._tell(f"waiting for Kafka's group coordinator ({error!r})")
-                    self._rest(0.5)
-                    continue
-            if not running:
-                return
-            told = "; ".join(f"{', '.join(others[name])} in unit {name}" for name in running)
-            if time.monotonic() > deadline:
-                raise WrongUse(f"{self.name} cannot start: still running: {told}. Stop that first.")
-            self._tell(f"waiting for {told} to be gone")
-            self._rest(1.0)
 
     def _consumer(self) -> Consumer:
         return Consumer(
@@ -311,11 +206,8 @@ class Worker:
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            now = time.monotonic()
-            if now - self._said_away > SAY_EVERY_S:
-                self._said_away = now
-                self._say(f"{self._slot_name}: Kafka does not answer at {self._deployment.bootstrap_servers}; waiting, "
-                          f"nothing is lost")  # fmt: skip
+            address = self._deployment.bootstrap_servers
+            self._patience.say_now_and_then(f"Kafka does not answer at {address}; waiting, nothing is lost")
         elif error.fatal():
             self._failed = PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
 
@@ -342,8 +234,7 @@ class Worker:
         changelogs = read_changelogs(
             self._deployment.bootstrap_servers,
             [(changelog_of(stage.name), p) for stage in self.wiring.stages for p in partitions],
-            self._alive,
-            self._tell,
+            self._patience,
         )
         outside = [topic.name for topic in self.wiring.outside]
         places = [(name, p) for name in outside for p in partitions]
@@ -372,8 +263,8 @@ class Worker:
         self._earliest = earliest
         consumer.assign(assign)
         entries = sum(len(task.state) for cell in self._cells.values() for task in cell.tasks)
-        self._say(
-            f"{self._slot_name}: partitions {partitions} of {self.partitions}, {entries} entries restored in "
+        self._patience.say(
+            f"partitions {partitions} of {self.partitions}, {entries} entries restored in "
             f"{time.monotonic() - started:.2f} s"
         )
         self._commit(consumer)
@@ -420,10 +311,8 @@ class Worker:
             if message.record is not None:
                 found.append(message)
 
-        read_to_end(self._deployment.bootstrap_servers, starts, take, self._alive, self._tell)
-        self._say(
-            f"{self._slot_name}: {len(found)} records of {', '.join(behind)} taken over from an earlier deployment"
-        )
+        read_to_end(self._deployment.bootstrap_servers, starts, take, self._patience)
+        self._patience.say(f"{len(found)} records of {', '.join(behind)} taken over from an earlier deployment")
         return found
 
     def _epoch(self) -> Epoch:
@@ -434,8 +323,8 @@ class Worker:
             lock_hash=facts.lock_hash(),
             python=facts.python(),
             config=json.dumps(config, sort_keys=True, separators=(",", ":")),
-            schemas=self._schemas,
-            cluster_id=self._cluster_id,
+            schemas=self._around.schemas,
+            cluster_id=self._around.cluster_id,
         )
 
     # ------------------------------------------------------------------ the loop's three parts
@@ -551,11 +440,11 @@ class Worker:
             )
         except Aborted as error:
             self._drop()
-            self._tell(f"transaction taken back ({error}); its records are read again")
+            self._patience.say(f"transaction taken back ({error}); its records are read again")
             return
         except Indefinite as error:
             self._drop()
-            self._tell(f"outcome of a transaction unknown ({error}); a new producer settles it")
+            self._patience.say(f"outcome of a transaction unknown ({error}); a new producer settles it")
             return
         self._sent.update(offsets)
         self.committed += applied
@@ -566,7 +455,7 @@ class Worker:
         created = self._admin.create_topics([NewTopic(name, self.partitions, config={"retention.ms": "-1"})])
         try:
             created[name].result(ASK_TIMEOUT_S)
-            self._rest(0.2)  # until the producer's metadata has it
+            self._patience.rest(0.2)  # until the producer's metadata has it
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise PipelineError(

@@ -40,7 +40,8 @@ def on_slice(state: RoutingState, slice_: Slice) -> Iterator[Owned]:
             state.ledger.release(out)
             yield from advance(state, out)
         case SliceKind.RECALL | SliceKind.FINISH:
-            parent.asks.append(Ask(slice_.slice_no, slice_.epoch_no, slice_.kind is SliceKind.FINISH, slice_.crossed_qty))
+            final = slice_.kind is SliceKind.FINISH
+            parent.asks.append(Ask(slice_.slice_no, slice_.epoch_no, final, slice_.crossed_qty))
             state.ledger.parents.put(parent.parent_id, parent)
             yield from take_back(state, state.ledger.live_of(parent), str(slice_.kind))
             yield from answer_quiet(state, parent)

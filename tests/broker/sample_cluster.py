@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from pipeline.domain.record import Record
 from pipeline.runtime.codec import Codec, LocalIds, Undecodable
 from pipeline.runtime.memory_host import StoredRecord
+from pipeline.runtime.restore import ends
 from pipeline.topics import changelog_of, partitions_for, topic_named, topic_of
 from tests.broker.worker_process import FLOW
 
@@ -89,12 +90,8 @@ class SampleCluster:
 
     def read(self, topic: str) -> dict[int, list[StoredRecord]]:
         """Every committed record, per partition."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
-        places = [TopicPartition(topic, p) for p in range(self.partitions)]
-        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        level = IsolationLevel.READ_UNCOMMITTED
-        ends = admin.list_offsets(dict.fromkeys(places, latest), isolation_level=level)
-        targets = {p.partition: future.result(10).offset for p, future in ends.items()}
+        places = [(topic, p) for p in range(self.partitions)]
+        targets = {p: end for (_, p), (_, end) in ends(self.bootstrap_servers, places).items()}
         consumer = Consumer(
             {"bootstrap.servers": self.bootstrap_servers, "group.id": "look", "isolation.level": "read_committed",
              "enable.partition.eof": True, "auto.offset.reset": "earliest", "enable.auto.commit": False}

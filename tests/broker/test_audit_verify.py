@@ -1,4 +1,4 @@
-"""`pipeline audit verify` on a real broker: good as recorded, after a kill too; a forged decision is found; nobody there."""
+"""`pipeline audit verify` on a real broker: good as recorded, after a kill too; a forged decision is found."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from pipeline.domain.parents import Cross, EpochClosed, Lineage, LineageKind, Pa
 from pipeline.domain.record import Owned
 from pipeline.stages.netting_cross import Offer, Part, cross, few_pairs, in_bounds
 from pipeline.stages.netting_rights import Rights
-from pipeline.stages.netting_state import NettingConfig
 from tests.unit.stages.netting_bench import (
     END,
     MID,
@@ -27,6 +26,7 @@ from tests.unit.stages.netting_bench import (
     aside,
     cancel,
     closed,
+    config,
     order,
     quote,
     rule,
@@ -35,7 +35,7 @@ from tests.unit.stages.netting_bench import (
 )
 
 SIDES = (Side.BUY, Side.SELL, Side.SELL_SHORT)
-CONFIG = NettingConfig(max_members=6, chunk_members=3, max_legs=7, max_parties=3)
+CONFIG = config(max_members=6, chunk_members=3, max_legs=7, max_parties=3)
 
 
 @dataclass

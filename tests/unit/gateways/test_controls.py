@@ -10,6 +10,7 @@ def test_words_become_a_control() -> None:
     assert (made.kind, made.scope, made.scope_id) == (ControlKind.BLOCK_VENUE, ControlScope.VENUE, "XBAT")
     assert (made.who, made.why, made.at_ns, made.control_id) == ("ann", "slow", 7, "7-ann")
     assert control("KILL", "ALL", "", "ann", "fire", 7).kind is ControlKind.KILL
+    assert control("skip", "all", "orders-in/1/4711", "ann", "poison", 7).scope_id == "orders-in/1/4711"
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,9 @@ def test_words_become_a_control() -> None:
         ("kill", "all", "", "", "x", "--who"),
         ("kill", "all", "", "ann", " ", "--why"),
         ("block-venue", "instrument", "AMZN", "ann", "x", "of a VENUE"),
+        ("skip", "all", "", "ann", "x", "names a position"),
+        ("skip", "all", "orders/0", "ann", "x", "names a position"),
+        ("skip", "instrument", "orders/0/12", "ann", "x", "no scope"),
     ],
 )
 def test_what_is_no_control_is_said(kind: str, scope: str, scope_id: str, who: str, why: str, said: str) -> None:

@@ -13,8 +13,6 @@ import pytest
 from pipeline import topology
 from pipeline.audit.replay import FindingKind
 from pipeline.audit.verify import Audit
-from pipeline.demo.memory_run import run_in_memory
-from pipeline.demo.scenario import scenario
 from pipeline.domain.record import Record
 from pipeline.runtime.audit_verify import Recording, audit, verify_host
 from pipeline.runtime.codec import Codec, LocalIds
@@ -23,17 +21,15 @@ from pipeline.runtime.replaying import MemoryLog
 from pipeline.runtime.spool import Spool
 from pipeline.stages.routing import Routing
 from pipeline.stages.routing_state import RoutingParams
+from tests.days import P, small_day
 
-P = 2
 Topics = dict[tuple[str, int], list[StoredRecord]]
 CODEC = Codec(LocalIds())
 
 
 @pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory) -> MemoryHost:
-    """Half a minute of the demo on simulated markets, with cancels, crosses, repeats and rubbish."""
-    nothing = str(tmp_path_factory.mktemp("nothing"))
-    return run_in_memory(scenario({"PIPELINE_DATA": nothing}, orders=120, seconds=40), partitions=P)
+def day() -> MemoryHost:
+    return small_day()
 
 
 def audited(topics: Topics, runs: int = 1) -> Audit:

@@ -20,7 +20,6 @@ from pipeline.domain.orders import (
 )
 from pipeline.domain.parents import Cross, Lineage, LineageKind, ParentKind, ParentOrder
 from pipeline.domain.reference import PriceRule
-from pipeline.stages.netting_state import NettingConfig
 from tests.unit.stages.netting_bench import (
     DAY,
     END,
@@ -31,6 +30,7 @@ from tests.unit.stages.netting_bench import (
     NettingBench,
     S,
     cancel,
+    config,
     control,
     crossed,
     order,
@@ -208,7 +208,7 @@ def test_an_order_after_the_close_opens_the_next_window() -> None:
 
 
 def test_size_closes_the_window_of_the_instrument_with_both_its_sides() -> None:
-    bench = NettingBench(config=NettingConfig(max_members=3))
+    bench = NettingBench(config=config(max_members=3))
     bench.feed(order("s", SELL, 30), order("a", BUY, 10), order("b", BUY, 10))
     assert not bench.parents()
     bench.feed(order("c", BUY, 10))

@@ -15,7 +15,6 @@ from pipeline.domain.orders import (
 )
 from pipeline.domain.parents import ParentKind
 from pipeline.domain.reference import PriceRule, ReferenceKind
-from pipeline.stages.netting_state import NettingConfig
 from tests.unit.stages.netting_bench import (
     END,
     MID,
@@ -24,6 +23,7 @@ from tests.unit.stages.netting_bench import (
     T0,
     NettingBench,
     S,
+    config,
     crossed,
     instrument,
     order,
@@ -114,7 +114,7 @@ def test_owners_on_both_sides_meet_in_few_crosses_and_no_refusal_is_told_when_al
 
 
 def test_parties_beyond_the_bound_take_no_part() -> None:
-    bench = NettingBench(config=NettingConfig(max_parties=2))
+    bench = NettingBench(config=config(max_parties=2))
     for n in range(3):
         bench.feed(order(f"b{n}", BUY, 60 + n, owner=f"X{n}"), order(f"s{n}", SELL, 60 + n, owner=f"X{n}"))
     made = bench.to(T0 + 5 * S)
@@ -215,7 +215,7 @@ def test_the_evidence_has_the_last_sale_and_a_cancelled_print_is_none() -> None:
 
 
 def test_a_cross_of_many_legs_is_written_as_several() -> None:
-    bench = NettingBench(config=NettingConfig(max_legs=10), swap_every=0)
+    bench = NettingBench(config=config(max_legs=10), swap_every=0)
     bench.feed(*(order(f"b{n}", BUY, 7) for n in range(30)), *(order(f"s{n}", SELL, 21) for n in range(10)))
     bench.to(T0 + 5 * S)
     crosses = bench.crosses()

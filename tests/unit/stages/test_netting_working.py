@@ -17,7 +17,6 @@ from pipeline.domain.orders import (
 from pipeline.domain.parents import Cross, Lineage, LineageKind, ParentKind, ParentOrder, SliceKind
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
 from pipeline.domain.rejections import RejectReason
-from pipeline.stages.netting_state import NettingConfig
 from tests.unit.stages.netting_bench import (
     MID,
     PX,
@@ -72,9 +71,9 @@ def test_a_cancel_of_what_is_done_or_unknown_is_too_late() -> None:
     )
 
 
-def working(*orders: Any, config: NettingConfig | None = None) -> tuple[NettingBench, list[ParentOrder]]:
+def working(*orders: Any) -> tuple[NettingBench, list[ParentOrder]]:
     """Parents at work: each order of its own bucket by its held mark."""
-    bench = NettingBench(config=config or NettingConfig())
+    bench = NettingBench()
     bench.feed(*orders)
     bench.to(T0 + 5 * S)
     return bench, bench.parents(ParentKind.NEW)
@@ -213,6 +212,17 @@ def test_no_ask_while_a_recall_is_open() -> None:
     assert not bench.to(T0 + 6 * S)
     bench.feed(closed(parent, {"b1": (0, 100), "b2": (0, 100)}))
     asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + 7 * S))
+    assert [(a.epoch_no, a.ask_qty) for a in asks] == [(2, 50), (1, 50)]
+
+
+def test_a_new_epoch_is_asked_for_what_it_has() -> None:
+    bench, (parent,) = working(order("b1", BUY, 200), order("b2", BUY, 100))
+    bench.feed(order("s", SELL, 200, r_held=True))
+    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + 6 * S))
+    made = bench.feed(aside(asks[0], 150), aside(asks[1], 200))
+    assert crossed(bench.all(Cross, made)) == {"b1": 100, "b2": 50, "s": 150}
+    bench.feed(cancel("b2"), closed(parent, {"b1": (0, 100), "b2": (0, 50)}))
+    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + 11 * S))
     assert [(a.epoch_no, a.ask_qty) for a in asks] == [(2, 50), (1, 50)]
 
 

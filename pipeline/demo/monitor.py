@@ -1,0 +1,124 @@
+"""Watches the topics while the demo runs: what is in, what is out, whether all is over. Committed records only."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from pipeline import topics
+from pipeline.domain.executions import Fill, FillKind
+from pipeline.domain.orders import OrderEvent, OrderEventKind
+from pipeline.domain.parents import Cross, ParentKind, ParentOrder
+from pipeline.domain.record import Record
+from pipeline.runtime.codec import Codec, Undecodable
+
+_WATCHED: Final = (
+    topics.ORDER_EVENTS,
+    topics.PARENTS,
+    topics.CROSSES,
+    topics.FILLS,
+    topics.CHILD_ORDERS,
+    topics.DEAD_LETTERS,
+)
+
+
+@dataclass
+class Seen:
+    """Counts so far."""
+
+    events: Counter[str] = field(default_factory=Counter)
+    final: int = 0
+    parents: int = 0
+    over: int = 0
+    crossed_qty: int = 0
+    fills: int = 0
+    executed_qty: int = 0
+    live_qty: dict[str, int] = field(default_factory=dict)
+    children: int = 0
+    dead_letters: int = 0
+    records: int = 0
+
+    @property
+    def accepted(self) -> int:
+        return self.events[OrderEventKind.ACCEPTED]
+
+    @property
+    def open_orders(self) -> int:
+        """Accepted and not over."""
+        return self.accepted - self.final
+
+    @property
+    def exposure_qty(self) -> int:
+        """At venues, not known to be dead."""
+        return sum(self.live_qty.values())
+
+
+class Monitor:
+    """A thread that reads. Use as a context manager."""
+
+    def __init__(self, bootstrap_servers: str, partitions: int, codec: Codec) -> None:
+        self.seen = Seen()
+        self._codec = codec
+        self._over = threading.Event()
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "demo-monitor",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+            }
+        )
+        places = [TopicPartition(topic.name, p, 0) for topic in _WATCHED for p in range(partitions)]
+        self._consumer.assign(places)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Monitor:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(10)
+        self._consumer.close()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            for message in self._consumer.consume(500, 0.2):
+                if message.error() is None:
+                    self._take(str(message.topic()), message.value())
+
+    def _take(self, topic: str, value: bytes | str | None) -> None:
+        seen = self.seen
+        seen.records += 1
+        if topic == topics.CHILD_ORDERS.name:
+            seen.children += 1
+            return
+        if topic == topics.DEAD_LETTERS.name:
+            seen.dead_letters += 1
+            return
+        try:
+            record: Record = self._codec.decode(topic, value if isinstance(value, bytes) else None)
+        except Undecodable:
+            return
+        match record:
+            case OrderEvent():
+                seen.events[record.kind] += 1
+                seen.final += record.final and record.event_no > 1
+            case ParentOrder() if record.kind is ParentKind.NEW:
+                seen.parents += 1
+            case Cross():
+                seen.crossed_qty += record.qty
+            case Fill():
+                if record.kind is FillKind.TRADE:
+                    seen.fills += 1
+                    seen.executed_qty += record.last_qty
+                if record.kind is FillKind.QUIET and record.final:
+                    seen.over += 1
+                seen.live_qty[record.parent_id] = record.parent_live_qty
+            case _:
+                pass

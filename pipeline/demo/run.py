@@ -1,0 +1,235 @@
+"""`pipeline demo`: the whole life of thousands of orders on a real broker, from one command, audited at the end."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from pipeline import topics, topology
+from pipeline.commands import setup
+from pipeline.commands.running import DESK, environment
+from pipeline.demo import alone, summary
+from pipeline.demo.live import Live
+from pipeline.demo.monitor import Monitor
+from pipeline.demo.reference_data import SOURCES
+from pipeline.demo.scenario import Scenario, scenario
+from pipeline.runtime.audit_verify import audit, copy_of
+from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, WrongUse
+from pipeline.runtime.health import unit_is_healthy
+from pipeline.runtime.platform import connect
+from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings
+from pipeline.runtime.supervisor import Supervisor
+
+_READY_S: Final = 60.0
+_SETTLE_S: Final = 120.0
+"""Longest wait for the books to close after the market's end."""
+
+
+def demo(
+    *,
+    orders: int,
+    seconds: int,
+    rate: int,
+    seed: int,
+    save: Path | None = None,
+    kill: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+) -> int:
+    """Run it; 0 when the books balance and the audit verifies, else 1. Raises WrongUse, Unreachable."""
+    kills = [_kill(word) for word in kill]
+    today = scenario(orders=orders, seconds=seconds, seed=seed)
+    signal.signal(signal.SIGTERM, _stop)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="pipeline-demo-") as folder, connect() as platform:
+        work = Path(folder)
+        settings = Settings(
+            platform.bootstrap_servers,
+            platform.registry_url,
+            int(os.environ.get("PIPELINE_PARTITIONS") or DEFAULT_PARTITIONS),
+            SOURCES,
+            work / "state",
+        )
+        say(f"broker {settings.bootstrap_servers}, registry {settings.registry_url}"
+            f"{' (embedded, gone when this ends)' if platform.owned else ''}")  # fmt: skip
+        _require_unused(settings)
+        _set_up(settings, today, say)
+        say(f"market: {today.title}")
+        say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as life")
+        with _units(settings, work / "logs", say) as supervisor:
+            with Monitor(settings.bootstrap_servers, settings.partitions, setup.codec_for(settings)) as monitor:
+                with Live(today, settings, rate, say) as live:
+                    complete = _watch(today, live, monitor, supervisor, kills, say)
+                restarts = supervisor.restarts
+            seen = monitor.seen
+        if not complete:
+            say(f"the books did not close: {seen.open_orders} orders are still open")
+            return EXIT_FOUND
+        return _judge(today, settings, work, restarts, began, save, say)
+
+
+def _judge(
+    today: Scenario,
+    settings: Settings,
+    work: Path,
+    restarts: dict[str, int],
+    began: float,
+    save: Path | None,
+    say: Callable[[str], None],
+) -> int:
+    """Everything is recorded: recompute it, sum it up, say whether it holds."""
+    # The comparison runs beside the audit: there are two cores.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        market = os.environ.get("MARKET")
+        apart = pool.submit(alone.run_alone, len(today.sendings), today.asked, market)
+        recording = copy_of(settings, work, lambda text: None)
+        say(
+            f"{recording.records:,} records on {len(recording.topics)} topics; every stage is replayed twice from them:"
+        )
+        verified = audit(recording, topology.STAGES, lambda text: say("  " + text), runs=2)
+        books = summary.read_books(recording)
+        lines = summary.lines(today, books, restarts)
+        say("comparing with the same orders sent alone through the same market, in memory …")
+        savings = apart.result()
+    report = "\n".join([*lines, "", *summary.saved(books, savings), "", verified.text()])
+    say("")
+    say(report)
+    good = verified.verified and summary.balanced(books)
+    say("")
+    say(f"{'The books balance and every decision is verified' if good else 'SOMETHING DOES NOT HOLD, see above'}; "
+        f"{time.monotonic() - began:.0f} s in all.")  # fmt: skip
+    if save is not None:
+        save.mkdir(parents=True, exist_ok=True)
+        (save / "report.txt").write_text(report + "\n", encoding="utf-8")
+        logs = save / "logs"
+        shutil.copytree(work / "logs", logs, dirs_exist_ok=True)
+        say(f"kept in {save}")
+    return EXIT_GOOD if good else EXIT_FOUND
+
+
+def _set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> None:
+    quiet: Callable[[str], None] = lambda text: None  # noqa: E731 - the details are for the commands of their own
+    if setup.topics_apply(settings, quiet) != EXIT_GOOD:
+        setup.topics_plan(settings, say)
+        raise WrongUse("the topics of this cluster are not as the demo needs them, see above")
+    setup.schemas_register(settings, quiet)
+    writer = setup.edge(settings, "reference", say)
+    writer.write(today.reference())
+    setup.edge(settings, "market-history", say).write(today.earlier())
+    say(f"{len(topics.TOPICS)} topics, their contracts and the reference data are in place")
+
+
+def _require_unused(settings: Settings) -> None:
+    """A demo adds up its own day: on a cluster that already has one, its books could not balance."""
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+    if topics.JOURNAL.name in admin.list_topics(timeout=15).topics:
+        raise WrongUse(
+            f"Kafka at {settings.bootstrap_servers} has a journal already: the demo needs a cluster of its own. Unset "
+            "KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL, and it starts one; or point them to an empty one."
+        )
+
+
+@contextmanager
+def _units(settings: Settings, logs: Path, say: Callable[[str], None]) -> Iterator[Supervisor]:
+    """Every unit and the desk, running and ready."""
+    env = {**os.environ, **environment(settings)}
+    supervisor = Supervisor([*(unit.name for unit in topology.UNITS), DESK], logs, env, say)
+    supervisor.start()
+    try:
+        admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+        waiting = [unit.name for unit in topology.UNITS]
+        deadline = time.monotonic() + _READY_S
+        while waiting:
+            supervisor.look()
+            if supervisor.failed or time.monotonic() > deadline:
+                raise PipelineError(f"not ready: {', '.join(supervisor.failed or waiting)}; logs in {logs}")
+            waiting = [name for name in waiting if not _is_ready(admin, name)]
+            time.sleep(0.2)
+        say(f"units {', '.join(unit.name for unit in topology.UNITS)} are running; the desk's page: {desk_url()}")
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+def _is_ready(admin: AdminClient, unit: str) -> bool:
+    try:
+        return unit_is_healthy(admin, unit, here=None)
+    except KafkaException:
+        return False  # the group's coordinator is not ready itself: look again
+
+
+def desk_url() -> str:
+    """Where the desk's page is."""
+    return f"http://127.0.0.1:{os.environ.get('PIPELINE_DESK_PORT') or 6066}/"
+
+
+def _watch(
+    today: Scenario,
+    live: Live,
+    monitor: Monitor,
+    supervisor: Supervisor,
+    kills: list[tuple[str, float]],
+    say: Callable[[str], None],
+) -> bool:
+    """Show progress, kill what is to be killed, until all is over; False when the books do not close in time."""
+    started = time.monotonic()
+    pending = sorted(kills, key=lambda each: each[1])
+    told, over_at, still_at, records = 0.0, 0.0, 0.0, -1
+    tty = sys.stdout.isatty()
+    while True:
+        time.sleep(0.1)
+        now = time.monotonic() - started
+        supervisor.look()
+        if supervisor.failed:
+            raise PipelineError(f"{', '.join(supervisor.failed)} failed: see above")
+        if pending and now >= pending[0][1]:
+            unit = pending.pop(0)[0]
+            say(f"kill -9 {unit} (pid {supervisor.pid_of(unit)})")
+            os.kill(supervisor.pid_of(unit), signal.SIGKILL)
+        seen = monitor.seen
+        if now - told >= (0.5 if tty else 5):
+            told = now
+            second = (live.now_ns - today.day.open_ns) // 1_000_000_000
+            line = (
+                f"{second:4d} s  orders {seen.accepted:5d} (open {seen.open_orders:5d})  parents {seen.parents:4d} "
+                f"(over {seen.over:4d})  children {seen.children:6d}  at venues {seen.exposure_qty:5d}  "
+                f"fills {seen.fills:5d}  executed {seen.executed_qty:6d}  crossed {seen.crossed_qty:6d}"
+            )
+            print(f"\r{line}" if tty else line, end="" if tty else "\n", flush=True)
+        if not live.over or pending:
+            continue
+        over_at = over_at or now
+        if seen.records != records:
+            records, still_at = seen.records, now
+        # Over when every order is, and nothing has been said for a while (reports, rows and events after the last one).
+        if seen.open_orders == 0 and now - still_at > 2:
+            if tty:
+                print()
+            return True
+        if now - over_at > _SETTLE_S:
+            return False
+
+
+def _kill(word: str) -> tuple[str, float]:
+    unit, _, second = word.partition("@")
+    if unit not in {unit.name for unit in topology.UNITS} or not second.replace(".", "", 1).isdigit():
+        names = ", ".join(unit.name for unit in topology.UNITS)
+        raise WrongUse(f"--kill {word}: UNIT@SECOND, where UNIT is one of {names}")
+    return unit, float(second)
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt

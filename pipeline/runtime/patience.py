@@ -1,0 +1,50 @@
+"""Waiting, so that a worker can always be told to stop and always shows that it lives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+SAY_EVERY_S: Final = 5.0
+
+
+class Stopping(Exception):
+    """The worker was told to stop while it waited."""
+
+
+class Patience:
+    """A worker's way of waiting and speaking. ``stopping`` is set from a signal handler."""
+
+    def __init__(self, name: str, say: Callable[[str], None]) -> None:
+        self.stopping = False
+        self.alive_at = time.monotonic()
+        """When the loop last moved, for a watchdog."""
+        self._name = name
+        self._say = say
+        self._said_at = -SAY_EVERY_S
+
+    def alive(self) -> None:
+        self.alive_at = time.monotonic()
+
+    def rest(self, seconds: float) -> None:
+        """Sleep. Raises Stopping at once when told to."""
+        until = time.monotonic() + seconds
+        while True:
+            self.alive()
+            if self.stopping:
+                raise Stopping
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 0.05))
+
+    def say(self, text: str) -> None:
+        self._say(f"{self._name}: {text}")
+
+    def say_now_and_then(self, text: str) -> None:
+        """What would be said again and again while something is away."""
+        now = time.monotonic()
+        if now - self._said_at >= SAY_EVERY_S:
+            self._said_at = now
+            self.say(text)

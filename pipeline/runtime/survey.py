@@ -1,0 +1,106 @@
+"""Before the first record: the cluster is there, its topics are as they must be, and nobody else runs our stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from pipeline.runtime.codec import Codec
+from pipeline.runtime.errors import PlatformError, WrongUse
+from pipeline.runtime.patience import Patience
+from pipeline.runtime.restore import ASK_TIMEOUT_S
+from pipeline.runtime.wiring import Wiring, outputs_of
+from pipeline.topics import Spread, changelog_of, topic_named
+
+SESSION_S: Final = 10.0
+"""Session timeout of our groups: a static member that has stopped stays in its group for so long."""
+
+
+class Surroundings(NamedTuple):
+    """What was found."""
+
+    partitions: int
+    topics: frozenset[str]
+    cluster_id: str
+    schemas: str
+    """Schema id and fingerprint of each contract, as JSON."""
+
+
+def admin_client(bootstrap_servers: str) -> AdminClient:
+    settings: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "error_cb": lambda error: None, "log_level": 2}
+    return AdminClient(settings)
+
+
+def survey(admin: AdminClient, address: str, wiring: Wiring, codec: Codec, patience: Patience) -> Surroundings:
+    """Wait until broker and registry answer, then check. Raises WrongUse for missing topics and unequal partitions."""
+    while True:
+        try:
+            metadata = admin.list_topics(timeout=5)
+            ours = [topic for stage in wiring.stages for topic in outputs_of(stage)]
+            schemas = codec.schemas_as_json([*ours, *wiring.outside])
+            break
+        except PlatformError as error:
+            patience.say_now_and_then(f"{error} Waiting for it.")
+        except KafkaException:
+            patience.say_now_and_then(f"Kafka does not answer at {address}. Waiting for it; or correct the address.")
+        patience.rest(0.5)
+    needed = {topic.name for topic in wiring.outside} | wiring.inner
+    for stage in wiring.stages:
+        needed.add(changelog_of(stage.name))
+        needed |= {topic.name for topic in outputs_of(stage) if not topic.per_source}
+    missing = sorted(needed - set(metadata.topics))
+    if missing:
+        raise WrongUse(f"topics are missing: {', '.join(missing)}. Create them: pipeline topics apply")
+    counts = {
+        name: len(metadata.topics[name].partitions)
+        for name in sorted(needed)
+        if name.startswith("changelog.") or topic_named(name).spread is not Spread.SINGLE
+    }
+    if len(set(counts.values())) != 1:
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise WrongUse(f"all topics of a unit have the same number of partitions; found {told}")
+    partitions = next(iter(counts.values()))
+    return Surroundings(partitions, frozenset(metadata.topics), str(metadata.cluster_id or ""), schemas)
+
+
+def refuse_if_elsewhere(
+    admin: AdminClient, wiring: Wiring, units: Mapping[str, tuple[str, ...]], patience: Patience
+) -> None:
+    """No stage of ours may have members in another unit: two would write the same state. Raises WrongUse.
+
+    Asked before joining; two units that start at the same moment are not kept apart by it (first form).
+    """
+    ours = {stage.name for stage in wiring.stages}
+    shared = {name: sorted(ours & set(stages)) for name, stages in units.items() if name != wiring.unit}
+    others = {name: stages for name, stages in shared.items() if stages}
+    deadline = time.monotonic() + SESSION_S + 3
+    while others:
+        try:
+            running = _with_members(admin, sorted(others))
+        except (KafkaException, TimeoutError) as error:
+            patience.say_now_and_then(f"waiting for Kafka's group coordinator ({error!r})")
+            patience.rest(0.5)
+            continue
+        if not running:
+            return
+        told = "; ".join(f"{', '.join(others[name])} in unit {name}" for name in running)
+        if time.monotonic() > deadline:
+            raise WrongUse(f"{wiring.unit} cannot start: still running: {told}. Stop that first.")
+        patience.say_now_and_then(f"waiting for {told} to be gone")
+        patience.rest(1.0)
+
+
+def _with_members(admin: AdminClient, groups: list[str]) -> list[str]:
+    found = []
+    for name, future in admin.describe_consumer_groups(groups, request_timeout=ASK_TIMEOUT_S / 2).items():
+        try:
+            if future.result(ASK_TIMEOUT_S).members:
+                found.append(name)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise
+    return found

@@ -1,0 +1,243 @@
+"""The cost report: rows of ``tca`` summed up by strategy, venue and instrument, and whether crosses were fair.
+
+Costs are positive when they hurt. A group's cost is money-weighted: what was paid beyond the benchmark over what the
+benchmark would have cost, so that it is the same as that of one order with all its quantity. Exact integers until a
+figure is rendered.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from pipeline.algos.rounding import divide_half_even
+from pipeline.domain.analytics import TCALevel, TCARow
+from pipeline.domain.market import NBBO
+from pipeline.domain.parents import Cross, CrossKind
+from pipeline.domain.record import Record
+from pipeline.domain.text import money
+from pipeline.domain.units import MILLI_BPS_ONE
+
+
+class Against(NamedTuple):
+    """Executions against a benchmark: quantity that has one, what it would have cost, what was lost against it."""
+
+    qty: int = 0
+    paper: int = 0
+    cost: int = 0
+    weighted: int = 0
+    """Sum over rows of quantity times their cost in 1e-3 bps, for the quantity-weighted mean."""
+
+    def plus(self, row: TCARow, benchmark_px: int | None) -> Against:
+        """With one row more; a row without a benchmark or an execution changes nothing."""
+        if not benchmark_px or not row.executed_qty or row.avg_px is None:
+            return self
+        paper = benchmark_px * row.executed_qty
+        cost = row.side.sign * (row.avg_px * row.executed_qty - paper)
+        weighted = row.executed_qty * divide_half_even(cost * MILLI_BPS_ONE, paper)
+        return Against(self.qty + row.executed_qty, self.paper + paper, self.cost + cost, self.weighted + weighted)
+
+    @property
+    def cost_mbps(self) -> int | None:
+        """Money-weighted cost in 1e-3 bps; None without an execution."""
+        return divide_half_even(self.cost * MILLI_BPS_ONE, self.paper) if self.paper else None
+
+    @property
+    def perf_mbps(self) -> int | None:
+        """The opposite: positive when it helped."""
+        cost = self.cost_mbps
+        return None if cost is None else -cost
+
+    @property
+    def qty_weighted_cost_mbps(self) -> int | None:
+        """Mean of the rows' costs, weighted by quantity."""
+        return divide_half_even(self.weighted, self.qty) if self.qty else None
+
+
+class Group(NamedTuple):
+    """Rows of a kind."""
+
+    name: str
+    rows: int = 0
+    order_qty: int = 0
+    executed_qty: int = 0
+    traded: int = 0
+    """Money of the executions."""
+    fees: int = 0
+    arrival: Against = Against()
+    vwap: Against = Against()
+    delay: Against = Against()
+    """Release against arrival, on the executed quantity: the price of our own window."""
+
+    def plus(self, row: TCARow) -> Group:
+        """With one row more."""
+        delay = self.delay
+        if row.level is not TCALevel.CHILD and row.release_px and row.arrival_px and row.executed_qty:
+            paper = row.arrival_px * row.executed_qty
+            cost = row.side.sign * (row.release_px - row.arrival_px) * row.executed_qty
+            delay = Against(
+                delay.qty + row.executed_qty,
+                delay.paper + paper,
+                delay.cost + cost,
+                delay.weighted + row.executed_qty * divide_half_even(cost * MILLI_BPS_ONE, paper),
+            )
+        return Group(
+            self.name,
+            self.rows + 1,
+            self.order_qty + row.order_qty,
+            self.executed_qty + row.executed_qty,
+            self.traded + row.executed_qty * (row.avg_px or 0),
+            self.fees + row.fees,
+            self.arrival.plus(row, row.arrival_px),
+            self.vwap.plus(row, row.interval_vwap_px),
+            delay,
+        )
+
+    @property
+    def fee_mbps(self) -> int | None:
+        return divide_half_even(self.fees * MILLI_BPS_ONE, self.traded) if self.traded else None
+
+
+def latest(rows: Iterable[Record]) -> list[TCARow]:
+    """The highest revision of each row, by level and id; records of other topics are passed over."""
+    found: dict[tuple[str, str], TCARow] = {}
+    for row in rows:
+        if isinstance(row, TCARow):
+            key = str(row.level), row.subject_id
+            known = found.get(key)
+            if known is None or row.revision > known.revision:
+                found[key] = row
+    return [found[key] for key in sorted(found)]
+
+
+def grouped(rows: Iterable[TCARow], by: Callable[[TCARow], str]) -> list[Group]:
+    """Groups of rows, by name."""
+    groups: dict[str, Group] = {}
+    for row in rows:
+        name = by(row)
+        groups[name] = groups.get(name, Group(name)).plus(row)
+    return [groups[name] for name in sorted(groups)]
+
+
+class Markout(NamedTuple):
+    """An account's crosses, some time later: positive when the price moved its way. Zero on average in a fair book."""
+
+    account: str
+    legs: int
+    qty: int
+    traded: int
+    gained: int
+
+    @property
+    def mbps(self) -> int:
+        return divide_half_even(self.gained * MILLI_BPS_ONE, self.traded)
+
+
+def fairness(records: Iterable[Record], horizon_ns: int) -> list[Markout]:
+    """Every account's markout on its crosses: midpoint ``horizon_ns`` after the cross against the cross's price.
+
+    Busted crosses are left out, corrected ones counted as corrected; so are those without a quote that late.
+    """
+    crosses: dict[str, Cross | None] = {}
+    quotes: dict[str, list[tuple[int, int]]] = {}
+    for record in records:
+        if isinstance(record, Cross):
+            root = record.cross_id if record.kind is CrossKind.TRADE else record.ref_cross_id or record.cross_id
+            crosses[root] = None if record.kind is CrossKind.BUST else record
+        elif isinstance(record, NBBO) and record.midpoint_px is not None:
+            quotes.setdefault(record.instrument, []).append((record.event_ns, record.midpoint_px))
+    for known in quotes.values():
+        known.sort()
+    found: dict[str, Markout] = {}
+    for cross in crosses.values():
+        if cross is None:
+            continue
+        later_px = _midpoint_at(quotes.get(cross.instrument, []), cross.at_ns + horizon_ns)
+        if later_px is None:
+            continue
+        for sign, legs in ((1, cross.buys), (-1, cross.sells)):
+            for leg in legs:
+                known_one = found.get(leg.account, Markout(leg.account, 0, 0, 0, 0))
+                found[leg.account] = Markout(
+                    leg.account,
+                    known_one.legs + 1,
+                    known_one.qty + leg.qty,
+                    known_one.traded + leg.qty * cross.px,
+                    known_one.gained + sign * leg.qty * (later_px - cross.px),
+                )
+    return [found[account] for account in sorted(found)]
+
+
+def _midpoint_at(quotes: Sequence[tuple[int, int]], at_ns: int) -> int | None:
+    """The midpoint that held at a moment; None when the record ends before it."""
+    if not quotes or quotes[-1][0] < at_ns:
+        return None
+    index = bisect_right(quotes, at_ns, key=lambda quote: quote[0])
+    return quotes[index - 1][1] if index else None
+
+
+# ---------------------------------------------------------------------- rendering
+
+
+def bps(mbps: int | None) -> str:
+    """1e-3 basis points as basis points, two decimals."""
+    if mbps is None:
+        return "-"
+    hundredths = divide_half_even(mbps, 10)
+    return f"{'-' if hundredths < 0 else '+'}{abs(hundredths) // 100}.{abs(hundredths) % 100:02d}"
+
+
+def table(title: str, groups: Sequence[Group]) -> list[str]:
+    """A table of groups, a line each."""
+    lines = [
+        f"{title:<16}{'rows':>7}{'asked':>9}{'done':>9}{'money':>16}{'arrival':>9}{'VWAP':>9}{'delay':>9}{'fees':>9}"
+    ]
+    for group in groups:
+        lines.append(
+            f"  {group.name or '-':<14}{group.rows:>7,}{group.order_qty:>9,}{group.executed_qty:>9,}"
+            f"{_rounded(group.traded):>16}{bps(group.arrival.cost_mbps):>9}{bps(group.vwap.cost_mbps):>9}"
+            f"{bps(group.delay.cost_mbps):>9}{bps(group.fee_mbps):>9}"
+        )
+    return lines
+
+
+def report(records: Iterable[Record]) -> list[str]:
+    """The report as text: parents by strategy and instrument, children by venue, client orders by strategy."""
+    rows = latest(records)
+    of: Mapping[TCALevel, list[TCARow]] = {
+        level: [row for row in rows if row.level is level] for level in TCALevel if level is not TCALevel.UNKNOWN
+    }
+    lines = [
+        "Cost in basis points of the benchmark, money-weighted; + hurt, - helped. Parents' lines are from prints.",
+        "",
+    ]
+    for title, level, by in _TABLES:
+        if of[level]:
+            lines += [*table(title, grouped(of[level], by)), ""]
+    return lines[:-1]
+
+
+def _strategy(row: TCARow) -> str:
+    return str(row.strategy)
+
+
+def _venue(row: TCARow) -> str:
+    return row.venue
+
+
+def _instrument(row: TCARow) -> str:
+    return row.instrument
+
+
+_TABLES: tuple[tuple[str, TCALevel, Callable[[TCARow], str]], ...] = (
+    ("by strategy", TCALevel.PARENT, _strategy),
+    ("by instrument", TCALevel.PARENT, _instrument),
+    ("by venue", TCALevel.CHILD, _venue),
+    ("client orders", TCALevel.ORDER, _strategy),
+)
+
+
+def _rounded(amount: int) -> str:
+    """Money to the cent."""
+    return money(divide_half_even(amount, 10_000_000) * 10_000_000)

@@ -1,0 +1,131 @@
+"""How a worker keeps its parts right: what it takes from Faust, and what it does about the books' findings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from pipeline.desk.app import Desk, run_desk
+from pipeline.desk.books import Finding, Shown
+from pipeline.desk.peers import address_in, client_id
+from pipeline.domain.record import Owned
+from pipeline.runtime.codec import Codec, LocalIds
+from pipeline.runtime.settings import Settings
+from tests.unit.desk.records import order
+
+ORDERS_0 = TP("orders", 0)
+
+
+class Bench:
+    """A desk that has orders/0, and the places it asked to be read again from."""
+
+    def __init__(self) -> None:
+        self.codec = Codec(LocalIds())
+        self.said: list[str] = []
+        self.asked: list[Mapping[TP, int]] = []
+        self.desk = Desk(self.codec, 2, self.said.append)
+        self.desk.own({ORDERS_0})
+
+    async def read_again(self, places: Mapping[TP, int]) -> None:
+        self.asked.append(places)
+
+    def take(self, offset: int, record: Owned | None, topic: str = "orders") -> None:
+        value = b"?" if record is None else self.codec.encode(record)
+        message = SimpleNamespace(topic=topic, partition=0, offset=offset, timestamp=1.5, value=value)
+        asyncio.run(self.desk.take(message, self.read_again))
+
+    def audit(self, behind: bool = False, differences: tuple[str, ...] = ()) -> None:
+        shown = Shown.of(self.part)
+        asyncio.run(self.desk.audit([Finding(shown, differences, True, behind)], self.read_again))
+
+    @property
+    def part(self) -> Any:
+        return self.desk.parts["orders", 0]
+
+
+def test_a_partition_is_read_from_where_its_own_table_is() -> None:
+    bench = Bench()
+    assert bench.desk.own({ORDERS_0}) == {ORDERS_0: 0}
+    bench.take(4, order(1))
+    assert bench.desk.own({ORDERS_0, TP("fills", 1)}) == {ORDERS_0: 5, TP("fills", 1): 0}
+    bench.desk.own({TP("fills", 1)})
+    assert bench.desk.own({ORDERS_0}) == {ORDERS_0: 0}, "another worker had it meanwhile: from the beginning"
+
+
+def test_what_is_not_its_own_and_what_it_has_is_passed_over() -> None:
+    bench = Bench()
+    bench.take(0, order(1))
+    bench.take(0, order(1))
+    bench.take(0, order(1), topic="order-events")
+    assert bench.part.totals["all", ""]["orders"] == 1
+    assert list(bench.desk.parts) == [("orders", 0)]
+
+
+def test_a_gap_sends_the_part_back_to_the_beginning() -> None:
+    bench = Bench()
+    bench.take(0, order(1, seq=1))
+    bench.take(2, order(1, seq=3))
+    assert bench.asked == [{ORDERS_0: 0}]
+    bench.take(3, order(1, seq=4))  # still in flight
+    for offset in range(4):
+        bench.take(offset, order(1, seq=offset + 1))
+    assert (bench.part.totals["all", ""]["orders"], bench.part.holes, len(bench.asked)) == (4, [], 1)
+
+
+def test_bytes_that_are_no_record_are_counted_and_passed_over() -> None:
+    bench = Bench()
+    bench.take(0, None)
+    assert (bench.part.unreadable, bench.part.next_offset) == (1, 1)
+
+
+def test_a_difference_from_the_books_rebuilds_once_in_a_while() -> None:
+    bench = Bench()
+    bench.take(0, order(1))
+    for _ in range(3):
+        bench.audit(differences=("records: shown 1, in the topic 2",))
+    assert bench.asked == [{ORDERS_0: 0}]
+    assert bench.part.rebuilds == 1
+    assert bench.desk.parts_as_json(0)[0]["check"]["differences"] != ()
+
+
+def test_standing_still_before_a_record_reads_on_and_moving_on_does_not() -> None:
+    bench = Bench()
+    bench.take(0, order(1))
+    bench.audit(behind=True)
+    bench.take(1, order(1, seq=2))
+    bench.audit(behind=True)
+    assert bench.asked == [], "it moved between the two looks"
+    bench.audit(behind=True)
+    assert bench.asked == [{ORDERS_0: 2}]
+    bench.audit()
+    assert not bench.desk.parts_as_json(0)[0]["check"]["behind"]
+
+
+def test_a_finding_about_what_was_before_a_rebuild_says_nothing() -> None:
+    bench = Bench()
+    bench.take(0, order(1))
+    shown = Shown.of(bench.part)
+    bench.part.rebuild()
+    asyncio.run(bench.desk.audit([Finding(shown, ("wrong",), True, False)], bench.read_again))
+    assert bench.asked == []
+    assert bench.desk.parts_as_json(0)[0]["check"] is None
+
+
+def test_workers_find_each_other_by_client_id() -> None:
+    assert address_in(client_id("127.0.0.1", 6066)) == "127.0.0.1:6066"
+    for stranger in ("rdkafka", "desk@", "desk@host", "desk@ho st:1", "desk@host:1/evil", "xdesk@host:1"):
+        assert address_in(stranger) is None
+
+
+def test_without_a_broker_it_says_so_and_ends_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.runtime.platform.kafka_answers", lambda *_: False)
+    said: list[str] = []
+    settings = Settings("127.0.0.1:1", "http://127.0.0.1:2", 2, (), tmp_path)
+    assert run_desk(settings, port=0, say=said.append) == 3
+    assert "127.0.0.1:1" in said[0]
