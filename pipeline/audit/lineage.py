@@ -93,6 +93,8 @@ class History:
 
     def tree(self, wanted: str) -> list[str] | None:
         """The tree around an id, line by line; None for an id that no record has."""
+        if not wanted:
+            return None
         if wanted in self.crosses:
             return list(self._cross(wanted))
         if wanted in self.parents:
@@ -100,7 +102,7 @@ class History:
         if wanted in self.children:
             child = self.children[wanted][0]
             return [f"child {wanted} is of parent {child.parent_id}", *self._parent(child.parent_id, only=wanted)]
-        if wanted in self.orders or (wanted and wanted in self.events):
+        if wanted in self.orders or wanted in self.events:
             return list(self._order(wanted))
         if wanted in self._by_allocation:
             order_id = self._by_allocation[wanted]

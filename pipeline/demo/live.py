@@ -14,15 +14,23 @@ from pipeline.domain.partitioning import partition_of
 from pipeline.gateways.clock import Pacer, replay
 from pipeline.runtime.settings import Settings
 
-DRAIN_NS: Final = 30_000_000_000
-"""Session time after the market's end in which what is late still comes home."""
+DRAIN_NS: Final = 5_000_000_000
+"""Session time after the market's end before the day may end."""
 
 
 class Live:
     """Two threads on one clock: the market edge and the upstream systems. Use as a context manager."""
 
-    def __init__(self, scenario: Scenario, settings: Settings, rate: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        settings: Settings,
+        rate: int,
+        say: Callable[[str], None],
+        closed: Callable[[], bool],
+    ) -> None:
         self._scenario = scenario
+        self._closed = closed
         self._settings = settings
         self._stop = threading.Event()
         self._failures: list[BaseException] = []
@@ -31,6 +39,8 @@ class Live:
         self.sent = 0
         self._writer = edge(settings, "market", say, self._stop.is_set)
         self._producer = OrderProducer(settings)
+        # Earlier days first. It also opens the connection: the clock must not run before its first tick can be sent.
+        self._writer.write(scenario.earlier())
         self._pacer = Pacer(scenario.day.open_ns, rate * 1_000_000, scenario.day.trade_date)
         self._threads = [threading.Thread(target=self._guarded, args=(work,), daemon=True) for work in self._works()]
 
@@ -67,7 +77,17 @@ class Live:
         scenario = self._scenario
         market = scenario.market_window()
         start_ns, end_ns = scenario.day.open_ns, scenario.end_ns
-        replay(market, self._writer, self._pacer, start_ns, end_ns, DRAIN_NS, self._stop.is_set, told)
+        replay(
+            market,
+            self._writer,
+            self._pacer,
+            start_ns,
+            end_ns,
+            DRAIN_NS,
+            stop=self._stop.is_set,
+            told=told,
+            closed=lambda: self.sent == len(scenario.sendings) and self._closed(),
+        )
 
     def _orders(self) -> None:
         for sending in self._scenario.sendings:

@@ -31,7 +31,8 @@ class Seen:
     """Counts so far."""
 
     events: Counter[str] = field(default_factory=Counter)
-    final: int = 0
+    accepted_ids: set[str] = field(default_factory=set)
+    final_ids: set[str] = field(default_factory=set)
     parents: int = 0
     over: int = 0
     crossed_qty: int = 0
@@ -44,12 +45,12 @@ class Seen:
 
     @property
     def accepted(self) -> int:
-        return self.events[OrderEventKind.ACCEPTED]
+        return len(self.accepted_ids)
 
     @property
     def open_orders(self) -> int:
         """Accepted and not over."""
-        return self.accepted - self.final
+        return len(self.accepted_ids - self.final_ids)
 
     @property
     def exposure_qty(self) -> int:
@@ -108,7 +109,10 @@ class Monitor:
         match record:
             case OrderEvent():
                 seen.events[record.kind] += 1
-                seen.final += record.final and record.event_no > 1
+                if record.kind is OrderEventKind.ACCEPTED:
+                    seen.accepted_ids.add(record.order_id)
+                elif record.final:
+                    seen.final_ids.add(record.order_id)
             case ParentOrder() if record.kind is ParentKind.NEW:
                 seen.parents += 1
             case Cross():

@@ -28,6 +28,10 @@ from pipeline.domain.units import NS_PER_S, PX_ONE
 
 WINDOW_NS: Final = 120 * NS_PER_S
 """Orders end at whole multiples of this after the opening, so that those alike can be one."""
+REST_NS: Final = 20 * NS_PER_S
+"""Orders end this long before the market's window does: at ten times life's pace a word to a venue takes seconds."""
+FIRST_NS: Final = 5 * NS_PER_S
+"""The first orders come this long after the opening."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def sendings(day: Day, flows: list[Flow], seed: int, length_ns: int) -> list[Sen
         for _ in range(flow.count):
             source = SOURCES[draw.randrange(len(SOURCES))]
             numbers[source] += 1
-            at_ns = day.open_ns + 2 * NS_PER_S + draw.randrange(last_ns - day.open_ns)
+            at_ns = day.open_ns + FIRST_NS + draw.randrange(last_ns - day.open_ns - FIRST_NS)
             cl_ord_id = f"{source[0].upper()}{numbers[source]:06d}"
             order = _order(draw, day, flow, source, cl_ord_id, at_ns, length_ns)
             misplaced = draw.random() < 0.05
@@ -93,7 +97,7 @@ def _order(
         limit_px=limit_px,
         strategy=strategy,
         urgency=Urgency.MEDIUM,
-        end_ns=min(day.open_ns + windows * WINDOW_NS, day.open_ns + length_ns),
+        end_ns=min(day.open_ns + windows * WINDOW_NS, day.open_ns + length_ns - REST_NS),
         completion=Completion.MUST if draw.random() < 0.08 else Completion.BEST_EFFORT,
         participation_cap=250_000 if draw.random() < 0.04 else None,
         crossing_consent=draw.random() < 0.95,

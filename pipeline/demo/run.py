@@ -70,7 +70,7 @@ def demo(
         say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as life")
         with _units(settings, work / "logs", say) as supervisor:
             with Monitor(settings.bootstrap_servers, settings.partitions, setup.codec_for(settings)) as monitor:
-                with Live(today, settings, rate, say) as live:
+                with Live(today, settings, rate, say, lambda: monitor.seen.open_orders == 0) as live:
                     complete = _watch(today, live, monitor, supervisor, kills, say)
                 restarts = supervisor.restarts
             seen = monitor.seen
@@ -128,7 +128,6 @@ def _set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> 
     setup.schemas_register(settings, quiet)
     writer = setup.edge(settings, "reference", say)
     writer.write(today.reference())
-    setup.edge(settings, "market-history", say).write(today.earlier())
     say(f"{len(topics.TOPICS)} topics, their contracts and the reference data are in place")
 
 
@@ -209,13 +208,13 @@ def _watch(
                 f"fills {seen.fills:5d}  executed {seen.executed_qty:6d}  crossed {seen.crossed_qty:6d}"
             )
             print(f"\r{line}" if tty else line, end="" if tty else "\n", flush=True)
-        if not live.over or pending:
+        if live.now_ns < today.end_ns or pending:
             continue
         over_at = over_at or now
         if seen.records != records:
             records, still_at = seen.records, now
         # Over when every order is, and nothing has been said for a while (reports, rows and events after the last one).
-        if seen.open_orders == 0 and now - still_at > 2:
+        if live.over and seen.open_orders == 0 and now - still_at > 2:
             if tty:
                 print()
             return True

@@ -76,8 +76,11 @@ def replay(
     drain_ns: int = 30 * NS_PER_S,
     stop: Callable[[], bool] = lambda: False,
     told: Callable[[int, int], None] = lambda now_ns, count: None,
+    closed: Callable[[], bool] = lambda: True,
 ) -> int:
     """Publish a market and its clock, from a DAY_START tick to a DAY_END tick ``drain_ns`` after the end.
+
+    The day ends no earlier than ``closed`` says that the books are: without ticks nothing would come home any more.
 
     ``records`` in order of time (``market.market_records``). Returns how many records of theirs were published; fewer
     than all only when ``stop`` said so. ``told`` hears of each tick: session time and records so far.
@@ -102,9 +105,8 @@ def replay(
         told(now_ns, count)
         if kind is TickKind.DAY_END:
             return count
-        last_ns = end_ns + drain_ns
-        now_ns = min(last_ns, _next_tick_ns(now_ns, start_ns, pacer))
-        kind = TickKind.DAY_END if now_ns == last_ns else TickKind.TICK
+        now_ns = _next_tick_ns(now_ns, start_ns, pacer)
+        kind = TickKind.DAY_END if now_ns >= end_ns + drain_ns and closed() else TickKind.TICK
         if not pacer.wait_until(now_ns, stop):
             return count
 

@@ -2,7 +2,8 @@
 
 A unit that ends by a signal (kill -9, out of memory) or by the watchdog is started again: the transaction it was in
 falls away, its state is restored. A unit that ends with an error of its own, a poisoned position above all, is not:
-starting it again would only meet the same error.
+starting it again would only meet the same error. The desk only displays: whatever ends it, it is started again after
+a while, and nobody else is stopped for it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pipeline.runtime.errors import EXIT_GOOD
 
 RESTARTS_MAX: Final = 20
 """In the life of a supervisor and per unit; a machine that kills more often than that needs a person."""
+DISPLAYS: Final = frozenset({"desk"})
+_DISPLAY_PAUSE_S: Final = 5.0
 _STOP_TIMEOUT_S: Final = 20.0
 
 
@@ -37,6 +40,8 @@ class _Member:
     gone: int | None = None
     """Its exit code, once it is not started again."""
     history: list[int] = field(default_factory=list)
+    again_at: float | None = None
+    """A display that has ended: when it is started again (monotonic seconds)."""
 
 
 class Supervisor:
@@ -79,6 +84,9 @@ class Supervisor:
             code = member.process.poll()
             if code is None or member.gone is not None:
                 continue
+            if member.name in DISPLAYS:
+                self._look_at_display(member, code)
+                continue
             member.history.append(code)
             # The leash answers 128 + signal for a worker killed by one; the watchdog's exit is above 128 too.
             killed = code < 0 or code > 128
@@ -91,6 +99,20 @@ class Supervisor:
                 if code != EXIT_GOOD:
                     self._say(f"{member.name} ended with exit code {code}; the end of {member.log_path}:")
                     self._say(tail(member.log_path))
+
+    def _look_at_display(self, member: _Member, code: int) -> None:
+        now = time.monotonic()
+        if member.again_at is None:
+            if code not in member.history:
+                self._say(
+                    f"{member.name} ended with exit code {code} and is started again every {_DISPLAY_PAUSE_S:.0f} s "
+                    f"until it runs; the others go on. Its log: {member.log_path}"
+                )
+            member.history.append(code)
+            member.again_at = now + _DISPLAY_PAUSE_S
+        elif now >= member.again_at:
+            member.again_at = None
+            member.process = self._spawn(member.name, member.log)
 
     @property
     def failed(self) -> list[str]:

@@ -125,6 +125,8 @@ class CostBook:
             parent.start_ns, parent.release_px = child.sent_ns, midpoint_px
         parent.child_ids = [*parent.child_ids, child.child_id]
         self._put(parent)
+        if parent.over:
+            self._due(parent)  # its end was seen before this child: topics have no order between them
 
     def on_fill(self, fill: Fill) -> None:
         parent = self._subject(TCALevel.PARENT, fill.parent_id)

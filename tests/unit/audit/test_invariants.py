@@ -11,25 +11,33 @@ from pipeline.audit.invariants import Books, books
 from pipeline.domain.allocations import Allocation, AllocSource, Reconciliation
 from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.executions import Fill, FillKind, ReportKind, VenueReport
+from pipeline.domain.market import NBBO, BookEvent, Depth, TradePrint
 from pipeline.domain.orders import Order, OrderEvent, OrderEventKind, OrderKind, OrdStatus, Side, SourceEvent
 from pipeline.domain.parents import Cross, Slice, SliceKind
 from pipeline.domain.record import Record
 from tests.days import longer_day, records_of
 
+MARKET = (BookEvent, Depth, NBBO, TradePrint)
 Change = Callable[[list[Record]], list[Record]]
 
 
 @pytest.fixture(scope="module")
 def day() -> list[Record]:
-    return records_of(longer_day())
+    return [record for record in records_of(longer_day()) if not isinstance(record, MARKET)]
 
 
 def test_the_books_of_a_day_balance(day: list[Record]) -> None:
     lines = books(day)
     assert [str(line) for line in lines if not line.holds] == []
     figures = {line.name: line.left for line in lines}
-    for name in ("accepted to BUY", "accepted to SELL", "crossed to buy, and to sell", "executed to SELL",
-                 "quantity the venues report, and booked", "orders, and orders ended when the day is over"):  # fmt: skip
+    for name in (
+        "accepted to BUY",
+        "accepted to SELL",
+        "crossed to buy, and to sell",
+        "executed to SELL",
+        "quantity the venues report, and booked",
+        "orders, and orders ended when the day is over",
+    ):
         assert figures[name] > 0, name
 
 
@@ -53,7 +61,11 @@ def first(records: list[Record], of: Callable[[Record], bool]) -> int:
 
 
 def without(of: Callable[[Record], bool]) -> Change:
-    return lambda records: [r for i, r in enumerate(records) if i != first(records, of)]
+    def change(records: list[Record]) -> list[Record]:
+        index = first(records, of)
+        return [*records[:index], *records[index + 1 :]]
+
+    return change
 
 
 def twice(of: Callable[[Record], bool]) -> Change:
@@ -103,7 +115,7 @@ def is_end(r: Record) -> bool:
             other(lambda r: isinstance(r, VenueReport) and r.kind is ReportKind.TRADE, last_qty=plus_one("last_qty")),
             ["quantity the venues report"],
         ),
-        (without(is_end), ["orders, and orders ended", "accepted to"]),
+        (without(is_end), ["orders, and orders ended"]),
         (twice(is_end), ["orders that ended more than once"]),
         (other(is_end, cum_qty=plus_one("cum_qty")), ["accepted to", "orders whose own books"]),
         (without(lambda r: isinstance(r, Order) and r.kind is OrderKind.NEW), ["orders taken in"]),
@@ -120,7 +132,7 @@ def is_end(r: Record) -> bool:
             ["slices that came back"],
         ),
         (without(lambda r: isinstance(r, Fill) and r.kind is FillKind.RETURNED), ["slices released"]),
-        (without(lambda r: isinstance(r, Slice) and r.kind is SliceKind.SLICE), ["slices released", "slices that came"]),
+        (without(lambda r: isinstance(r, Slice) and r.kind is SliceKind.SLICE), ["slices that came"]),
         (
             other(
                 lambda r: isinstance(r, Reconciliation) and r.cross_id is None and r.executed_qty > 0,
