@@ -1,7 +1,7 @@
 """Writes what the documents take from the code: the README's drawing, and the table of reasons in `ops/reasons.md`.
 
-    python -m ops.update_docs            write them
-    python -m ops.update_docs --check    exit code 1, naming the files, when they are not up to date
+python -m ops.update_docs            write them
+python -m ops.update_docs --check    exit code 1, naming the files, when they are not up to date
 """
 
 from __future__ import annotations

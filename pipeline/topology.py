@@ -181,10 +181,9 @@ def as_mermaid() -> str:
         lines.append("  end")
     drawn = [t for t in topics.TOPICS if t.spread is not Spread.COPIED and t not in (*MACHINE_TOPICS, topics.ALERTS)]
     for topic in drawn:
-        node = topic.name.replace("-", "_") + "_t"
-        lines.append(f"  {node}[/{topic.name}{'.&lt;source&gt;' if topic.per_source else ''}/]")
-        lines.extend(f"  {_node(writer)} --> {node}" for writer in writers_of(topic))
-        lines.extend(f"  {node} --> {reader}" for reader in readers_of(topic))
+        writers, readers = " & ".join(map(_node, writers_of(topic))), " & ".join(readers_of(topic))
+        node = f"{topic.name.replace('-', '_')}_t[/{topic.name}{'.&lt;source&gt;' if topic.per_source else ''}/]"
+        lines.append(f"  {writers} --> {node}" + (f" --> {readers}" if readers else ""))
     lines.extend(f"  {_node(edge)}{{{{{edge}}}}}" for edge in EDGES if any(t in drawn for t in EDGES[edge]))
     return "\n".join(lines)
 

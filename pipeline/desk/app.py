@@ -49,6 +49,8 @@ AUDIT_S: Final = 2.0
 """How long between two looks into the books."""
 _REBUILD_S: Final = 30.0
 """A part that differs from the books is rebuilt at most so often; it is shown as wrong meanwhile."""
+STANDSTILL_S: Final = 10.0
+"""A part that stands so long before a record that the books have is read on from its place."""
 _SESSION_S: Final = 6.0
 """A killed worker's partitions move to the others after this; the least a broker allows by default."""
 
@@ -67,15 +69,19 @@ class Check(NamedTuple):
 class Desk:
     """The parts this worker has, and how they are kept right. All calls from one event loop."""
 
-    def __init__(self, codec: Codec, partitions: int, say: Say = print) -> None:
+    def __init__(
+        self, codec: Codec, partitions: int, say: Say = print, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.parts: dict[tuple[str, int], Part] = {}
         self.partitions = partitions
         self.peers: list[str] = []
         self._checks: dict[tuple[str, int], Check] = {}
-        self._last: dict[tuple[str, int], Finding] = {}
+        self._behind: dict[tuple[str, int], tuple[int, float]] = {}
+        """Where a part stands before a record, and since when."""
         self._rebuilt_at: dict[tuple[str, int], float] = {}
         self._codec = codec
         self._say = say
+        self._clock = clock
 
     def expected(self) -> list[tuple[str, int]]:
         """Every partition the desk shows, whoever has it."""
@@ -87,7 +93,7 @@ class Desk:
         for place in [place for place in self.parts if place not in now]:
             del self.parts[place]
             self._checks.pop(place, None)
-            self._last.pop(place, None)
+            self._behind.pop(place, None)
             self._rebuilt_at.pop(place, None)
         for place in now:
             if place not in self.parts:
@@ -123,25 +129,29 @@ class Desk:
         """What the books say: a difference rebuilds the part, a standstill before a record reads on from its place."""
         for finding in findings:
             place = finding.shown.topic, finding.shown.partition
-            part, before = self.parts.get(place), self._last.get(place)
+            part = self.parts.get(place)
             if part is None or part.rebuilds != finding.shown.rebuilds:
                 continue
-            self._last[place] = finding
             self._checks[place] = Check(_now_ms(), finding.behind, finding.differences)
             if finding.differences:
-                if time.monotonic() - self._rebuilt_at.get(place, -_REBUILD_S) >= _REBUILD_S:
+                if self._clock() - self._rebuilt_at.get(place, -_REBUILD_S) >= _REBUILD_S:
                     self._say(f"desk: {place[0]}/{place[1]}: differs from the books: {'; '.join(finding.differences)}")
-                    self._rebuilt_at[place] = time.monotonic()
+                    self._rebuilt_at[place] = self._clock()
                     part.rebuild()
                     await read_again({TP(*place): 0})
-            elif (
-                finding.behind
-                and before is not None
-                and before.behind
-                and before.shown.next_offset == finding.shown.next_offset == part.next_offset
-            ):
+            elif self._stands_still(place, part, finding):
                 self._say(f"desk: {place[0]}/{place[1]}: stands still at {part.next_offset}: reading on from there")
                 await read_again({TP(*place): part.next_offset})
+
+    def _stands_still(self, place: tuple[str, int], part: Part, finding: Finding) -> bool:
+        if not finding.behind or finding.shown.next_offset != part.next_offset:
+            self._behind.pop(place, None)
+            return False
+        offset, since = self._behind.get(place, (-1, 0.0))
+        if offset == part.next_offset and self._clock() - since < STANDSTILL_S:
+            return False
+        self._behind[place] = part.next_offset, self._clock()
+        return offset == part.next_offset
 
     def parts_as_json(self, minutes_max: int) -> list[dict[str, Any]]:
         """This worker's own parts, each with what the books said of it."""

@@ -1,21 +1,17 @@
-"""`pipeline audit lineage ID` and `explain ID` on a cluster: the order path read once, the tree around an id said."""
+"""`pipeline audit lineage ID`, `audit explain ID` and `tca report` on a cluster: topics read once, an answer said."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-from confluent_kafka import Message
-from confluent_kafka.admin import AdminClient
-
 from pipeline.audit.lineage import History
-from pipeline.runtime.codec import Codec, SchemaSource, Undecodable
-from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable
-from pipeline.runtime.patience import Patience
-from pipeline.runtime.platform import KAFKA_VARIABLE, kafka_answers
-from pipeline.runtime.registry import Registry, RegistryIds
-from pipeline.runtime.restore import NotRestored, read_to_end
+from pipeline.domain.record import Record
+from pipeline.runtime.codec import SchemaSource
+from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError
+from pipeline.runtime.reading import read_records
 from pipeline.runtime.settings import Settings
+from pipeline.tca.report import report
 from pipeline.topics import (
     ALLOCATIONS,
     CHILD_ORDERS,
@@ -26,6 +22,7 @@ from pipeline.topics import (
     ORDERS,
     PARENTS,
     SLICES,
+    TCA,
 )
 
 Say = Callable[[str], None]
@@ -42,30 +39,20 @@ def explain(settings: Settings, child_id: str, say: Say = print, schemas: Schema
     return _told(settings, child_id, say, schemas, History.explain)
 
 
-def history_of(settings: Settings, schemas: SchemaSource | None = None, say: Say = print) -> History:
-    """The order path of a cluster, committed records only. Raises Unreachable, NotRestored.
-
-    It is kept in memory: some hundred bytes a record of the topics in ORDER_PATH.
-    """
-    bootstrap = settings.bootstrap_servers
-    if not kafka_answers(bootstrap, 15):
-        raise Unreachable("Kafka", bootstrap, f"Start it, or correct {KAFKA_VARIABLE}.")
-    codec = Codec(schemas or RegistryIds(Registry(settings.registry_url)))
-    there = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=15).topics
-    history = History()
-
-    def take(message: Message) -> None:
-        value = message.value()
-        try:
-            history.add(codec.decode(str(message.topic()), None if value is None else bytes(value)))
-        except Undecodable as error:
-            say(f"{message.topic()}/{message.partition()}/{message.offset()} cannot be read and is left out: {error}")
-
-    for topic in ORDER_PATH:
-        if topic.name in there:
-            starts = {(topic.name, partition): 0 for partition in there[topic.name].partitions}
-            read_to_end(bootstrap, starts, take, Patience("audit", say))
-    return history
+def tca_report(settings: Settings, say: Say = print, schemas: SchemaSource | None = None) -> int:
+    """Say what it cost; returns the exit code: 1 when there is no row yet, 3 when Kafka is away."""
+    rows: list[Record] = []
+    try:
+        read_records(settings, (TCA,), rows.append, say, schemas)
+    except PipelineError as error:
+        say(str(error))
+        return error.exit_code
+    if not rows:
+        say(f"there is no row on {TCA.name} at {settings.bootstrap_servers}: a parent's comes when it is over")
+        return EXIT_FOUND
+    for line in report(rows):
+        say(line)
+    return EXIT_GOOD
 
 
 def _told(
@@ -75,17 +62,19 @@ def _told(
     schemas: SchemaSource | None,
     ask: Callable[[History, str], list[str] | None],
 ) -> int:
+    # Kept in memory: some hundred bytes for each record of the order path.
+    history = History()
     try:
-        lines = ask(history_of(settings, schemas, say), wanted)
+        read_records(settings, ORDER_PATH, history.add, say, schemas)
     except PipelineError as error:
         say(str(error))
         return error.exit_code
-    except NotRestored as error:
-        say(f"Kafka at {settings.bootstrap_servers} went away while the topics were read ({error}). Try again.")
-        return Unreachable.exit_code
+    lines = ask(history, wanted)
     if lines is None:
-        say(f"no record has the id {wanted!r}. It may be of an order (order_id or ClOrdID), parent, child, fill, "
-            f"execution (ExecID), allocation or cross; `explain` takes a child's.")  # fmt: skip
+        say(
+            f"no record has the id {wanted!r}. It may be of an order (order_id or ClOrdID), parent, child, fill, "
+            f"execution (ExecID), allocation or cross; `explain` takes a child's."
+        )
         return EXIT_FOUND
     for line in lines:
         say(line)

@@ -24,12 +24,14 @@ class SlicingConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     passive_ns: int = 15 * NS_PER_S
     """How long a passive slice may rest before it is taken back and looked at again."""
-    midpoint_ns: int = 5 * NS_PER_S
+    midpoint_ns: int = 8 * NS_PER_S
     """The same for a midpoint slice."""
-    taking_ns: int = 3 * NS_PER_S
+    taking_ns: int = 10 * NS_PER_S
     """The same for a crossing or sweeping slice."""
     interval_ns: int = NS_PER_S
     """Least time between two slices of one parent, the last moment excepted."""
+    last_moment_ns: int = 10 * NS_PER_S
+    """The last moment is never shorter than this: the way to a venue and back, several times."""
     min_slice_qty: int = 5
     """Smallest slice in units; smaller ones accumulate until they are all that is left, or the last moment."""
     min_slice: int = 20_000
@@ -60,13 +62,14 @@ class Release(NamedTuple):
 
 def is_too_soon(parent: Working, now_ns: int, config: SlicingConfig) -> bool:
     """What comes back unexecuted is asked for again at growing intervals; never at once, or a refusal would loop."""
-    patience = 0 if _is_last_moment(parent, now_ns) else min(parent.in_vain, _PATIENCE)
+    patience = 0 if now_ns >= _last_moment_ns(parent, config) else min(parent.in_vain, _PATIENCE)
     return now_ns - parent.released_ns < config.interval_ns << patience
 
 
-def _is_last_moment(parent: Working, now_ns: int) -> bool:
+def _last_moment_ns(parent: Working, config: SlicingConfig) -> int:
+    """When the last moment begins."""
     horizon_ns = parent.order.end_ns - parent.order.start_ns
-    return (parent.order.end_ns - now_ns) * PPM_ONE <= horizon_ns * trilemma.LAST_MOMENT_PPM
+    return parent.order.end_ns - max(config.last_moment_ns, horizon_ns * trilemma.LAST_MOMENT_PPM // PPM_ONE)
 
 
 def own_qty(own: Own, side: Side) -> int:
@@ -114,7 +117,9 @@ def decide(
     spread_px = market.spread_px(order.instrument)
     if spread_px is None:
         return Release(0, Style.PASSIVE, 0, "")
-    last_moment = _is_last_moment(parent, now_ns)
+    last_moment_ns = _last_moment_ns(parent, config)
+    last_moment = now_ns >= last_moment_ns
+    time_left_ppm = time_left_ns * PPM_ONE // horizon_ns
     done = parent.earlier_qty + parent.executed_qty + parent.taken_qty + parent.set_aside_qty
     # In the last moment all of it is due: at the end itself there is no time left to trade.
     target = target_qty(parent, curve, order.end_ns if last_moment else now_ns, instrument.lot_qty)
@@ -126,7 +131,7 @@ def decide(
             leaves_qty=leaves,
             behind_qty=target - done - parent.out_qty,
             cap_qty=_cap_qty(parent, siblings, side_own_qty, market),
-            time_left_ppm=time_left_ns * PPM_ONE // horizon_ns,
+            time_left_ppm=min(time_left_ppm, trilemma.LAST_MOMENT_PPM) if last_moment else time_left_ppm,
             remaining_risk=trilemma.remaining_risk(leaves, market.volatility_px(order.instrument), time_left_ns),
             risk_budget=_risk_budget(order.urgency, leaves, median_px, config),
             spread_px=spread_px,
@@ -143,7 +148,6 @@ def decide(
     )
     style = Style(decision.style.value)
     # What rests must be back in hand before the last moment, or it could not be crossed then.
-    last_moment_ns = order.end_ns - horizon_ns * trilemma.LAST_MOMENT_PPM // PPM_ONE
     expire_ns = min(now_ns + _life_ns(style, config), order.end_ns)
     if now_ns < last_moment_ns:
         expire_ns = min(expire_ns, last_moment_ns)

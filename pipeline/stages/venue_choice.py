@@ -21,7 +21,7 @@ from pipeline.domain.market import SessionState
 from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.parents import Slice, Style
 from pipeline.domain.reference import Instrument, Venue, VenueKind
-from pipeline.domain.units import MILLI_BPS_ONE
+from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_S
 from pipeline.stages.displayed import Displayed
 from pipeline.stages.exposure import Out
 from pipeline.stages.gate import Resting, meets_own
@@ -57,6 +57,10 @@ class _Price(NamedTuple):
     limit_px: int | None
     at_px: int | None = None
     within_px: int | None = None
+
+
+PROBE_LEAST_NS: Final = 8 * NS_PER_S
+"""A slice that lives shorter than this goes straight to the lit venues: a dark probe costs a way there and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,8 @@ class _Plan:
         return self._best(candidates, OrderKind.MIDPOINT, rule, limit_px, time_in_force, probe=probe)
 
     def probe(self) -> Placement | str:
+        if self.slice.expire_ns and self.slice.expire_ns - self.slice.at_ns < PROBE_LEAST_NS:
+            return "NO_TIME"
         return "PROBED" if self.out.probed else self.dark(TimeInForce.IOC, probe=True)
 
     def take(self) -> Placement | str:

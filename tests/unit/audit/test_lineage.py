@@ -17,8 +17,13 @@ def history() -> History:
 
 @pytest.fixture(scope="module")
 def worked(history: History) -> str:
-    """A parent with executions."""
-    return next(p for p in sorted(history.fills) if any(f.kind is FillKind.TRADE for f in history.fills[p]))
+    """A parent with executions and with more than one child."""
+    return next(
+        parent_id
+        for parent_id in sorted(history.fills)
+        if len(history.children_of.get(parent_id, ())) > 1
+        and any(fill.kind is FillKind.TRADE for fill in history.fills[parent_id])
+    )
 
 
 def tree(history: History, wanted: str) -> str:

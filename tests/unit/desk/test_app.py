@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from pipeline.desk.app import Desk, run_desk
+from pipeline.desk.app import STANDSTILL_S, Desk, run_desk
 from pipeline.desk.books import Finding, Shown
 from pipeline.desk.peers import address_in, client_id
 from pipeline.domain.record import Owned
@@ -29,7 +29,8 @@ class Bench:
         self.codec = Codec(LocalIds())
         self.said: list[str] = []
         self.asked: list[Mapping[TP, int]] = []
-        self.desk = Desk(self.codec, 2, self.said.append)
+        self.now_s = 100.0
+        self.desk = Desk(self.codec, 2, self.said.append, lambda: self.now_s)
         self.desk.own({ORDERS_0})
 
     async def read_again(self, places: Mapping[TP, int]) -> None:
@@ -78,6 +79,15 @@ def test_a_gap_sends_the_part_back_to_the_beginning() -> None:
     assert (bench.part.totals["all", ""]["orders"], bench.part.holes, len(bench.asked)) == (4, [], 1)
 
 
+def test_a_gap_in_the_topic_itself_is_read_over_after_one_rebuild() -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.take(0, order(1, seq=1))
+        bench.take(2, order(1, seq=3))
+    assert (bench.asked, bench.part.rebuilds, len(bench.part.holes)) == ([{ORDERS_0: 0}], 1, 1)
+    assert bench.part.totals["all", ""]["orders"] == 2
+
+
 def test_bytes_that_are_no_record_are_counted_and_passed_over() -> None:
     bench = Bench()
     bench.take(0, None)
@@ -89,22 +99,45 @@ def test_a_difference_from_the_books_rebuilds_once_in_a_while() -> None:
     bench.take(0, order(1))
     for _ in range(3):
         bench.audit(differences=("records: shown 1, in the topic 2",))
+        bench.now_s += 9
     assert bench.asked == [{ORDERS_0: 0}]
     assert bench.part.rebuilds == 1
+    bench.now_s += 9
+    bench.audit(differences=("records: shown 1, in the topic 2",))
+    assert bench.part.rebuilds == 2
     assert bench.desk.parts_as_json(0)[0]["check"]["differences"] != ()
 
 
-def test_standing_still_before_a_record_reads_on_and_moving_on_does_not() -> None:
+def test_standing_still_before_a_record_reads_on_from_there_and_again_if_that_did_not_help() -> None:
+    bench = Bench()
+    bench.take(0, order(1))
+    for _ in range(4):
+        bench.audit(behind=True)
+        bench.now_s += STANDSTILL_S * 0.4
+    assert bench.asked == [{ORDERS_0: 1}]
+    for _ in range(3):
+        bench.audit(behind=True)
+        bench.now_s += STANDSTILL_S * 0.4
+    assert bench.asked == [{ORDERS_0: 1}] * 2
+    bench.audit()
+    assert not bench.desk.parts_as_json(0)[0]["check"]["behind"]
+
+
+def test_who_moves_on_or_is_at_the_end_now_and_then_does_not_stand_still() -> None:
     bench = Bench()
     bench.take(0, order(1))
     bench.audit(behind=True)
-    bench.take(1, order(1, seq=2))
-    bench.audit(behind=True)
-    assert bench.asked == [], "it moved between the two looks"
-    bench.audit(behind=True)
-    assert bench.asked == [{ORDERS_0: 2}]
+    bench.now_s += STANDSTILL_S
     bench.audit()
-    assert not bench.desk.parts_as_json(0)[0]["check"]["behind"]
+    bench.audit(behind=True)
+    bench.take(1, order(1, seq=2))
+    bench.now_s += STANDSTILL_S
+    bench.audit(behind=True)
+    shown = Shown.of(bench.part)
+    bench.take(2, order(1, seq=3))  # while the books were read
+    bench.now_s += STANDSTILL_S
+    asyncio.run(bench.desk.audit([Finding(shown, (), True, True)], bench.read_again))
+    assert bench.asked == []
 
 
 def test_a_finding_about_what_was_before_a_rebuild_says_nothing() -> None:

@@ -98,6 +98,9 @@ def test_after_a_rebuild_that_lost_something_too_the_books_can_ask_for_another()
     part.apply(0, 1, order(1, seq=1))
     assert part.apply(2, 1, order(1, seq=3)) is Outcome.APPLIED  # taken for a hole in the topic
     part.rebuild()  # the books found a record more
+    part.apply(0, 1, order(1, seq=1))
+    assert part.apply(2, 1, order(1, seq=3)) is Outcome.GAP  # lost once more: not taken for a hole now
+    part.rebuild(2)
     for offset in range(3):
         assert part.apply(offset, 1, order(1, seq=offset + 1)) is Outcome.APPLIED
     assert part.holes == []

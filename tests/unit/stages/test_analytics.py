@@ -183,7 +183,8 @@ def test_a_curve_is_learned_from_earlier_days_only() -> None:
     b.feed(instrument(5))
     for minute, qty in enumerate((100, 50, 10, 40, 200)):
         b.feed(trade(f"y{minute}", OPEN_NS - DAY_NS + minute * MINUTE_NS, 1000, qty))
-    b.feed(trade("today", OPEN_NS, 1000, 1_000_000), trade("early", OPEN_NS - DAY_NS - MINUTE_NS, 1000, 999))
+    b.feed(*(trade(f"t{minute}", OPEN_NS + minute * MINUTE_NS, 1000, 1_000_000) for minute in range(5)))
+    b.feed(trade("early", OPEN_NS - DAY_NS - MINUTE_NS, 1000, 999))
     (curve,) = b.all(VolumeCurve, b.feed(tick(OPEN_NS)))
     assert curve.fractions == (250_000_000, 125_000_000, 25_000_000, 100_000_000, 500_000_000)
     assert (curve.day_count, curve.daily_volume_qty, curve.trade_date) == (1, 400, TODAY)

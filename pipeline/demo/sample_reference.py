@@ -1,6 +1,6 @@
 """Reference data to begin with, as the JSON lines that `pipeline reference load` reads: the demo's, for today.
 
-    python -m ops.sample_reference SIMX > reference.jsonl
+    python -m pipeline.demo.sample_reference SIMX > reference.jsonl
 
 One instrument at 50.00 whose session opens now and lasts six and a half hours; three sources with twenty accounts each;
 three simulated venues with their fees; limits; crossing rules. Edit the lines, or write your own: the fields, with

@@ -1,0 +1,31 @@
+"""`pipeline audit` and `pipeline tca`: with the deployment's own flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipeline.commands.running import deployed_flow
+from pipeline.runtime import audit_lineage, audit_verify
+from pipeline.runtime.settings import Settings
+
+Say = Callable[[str], None]
+
+
+def verify(settings: Settings, say: Say = print) -> int:
+    """Replay every decision from the topics; the exit code."""
+    return audit_verify.verify(settings, say, stages=deployed_flow())
+
+
+def lineage(settings: Settings, wanted: str, say: Say = print) -> int:
+    """The tree around any id; the exit code."""
+    return audit_lineage.lineage(settings, wanted, say)
+
+
+def explain(settings: Settings, child_id: str, say: Say = print) -> int:
+    """A child's reasons; the exit code."""
+    return audit_lineage.explain(settings, child_id, say)
+
+
+def tca_report(settings: Settings, say: Say = print) -> int:
+    """What it cost; the exit code."""
+    return audit_lineage.tca_report(settings, say)

@@ -1,0 +1,249 @@
+"""What holds for every file of the house: import ladder, purity, cards, lengths, drawings, no hosts of registries."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from pipeline import topology
+from pipeline.topics import TOPICS
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+LINES_MAX: Final = 600
+LONG_TESTS: Final = {"tests/unit/stages/test_netting.py", "tests/unit/stages/test_routing.py",
+                     "tests/unit/stages/test_allocation.py"}  # fmt: skip
+"""Tests of one stage each that are longer than that, and should be split."""
+
+LADDER: Final = (
+    ("domain",), ("algos",), ("stages", "venues"), ("topics", "topology"), ("audit", "tca"),
+    ("runtime", "gateways", "desk"), ("commands",), ("demo",), ("cli", "__main__"),
+)  # fmt: skip
+"""A file imports from its own rung and from those before it, never from a later one."""
+RUNG: Final = {name: number for number, names in enumerate(LADDER) for name in names}
+PURE: Final = ("domain", "algos", "stages", "venues", "topics", "topology", "audit", "tca")
+
+ALLOWED_IN_PURE: Final = {
+    "__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "heapq",
+    "hmac", "itertools", "json", "math", "msgspec", "pipeline", "re", "statistics", "string", "struct", "typing",
+}  # fmt: skip
+"""Anything else is a clock, chance, I/O or numbers that vary with the machine, until somebody shows it is not."""
+CLOCKS: Final = {"now", "utcnow", "today"}
+IMPURE_CALLS: Final = {"open", "print", "input", "hash", "id", "eval", "exec", "globals", "__import__"}
+"""`hash` varies with PYTHONHASHSEED, `id` with the moment; the rest reaches outside."""
+IMPURE_CALLS_ALLOWED: Final = {("pipeline/topics.py", "globals")}
+"""At import only: every topic of the module, in the order it is written in."""
+
+
+def python_files() -> list[Path]:
+    return sorted(path for folder in ("pipeline", "tests") for path in (ROOT / folder).rglob("*.py"))
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def part_of(path: Path) -> str:
+    """The part of the house a file of `pipeline/` belongs to: its folder, or its own name."""
+    return path.relative_to(ROOT / "pipeline").parts[0].removesuffix(".py")
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), named(path))
+
+
+def imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and full name of every module imported, wherever in the file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import hides where it leads"
+            module = node.module or ""
+            # `from pipeline import topics` imports pipeline.topics
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names if module == "pipeline")
+            if module != "pipeline":
+                yield node.lineno, module
+
+
+PIPELINE_FILES: Final = [path for path in python_files() if path.is_relative_to(ROOT / "pipeline")]
+PURE_FILES: Final = [path for path in PIPELINE_FILES if path.name != "__init__.py" and part_of(path) in PURE]
+
+
+def test_every_part_has_its_rung() -> None:
+    parts = {part_of(path) for path in PIPELINE_FILES} - {"__init__"}
+    assert parts <= RUNG.keys(), f"no rung on the ladder: {sorted(parts - RUNG.keys())}"
+    assert len(PURE_FILES) > 80, "the rules below look at files"
+
+
+@pytest.mark.parametrize("path", [p for p in PIPELINE_FILES if part_of(p) != "__init__"], ids=named)
+def test_imports_climb_the_ladder(path: Path) -> None:
+    own = part_of(path)
+    wrong = [
+        f"line {line}: {own} imports {module}"
+        for line, module in imports_of(tree_of(path))
+        if module.startswith("pipeline.") and RUNG[module.split(".")[1]] > RUNG[own]
+    ]
+    assert wrong == []
+
+
+def _called(node: ast.AST) -> str:
+    """The plain name a call calls; empty for anything else."""
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+
+
+def impurities(tree: ast.Module, name: str) -> Iterator[str]:
+    for line, module in imports_of(tree):
+        if module.split(".")[0] not in ALLOWED_IN_PURE:
+            yield f"line {line}: imports {module}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in CLOCKS:
+            yield f"line {node.lineno}: .{node.attr} is a clock"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "fromtimestamp":
+            if not any(keyword.arg == "tz" for keyword in node.keywords):
+                yield f"line {node.lineno}: fromtimestamp without tz depends on the machine's zone"
+        elif _called(node) in IMPURE_CALLS and (name, _called(node)) not in IMPURE_CALLS_ALLOWED:
+            yield f"calls {_called(node)}"
+        iterated = node.iter if isinstance(node, ast.For | ast.comprehension) else None
+        if iterated is not None and (
+            isinstance(iterated, ast.Set | ast.SetComp) or _called(iterated) in ("set", "frozenset")
+        ):
+            yield f"line {iterated.lineno}: a set is iterated in no order"
+
+
+@pytest.mark.parametrize("path", PURE_FILES, ids=named)
+def test_everything_up_to_tca_is_free_of_clock_chance_and_io(path: Path) -> None:
+    assert list(impurities(tree_of(path), named(path))) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import time",
+        "from random import random",
+        "import numpy as np",
+        "import os.path",
+        "from confluent_kafka import Producer",
+        "from datetime import datetime\nx = datetime.now()",
+        "from datetime import date\nx = date.today()",
+        "from datetime import datetime\nx = datetime.fromtimestamp(1)",
+        "for x in {1, 2}:\n    pass",
+        "y = [x for x in set(z)]",
+        "y = hash('x')",
+        "print('x')",
+        "def f():\n    import socket",
+    ],
+)
+def test_the_rule_of_purity_sees_what_it_is_for(text: str) -> None:
+    assert list(impurities(ast.parse(text), "x"))
+
+
+@pytest.mark.parametrize("path", python_files(), ids=named)
+def test_no_file_is_longer_than_its_limit(path: Path) -> None:
+    if named(path) in LONG_TESTS:
+        pytest.skip("known to be too long: split it, then take it off the list")
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES_MAX
+
+
+@pytest.mark.parametrize("path", [p for p in PIPELINE_FILES if p.name != "__init__.py"], ids=named)
+def test_every_file_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(tree_of(path))
+
+
+@pytest.mark.parametrize("stage", topology.STAGES, ids=lambda stage: str(stage.name))
+def test_a_stage_opens_with_its_card(stage: topology.AnyStage) -> None:
+    card = inspect.getdoc(importlib.import_module(type(stage).__module__)) or ""
+    lines = [line.lstrip(" -*").replace("*", "") for line in card.splitlines()]
+    found = [re.split(r"[\s:]", line)[0] for line in lines if line]
+    words = [word for word in found if word in ("Reads", "Keeps", "Writes", "Refuses", "Conserves")]
+    assert words == ["Reads", "Keeps", "Writes", "Refuses", "Conserves"]
+
+
+@pytest.mark.parametrize("stage", topology.STAGES, ids=lambda stage: str(stage.name))
+def test_a_stages_step_is_one_match_that_names_every_message_it_reads(stage: topology.AnyStage) -> None:
+    module = importlib.import_module(type(stage).__module__)
+    tree = ast.parse(inspect.getsource(module))
+    step = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "step")
+    matches = [n for n in step.body if isinstance(n, ast.Match)]
+    assert len(matches) == 1
+    named_ones = {
+        pattern.cls.id
+        for case in matches[0].cases
+        for pattern in ast.walk(case.pattern)
+        if isinstance(pattern, ast.MatchClass) and isinstance(pattern.cls, ast.Name)
+    }
+    assert named_ones == {record.__name__ for record in stage.reads}
+    last = matches[0].cases[-1]
+    assert isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None, "the last case is for all others"
+    assert any(isinstance(node, ast.Raise) for node in ast.walk(last)), "and raises"
+
+
+def test_every_topic_has_its_schema_and_no_schema_is_without_a_topic() -> None:
+    assert {path.stem for path in (ROOT / "schemas").glob("*.avsc")} == {topic.schema for topic in TOPICS}
+
+
+def test_every_topic_is_written_by_somebody_and_stages_read_what_is_written() -> None:
+    for stage in topology.STAGES:
+        for topic in topology.read_by(stage):
+            assert topology.writers_of(topic), f"{stage.name} reads {topic.name}, which nobody writes"
+    unwritten = [t.name for t in TOPICS if not topology.writers_of(t) and t not in topology.MACHINE_TOPICS]
+    assert unwritten == []
+
+
+def test_a_topic_has_one_owner_or_is_one_of_the_shared_ones() -> None:
+    for topic in TOPICS:
+        if topic not in topology.SHARED_TOPICS:
+            assert len(topology.writers_of(topic)) <= 1, f"{topic.name} is written by {topology.writers_of(topic)}"
+
+
+def test_the_drawing_in_the_readme_is_the_topologys() -> None:
+    readme = ROOT / "README.md"
+    if not readme.exists():
+        pytest.skip("there is no README.md yet")
+    assert topology.as_mermaid() in readme.read_text(encoding="utf-8"), "paste `pipeline topology --mermaid`"
+
+
+REGISTRY_HOSTS: Final = tuple(
+    # Written in parts, or this file would name them itself.
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"), ("files", "pythonhosted", "org"), ("registry", "npmjs", "org"), ("repo1", "maven", "org"),
+        ("repo", "maven", "apache", "org"), ("static", "crates", "io"), ("proxy", "golang", "org"),
+        ("conda", "anaconda", "org"), ("rubygems", "org"),
+    )
+)  # fmt: skip
+
+
+def kept_files() -> list[Path]:
+    """Every file under version control, or about to be; without git, every file that is not hidden."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+        )
+        return [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):
+        return [p for p in ROOT.rglob("*") if not any(part.startswith(".") for part in p.relative_to(ROOT).parts)]
+
+
+def test_no_file_names_the_host_of_a_package_registry() -> None:
+    named_hosts = []
+    for path in kept_files():
+        if path.is_file():
+            text = path.read_bytes().decode("utf-8", errors="ignore").lower()
+            named_hosts += [f"{named(path)}: {host}" for host in REGISTRY_HOSTS if host in text]
+    assert named_hosts == []
+
+
+def test_none_of_the_recorded_data_was_copied_here() -> None:
+    copied = [named(path) for path in kept_files() if path.suffix in (".zip", ".csv", ".gz", ".parquet")]
+    small = [name for name in copied if (ROOT / name).stat().st_size > 20_000 or "LOBSTER_Sample" in name]
+    assert small == []
