@@ -24,10 +24,12 @@ def run_in_memory(
     stages: Sequence[AnyStage] = topology.STAGES,
     encode: bool = True,
     sendings: Sequence[Sending] | None = None,
+    one_unit_per_stage: bool = False,
     progress: Callable[[int], None] = lambda now_ns: None,
 ) -> MemoryHost:
     """The whole day; returns the host with every topic in it. `progress` hears of each second of session time."""
-    units = [[stage.name for stage in unit.stages] for unit in topology.units_of(stages)] if _whole(stages) else None
+    together = _whole(stages) and not one_unit_per_stage
+    units = [[stage.name for stage in unit.stages] for unit in topology.units_of(stages)] if together else None
     host = MemoryHost(stages, partitions, encode=encode, units=units)
     for record in scenario.reference():
         host.publish(record, scenario.day.open_ns)

@@ -224,7 +224,7 @@ def _serve(settings: Settings, host: str, port: int, group: str, say: Say) -> in
                     desk.peers = [member for member in members if member != address]
                     if not app.rebalancing:
                         await desk.audit(findings, app.read_again)
-                except (KafkaException, PlatformError) as error:
+                except (KafkaException, PlatformError, TimeoutError) as error:
                     say(f"desk: the books cannot be read: {error}")
                 await app.sleep(AUDIT_S)
         finally:

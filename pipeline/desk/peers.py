@@ -24,5 +24,7 @@ def address_in(text: str) -> str | None:
 
 def addresses(admin: AdminClient, group: str) -> list[str]:
     """Of every member of the group, each once. A worker that was killed stays until its session times out."""
-    described = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result(_TIMEOUT_S)
+    asked = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
+    # Longer than the request itself: librdkafka 2.16 aborts the process when a client goes with a request in flight.
+    described = asked.result(3 * _TIMEOUT_S)
     return sorted({found for member in described.members if (found := address_in(member.client_id or ""))})

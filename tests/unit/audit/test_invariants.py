@@ -155,10 +155,13 @@ def report(kind: ReportKind, exec_id: str, qty: int, px: int, ref: str | None = 
     )  # fmt: skip
 
 
-def fill(kind: FillKind, fill_id: str, exec_id: str, qty: int, px: int, ref: str | None = None, cum: int = 0) -> Fill:
+def fill(
+    kind: FillKind, fill_id: str, exec_id: str, qty: int, px: int, ref: str | None = None, cum: int = 0, prior: int = 0
+) -> Fill:
     return Fill(
         kind=kind, fill_id=fill_id, parent_id="P", epoch_no=1, slice_no=1, instrument="I", side=Side.BUY, venue="V",
-        session_id="S", exec_id=exec_id, ref_fill_id=ref, last_qty=qty, last_px=px, parent_cum_qty=cum,
+        session_id="S", exec_id=exec_id, ref_fill_id=ref, last_qty=qty, last_px=px, prior_qty=prior,
+        prior_px=10, parent_cum_qty=cum,
         parent_live_qty=0, trade_date=1, at_ns=1,
     )  # fmt: skip
 
@@ -176,10 +179,12 @@ def test_a_bust_and_a_correction_and_their_correction_are_followed() -> None:
     ours = [
         fill(FillKind.TRADE, "f1", "1", 5, 10, cum=5), fill(FillKind.TRADE, "f2", "2", 7, 10, cum=12),
         fill(FillKind.BUST, "f3", "3", 5, 10, "f1", cum=7),
-        fill(FillKind.CORRECT, "f5", "5", 4, 12, "f2", cum=4),
+        fill(FillKind.CORRECT, "f5", "5", 4, 12, "f2", cum=4, prior=7),
     ]  # fmt: skip
     assert venue_lines(*said, *ours) == []
     assert venue_lines(*ours, *said) == []
+    counts = [line for line in books(ours) if line.name.startswith("fills whose count")]
+    assert [line.holds for line in counts] == [True], "5, 12, then 5 less, then 3 less"
     assert "quantity the venues report, and booked" in venue_lines(*said, *ours[:-1])
 
 
