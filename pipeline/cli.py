@@ -181,6 +181,7 @@ def _demo(options: argparse.Namespace) -> int:
         seconds=options.seconds,
         rate=options.rate,
         seed=options.seed,
+        max_backlog_s=options.max_backlog,
         save=options.save,
         kill=options.kill,
     )
@@ -311,6 +312,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seconds", type=int, default=600, help="market time")
     demo.add_argument("--rate", type=int, default=10, help="how many times as fast as life")
     demo.add_argument("--seed", type=int, default=2012)
+    demo.add_argument(
+        "--max-backlog",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="after an outage longer than this nothing is sent until the desk says release-stale (default 60)",
+    )
     demo.add_argument("--save", type=Path, help="keep the report in this folder")
     demo.add_argument("--kill", action="append", default=[], metavar="UNIT@SECOND",
                       help="kill -9 a unit so many seconds after the opening (wall time); may be repeated")  # fmt: skip

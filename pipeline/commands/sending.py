@@ -29,7 +29,7 @@ _FLUSH_S: Final = 60.0
 class OrderProducer:
     """Puts requests on `orders-in`, on their source's partition, each acknowledged by the broker before the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, say: Say = print) -> None:
         self._settings = settings
         self._codec = codec_for(settings)
         self._producer = Producer(
@@ -38,8 +38,12 @@ class OrderProducer:
                 "enable.idempotence": True,
                 "linger.ms": 2,
                 "delivery.timeout.ms": 300_000,
+                "error_cb": self._trouble,
+                "log_level": 0,
             }
         )
+        self._say = say
+        self._waiting = False
         self.failures: list[str] = []
         self.delivered = 0
 
@@ -67,9 +71,15 @@ class OrderProducer:
                 "what did arrive is recognised as a repeat."
             )
 
+    def _trouble(self, error: KafkaError) -> None:
+        if not self._waiting and error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._waiting = True
+            self._say(f"Kafka is not reachable at {self._settings.bootstrap_servers}: orders wait here until it is")
+
     def _told(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self.delivered += 1
+            self._waiting = False
         else:
             self.failures.append(str(error))
 

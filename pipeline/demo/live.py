@@ -38,7 +38,7 @@ class Live:
         self.market_records = 0
         self.sent = 0
         self._writer = edge(settings, "market", say, self._stop.is_set)
-        self._producer = OrderProducer(settings)
+        self._producer = OrderProducer(settings, say)
         # Earlier days first. It also opens the connection: the clock must not run before its first tick can be sent.
         self._writer.write(scenario.earlier())
         self._pacer = Pacer(scenario.day.open_ns, rate * 1_000_000, scenario.day.trade_date)

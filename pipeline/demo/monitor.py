@@ -72,6 +72,8 @@ class Monitor:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
+                "error_cb": lambda error: None,  # the edges say when nobody answers; here it only means waiting
+                "log_level": 0,
             }
         )
         places = [TopicPartition(topic.name, p, 0) for topic in _WATCHED for p in range(partitions)]

@@ -66,7 +66,7 @@ def account_class(number: int) -> AccountClass:
     return AccountClass.PENSION if number % 10 == 0 else AccountClass.CLIENT
 
 
-def records(day: Day, listed: list[Listed]) -> Iterator[Owned]:
+def records(day: Day, listed: list[Listed], max_backlog_ns: int = 60 * NS_PER_S) -> Iterator[Owned]:
     """Everything on the reference topics, effective a day before the opening."""
     effective_ns = day.open_ns - 86_400 * NS_PER_S
     for each in [*listed, RESTRICTED]:
@@ -95,7 +95,7 @@ def records(day: Day, listed: list[Listed]) -> Iterator[Owned]:
                 control_group=f"{source}-group-{(number + 3) // 4}",
             )
     yield from _venues(effective_ns)
-    yield from _limits(effective_ns)
+    yield from _limits(effective_ns, max_backlog_ns)
     yield from _crossing_rules(effective_ns)
 
 
@@ -120,7 +120,7 @@ def _venues(effective_ns: int) -> Iterator[Owned]:
         )
 
 
-def _limits(effective_ns: int) -> Iterator[Owned]:
+def _limits(effective_ns: int, max_backlog_ns: int) -> Iterator[Owned]:
     def limit(scope: LimitScope, scope_id: str = "", **limits: int) -> Limit:
         return Limit(kind=ReferenceKind.SET, scope=scope, scope_id=scope_id, effective_ns=effective_ns, **limits)  # type: ignore[arg-type]
 
@@ -130,7 +130,7 @@ def _limits(effective_ns: int) -> Iterator[Owned]:
         max_order_value=1_000_000 * PX_ONE,
         collar=500_000,  # 5 %
         max_reference_age_ns=600 * NS_PER_S,
-        max_backlog_ns=60 * NS_PER_S,
+        max_backlog_ns=max_backlog_ns,
     )
     for source in SOURCES:
         yield limit(LimitScope.SOURCE, source, max_rate=500)

@@ -44,13 +44,14 @@ def demo(
     seconds: int,
     rate: int,
     seed: int,
+    max_backlog_s: float = 60.0,
     save: Path | None = None,
     kill: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> int:
     """Run it; 0 when the books balance and the audit verifies, else 1. Raises WrongUse, Unreachable."""
     kills = [_kill(word) for word in kill]
-    today = scenario(orders=orders, seconds=seconds, seed=seed)
+    today = scenario(orders=orders, seconds=seconds, seed=seed, max_backlog_s=max_backlog_s)
     signal.signal(signal.SIGTERM, _stop)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pipeline-demo-") as folder, connect() as platform:
@@ -65,13 +66,13 @@ def demo(
         say(f"broker {settings.bootstrap_servers}, registry {settings.registry_url}"
             f"{' (embedded, gone when this ends)' if platform.owned else ''}")  # fmt: skip
         _require_unused(settings)
-        _set_up(settings, today, say)
+        set_up(settings, today, say)
         say(f"market: {today.title}")
         say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as life")
-        with _units(settings, work / "logs", say) as supervisor:
+        with units_running(settings, work / "logs", say) as supervisor:
             with Monitor(settings.bootstrap_servers, settings.partitions, setup.codec_for(settings)) as monitor:
                 with Live(today, settings, rate, say, lambda: monitor.seen.open_orders == 0) as live:
-                    complete = _watch(today, live, monitor, supervisor, kills, say)
+                    complete = watch(today, live, monitor, supervisor, kills, say)
                 restarts = supervisor.restarts
             seen = monitor.seen
         if not complete:
@@ -120,7 +121,8 @@ def _judge(
     return EXIT_GOOD if good else EXIT_FOUND
 
 
-def _set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> None:
+def set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> None:
+    """Topics, contracts, reference data."""
     quiet: Callable[[str], None] = lambda text: None  # noqa: E731 - the details are for the commands of their own
     if setup.topics_apply(settings, quiet) != EXIT_GOOD:
         setup.topics_plan(settings, say)
@@ -142,7 +144,7 @@ def _require_unused(settings: Settings) -> None:
 
 
 @contextmanager
-def _units(settings: Settings, logs: Path, say: Callable[[str], None]) -> Iterator[Supervisor]:
+def units_running(settings: Settings, logs: Path, say: Callable[[str], None]) -> Iterator[Supervisor]:
     """Every unit and the desk, running and ready."""
     env = {**os.environ, **environment(settings)}
     supervisor = Supervisor([*(unit.name for unit in topology.UNITS), DESK], logs, env, say)
@@ -175,7 +177,7 @@ def desk_url() -> str:
     return f"http://127.0.0.1:{os.environ.get('PIPELINE_DESK_PORT') or 6066}/"
 
 
-def _watch(
+def watch(
     today: Scenario,
     live: Live,
     monitor: Monitor,

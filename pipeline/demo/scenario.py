@@ -33,6 +33,8 @@ class Asked:
     orders: int
     seconds: int
     seed: int
+    max_backlog_s: float = 60.0
+    """After an outage longer than this (wall time) nothing new is sent until the desk releases it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Scenario:
 
     def reference(self) -> Iterator[Owned]:
         """The reference data."""
-        return reference_data.records(self.day, list(self.listed))
+        return reference_data.records(self.day, list(self.listed), int(self.asked.max_backlog_s * NS_PER_S))
 
     def earlier(self) -> Iterator[Owned]:
         """Earlier days' prints, simulated: nothing is recorded of them."""
@@ -67,7 +69,12 @@ class Scenario:
 
 
 def scenario(
-    env: Mapping[str, str] | None = None, *, orders: int = 5_000, seconds: int = 600, seed: int = 2012
+    env: Mapping[str, str] | None = None,
+    *,
+    orders: int = 5_000,
+    seconds: int = 600,
+    seed: int = 2012,
+    max_backlog_s: float = 60.0,
 ) -> Scenario:
     """The demo's day: MARKET=path, else the recorded day beside the checkout, else a simulated one.
 
@@ -95,7 +102,7 @@ def scenario(
     )
     return Scenario(
         title,
-        Asked(orders, seconds, seed),
+        Asked(orders, seconds, seed, max_backlog_s),
         day,
         seconds * NS_PER_S,
         (market, second),

@@ -210,22 +210,25 @@ def _serve(settings: Settings, host: str, port: int, group: str, say: Say) -> in
     @app.task  # type: ignore[untyped-decorator]
     async def audit() -> None:
         books = Books(settings.bootstrap_servers, _codec(settings), group)
-        admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
-
-        def look(shown: list[Shown]) -> tuple[list[str], list[Finding]]:
-            members = peers.addresses(admin, group)
-            return members, books.check(shown, lambda: stopping)
+        directory = peers.Directory(settings.bootstrap_servers, group)
+        shown_bad = False
 
         say(f"desk: serving at http://{address}/")
         try:
             while not app.should_stop:
                 try:
-                    members, findings = await loop.run_in_executor(executor, look, desk.shown())
+                    members = await loop.run_in_executor(executor, directory.addresses)
                     desk.peers = [member for member in members if member != address]
+                    findings = await loop.run_in_executor(executor, books.check, desk.shown(), lambda: stopping)
                     if not app.rebalancing:
                         await desk.audit(findings, app.read_again)
+                    if shown_bad:
+                        say("desk: the broker answers again")
+                    shown_bad = False
                 except (KafkaException, PlatformError, TimeoutError) as error:
-                    say(f"desk: the books cannot be read: {error}")
+                    if not shown_bad:
+                        say(f"desk: the topics cannot be compared with: {error}. Waiting for the broker and registry.")
+                    shown_bad = True
                 await app.sleep(AUDIT_S)
         finally:
             executor.submit(books.close)

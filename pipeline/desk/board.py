@@ -12,6 +12,8 @@ from typing import Any, Final
 from pipeline.desk.windows import MINUTE_NS
 
 Json = dict[str, Any]
+CHECK_AGE_MS: Final = 20_000
+"""An older look into the books says nothing of now."""
 _SECONDS: Final = 60
 _COUNTS: Final = ("records", "unreadable", "repeats", "rebuilds")
 
@@ -43,12 +45,16 @@ class Whole:
         )
         closes = {name: px for part in self.parts for name, _, px in part["closes"]}
         newest_ms = max((part["newest_append_ms"] for part in self.parts), default=0)
-        behind = [part for part in self.parts if part["check"] is None or part["check"]["behind"]]
+        unchecked = [
+            part for part in self.parts if part["check"] is None or now_ms - part["check"]["at_ms"] > CHECK_AGE_MS
+        ]
+        behind = [part for part in self.parts if part["check"] is not None and part["check"]["behind"]]
         return {
             "now_ms": now_ms,
             "complete": not self.missing,
             "missing": [f"{topic}/{partition}" for topic, partition in self.missing],
-            "verified": not self.missing and not behind and not self._trouble(),
+            "verified": not (self.missing or unchecked or behind or self._trouble()),
+            "unchecked": len(unchecked),
             "catching_up": len(behind),
             "trouble": self._trouble(),
             "newest_append_ms": newest_ms or None,

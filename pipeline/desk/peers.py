@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 _CLIENT_ID: Final = re.compile(r"desk@([A-Za-z0-9.-]{1,253}):([0-9]{1,5})")
@@ -22,9 +23,26 @@ def address_in(text: str) -> str | None:
     return f"{match[1]}:{match[2]}" if match else None
 
 
-def addresses(admin: AdminClient, group: str) -> list[str]:
-    """Of every member of the group, each once. A worker that was killed stays until its session times out."""
-    asked = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
-    # Longer than the request itself: librdkafka 2.16 aborts the process when a client goes with a request in flight.
-    described = asked.result(3 * _TIMEOUT_S)
-    return sorted({found for member in described.members if (found := address_in(member.client_id or ""))})
+class Directory:
+    """The members of a group, asked for again and again. For one thread."""
+
+    def __init__(self, bootstrap_servers: str, group: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._group = group
+        self._admin: AdminClient | None = None
+
+    def addresses(self) -> list[str]:
+        """Of every member, each once; a worker that was killed stays until its session times out.
+
+        Raises KafkaException or TimeoutError when the broker does not answer.
+        """
+        if self._admin is None:
+            self._admin = AdminClient({"bootstrap.servers": self._bootstrap_servers, "log_level": 0})
+        try:
+            asked = self._admin.describe_consumer_groups([self._group], request_timeout=_TIMEOUT_S)[self._group]
+            # Longer than the request: librdkafka 2.16 aborts the process when a client goes with a request in flight.
+            described = asked.result(3 * _TIMEOUT_S)
+        except KafkaException:
+            self._admin = None  # after an outage of the broker the old client was seen never to find it again
+            raise
+        return sorted({found for member in described.members if (found := address_in(member.client_id or ""))})

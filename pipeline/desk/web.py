@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
-from pipeline.desk.board import Whole
+from pipeline.desk.board import CHECK_AGE_MS, Whole
 from pipeline.desk.committed import CommittedApp
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ MINUTES_DEFAULT: Final = 60
 MINUTES_MAX: Final = 1_000
 ALERTS_DEFAULT: Final = 50
 _PEER_TIMEOUT_S: Final = 2.0
-_CHECK_AGE_MS: Final = 60_000
-"""The books are looked into every few seconds; after so long without, something is wrong."""
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -53,11 +51,9 @@ def serve(app: CommittedApp, desk: Desk, address: str) -> None:
 
     @app.page("/health")
     async def health(_view: Any, _request: Any) -> Any:
-        ages = [
-            _now_ms() - part["check"]["at_ms"] if part["check"] else _CHECK_AGE_MS for part in desk.parts_as_json(0)
-        ]
+        ages = [_now_ms() - part["check"]["at_ms"] if part["check"] else CHECK_AGE_MS for part in desk.parts_as_json(0)]
         wrong = "no partition is assigned yet" if not ages and not desk.peers else ""
-        if ages and max(ages) >= _CHECK_AGE_MS:
+        if ages and max(ages) >= CHECK_AGE_MS:
             wrong = f"the books were last looked into {max(ages) // 1000} s ago"
         answer = {"healthy": not wrong, "reason": wrong, "parts": len(ages)}
         return _json(app, answer, status=503 if wrong else 200)

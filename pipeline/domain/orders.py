@@ -327,7 +327,7 @@ class OrderEvent(Owned, frozen=True, kw_only=True):
 
 
 class SourceEvent(OrderEvent, frozen=True, kw_only=True):
-    """The same, for one source's own eyes. The contract of `order-events.<source>`."""
+    """The same, for one source's own eyes. The contract of `source-events.<source>`."""
 
 
 class OrderClosed(Owned, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline.desk.board import Whole
+from pipeline.desk.board import CHECK_AGE_MS, Whole
 from pipeline.desk.windows import Part
 from tests.unit.desk.records import DAY_NS, MINUTE_NS, PX, alert, bar, fill, order
 
@@ -62,6 +62,7 @@ def test_a_partition_nobody_shows_is_named() -> None:
 def test_it_is_verified_only_when_every_part_equals_the_books_and_nothing_follows() -> None:
     for check, said in (
         (None, "not compared yet"),
+        ({**AGREES, "at_ms": 99 - CHECK_AGE_MS - 1}, "compared too long ago"),
         ({**AGREES, "behind": True}, "a record follows"),
         ({**AGREES, "differences": ["records: shown 1, in the topic 2"]}, "differs"),
     ):

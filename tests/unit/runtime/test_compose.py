@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
 
+from pipeline import cli
 from pipeline.runtime.broker import LocalKafka
 from pipeline.topology import UNITS
 
@@ -29,3 +32,15 @@ def test_every_unit_is_a_service_with_its_health_check() -> None:
     for unit in UNITS:
         assert f'command: ["run", "{unit.name}"]' in COMPOSE
         assert f'"pipeline.runtime.health", "unit", "{unit.name}"]' in COMPOSE
+
+
+def test_every_command_is_one_of_the_command_line() -> None:
+    typed = [json.loads(text) for text in re.findall(r"^    command: (\[.+\])$", COMPOSE, flags=re.MULTILINE)]
+    setup = re.search(r"- >-\n((?: {8}.*\n)+)", COMPOSE)
+    assert setup is not None
+    told = [shlex.split(part.partition(">")[0]) for part in " ".join(setup[1].split()).split("&&")]
+    typed += [words[1:] for words in told if words[0] == "pipeline"]
+    assert len(typed) >= len(UNITS) + 5  # the empty one of setup, market and desk, and what setup types
+    for words in typed:
+        if words:
+            assert cli._parser().parse_args(words).handler
