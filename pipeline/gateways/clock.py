@@ -19,8 +19,9 @@ from pipeline.domain.units import NS_PER_MS, NS_PER_S, PPM_ONE
 from pipeline.gateways.edge import BATCH_MAX, EdgeWriter
 
 TICK_NS: Final = 250 * NS_PER_MS
-"""Session time between ticks, unless that would be more than about twenty ticks in a second of wall time."""
-_WALL_STEP_NS: Final = 50 * NS_PER_MS
+"""Session time between ticks, unless that would be more than ten ticks in a second of wall time: every task
+commits at every tick, and a transaction costs the broker some milliseconds."""
+_WALL_STEP_NS: Final = 100 * NS_PER_MS
 
 
 @dataclass(frozen=True)
