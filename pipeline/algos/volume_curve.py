@@ -11,7 +11,7 @@ First form: not yet re-estimated from today's volume.
 
 from collections.abc import Sequence
 
-from pipeline.algos.pro_rata import largest_remainder, require_non_negative
+from pipeline.algos.pro_rata import largest_remainder
 
 CURVE_TOTAL = 1_000_000_000
 PPM = 1_000_000

@@ -218,7 +218,7 @@ class Fill(Owned, frozen=True, kw_only=True):
     parent_live_qty: Qty
     """The parent's quantity in children not known to be dead, after this."""
     crossed_qty: Qty = 0
-    """QUIET: the same field of the RECALL or FINISH it answers: the crosses allocation waits for before it shares out."""
+    """QUIET: the same field of the RECALL or FINISH it answers: what allocation waits for before it shares out."""
     final: bool = False
     """QUIET: the parent is over for good."""
     trade_date: TradeDate

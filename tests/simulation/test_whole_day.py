@@ -1,4 +1,4 @@
-"""A whole day in memory from one seed: every stage, two instruments, three sources, three venues, all that goes wrong."""
+"""A whole day in memory from one seed: every stage, two instruments, three sources, and all that goes wrong."""
 
 from __future__ import annotations
 

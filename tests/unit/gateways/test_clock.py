@@ -61,7 +61,7 @@ def test_a_tick_follows_every_record_up_to_its_time_and_none_after_it() -> None:
         else:
             assert ticks == 0 or record["event_ns"] > last_tick_ns
             seen_ns = record["event_ns"]
-    assert ticks > 20
+    assert ticks > 10
 
 
 def test_the_day_begins_and_ends_once_and_session_time_keeps_its_rate() -> None:
@@ -73,8 +73,8 @@ def test_the_day_begins_and_ends_once_and_session_time_keeps_its_rate() -> None:
     for tick in ticks:
         due_ns = WALL + (tick["now_ns"] - START) // 10
         assert 0 <= tick["wall_ns"] - due_ns < 20_000_000
-    # Ten times as fast, ticks are half a second of session time: not more than twenty in a second of wall time.
-    assert ticks[2]["now_ns"] - ticks[1]["now_ns"] == S // 2
+    # Ten times as fast, ticks are a second of session time: not more than ten in a second of wall time.
+    assert ticks[2]["now_ns"] - ticks[1]["now_ns"] == S
 
 
 def test_after_an_outage_time_is_where_the_wall_says_and_nothing_is_left_out() -> None:
