@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types broker-test setup lock clean
+.PHONY: help demo test test-machine test-rest lint types broker-test setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -17,8 +17,21 @@ help: ## show this list
 demo: $(VENV)/.ready ## run the main job: orders in, allocations out, audited
 	@$(BIN)/pipeline demo $(ARGS)
 
+# Two cores: the tests of the machine (workers, desk, audit on brokers of their own) run beside all others.
+MACHINE := tests/broker/test_worker.py tests/broker/test_desk.py tests/broker/test_audit_verify.py
+
 test: lint types ## lint, types and every test, the real broker's too
+ifeq ($(strip $(ARGS)),)
+	@$(MAKE) --no-print-directory -j2 test-machine test-rest
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
+
+test-machine: $(VENV)/.ready
+	$(BIN)/python -m pytest -q -p no:cacheprovider $(MACHINE)
+
+test-rest: $(VENV)/.ready
+	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(MACHINE))
 
 lint: $(VENV)/.ready ## ruff: rules and format
 	$(BIN)/ruff check .

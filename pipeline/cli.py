@@ -184,6 +184,7 @@ def _demo(options: argparse.Namespace) -> int:
         max_backlog_s=options.max_backlog,
         save=options.save,
         kill=options.kill,
+        unit_per_stage=options.unit_per_stage,
     )
 
 
@@ -320,6 +321,7 @@ def _parser() -> argparse.ArgumentParser:
         help="after an outage longer than this nothing is sent until the desk says release-stale (default 60)",
     )
     demo.add_argument("--save", type=Path, help="keep the report in this folder")
+    demo.add_argument("--unit-per-stage", action="store_true", help="a process for each stage instead of each unit")
     demo.add_argument("--kill", action="append", default=[], metavar="UNIT@SECOND",
                       help="kill -9 a unit so many seconds after the opening (wall time); may be repeated")  # fmt: skip
     return parser

@@ -99,12 +99,15 @@ def stage_named(name: str) -> AnyStage:
     return {stage.name: stage for stage in STAGES}[name]
 
 
+def single_units_of(stages: Sequence[AnyStage]) -> tuple[Unit, ...]:
+    """A unit for each stage, named as the stage; `<stage>-only` where a unit of several has that name already."""
+    shared = {unit.name for unit in units_of(stages) if len(unit.stages) > 1}
+    return tuple(Unit(f"{stage.name}-only" if stage.name in shared else stage.name, (stage,)) for stage in stages)
+
+
 def unit_named(name: str, stages: Sequence[AnyStage] = STAGES) -> Unit:
-    """The unit of that name, or a stage as a unit of its own (a unit's name comes first). Raises KeyError."""
-    units = {unit.name: unit for unit in units_of(stages)}
-    if name in units:
-        return units[name]
-    return Unit(name, ({stage.name: stage for stage in stages}[name],))
+    """The unit of that name: one of the default ones, or a stage as a unit of its own. Raises KeyError."""
+    return {unit.name: unit for unit in (*single_units_of(stages), *units_of(stages))}[name]
 
 
 def writers_of(topic: Topic) -> list[str]:

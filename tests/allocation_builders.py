@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource, Reconciliation
 from pipeline.domain.executions import Fill, FillKind
@@ -31,14 +32,19 @@ from pipeline.domain.parents import (
     ParentKind,
     ParentOrder,
 )
-from pipeline.domain.record import Owned
+from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import PriceRule
+from pipeline.stages.allocation import AllocationStage
+from pipeline.stages.allocation_books import AllocationParameters, AllocationState
+from tests.bench import Bench
 
 DAY = 20260105
 """A Monday."""
 SETTLED = 20260107
 PX = 1_000_000_000
 XYZ = "XYZ"
+S = 1_000_000_000
+Line = tuple[str, str, int]
 
 
 def order(
@@ -249,6 +255,22 @@ def quiet(parent_id: str = "P", epoch_no: int = 1, final: bool = True, crossed_q
         trade_date=DAY,
         at_ns=1,
     )
+
+
+def bench(**parameters: int) -> Bench[AllocationState]:
+    return Bench(AllocationStage(AllocationParameters(**parameters)))  # type: ignore[arg-type]
+
+
+def begin(weights: list[int], parent_id: str = "P", epoch_no: int = 1) -> tuple[list[Line], list[Record]]:
+    """Orders of these quantities in one parent: the statement's lines, and everything that starts it."""
+    lines = [(f"O{i}", f"acc-O{i}", weight) for i, weight in enumerate(weights)]
+    orders = [order(order_id, weight, account=account) for order_id, account, weight in lines]
+    members = statement(parent_id, lines, epoch_no)
+    return lines, [*orders, *members, parent(parent_id, ParentKind.NEW, epoch_no, lines)]
+
+
+def kinds(records: list[Any], order_id: str) -> list[OrderEventKind]:
+    return [r.kind for r in records if isinstance(r, OrderEvent) and r.order_id == order_id]
 
 
 CORRECTIONS = (OrderEventKind.TRADE_CANCEL, OrderEventKind.TRADE_CORRECT)

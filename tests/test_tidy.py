@@ -19,9 +19,6 @@ from pipeline.topics import TOPICS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LINES_MAX: Final = 600
-LONG_TESTS: Final = {"tests/unit/stages/test_netting.py", "tests/unit/stages/test_routing.py",
-                     "tests/unit/stages/test_allocation.py"}  # fmt: skip
-"""Tests of one stage each that are longer than that, and should be split."""
 
 LADDER: Final = (
     ("domain",), ("algos",), ("stages", "venues"), ("topics", "topology"), ("audit", "tca"),
@@ -149,8 +146,6 @@ def test_the_rule_of_purity_sees_what_it_is_for(text: str) -> None:
 
 @pytest.mark.parametrize("path", python_files(), ids=named)
 def test_no_file_is_longer_than_its_limit(path: Path) -> None:
-    if named(path) in LONG_TESTS:
-        pytest.skip("known to be too long: split it, then take it off the list")
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES_MAX
 
 

@@ -42,7 +42,7 @@ def deployed_flow() -> tuple[AnyStage, ...]:
 def unit_names() -> list[str]:
     """What can be named after `run`: units, then stages as units of their own, then the desk."""
     units = [unit.name for unit in topology.UNITS]
-    return [*units, *(stage.name for stage in topology.STAGES if stage.name not in units), DESK]
+    return [*units, *(unit.name for unit in topology.single_units_of(topology.STAGES) if unit.name not in units), DESK]
 
 
 def run(settings: Settings, names: Sequence[str], say: Say = print, slot: int | None = None) -> int:
@@ -61,9 +61,9 @@ def run(settings: Settings, names: Sequence[str], say: Say = print, slot: int | 
         return run_desk(settings, host=os.environ.get(DESK_HOST_VARIABLE) or "127.0.0.1", port=int(port))
     flow = deployed_flow()
     unit = topology.unit_named(names[0], flow)
-    units = {each.name: tuple(stage.name for stage in each.stages) for each in topology.units_of(flow)}
-    singles = {stage.name: (stage.name,) for stage in flow if stage.name not in units}
-    deployment = Deployment(settings.bootstrap_servers, settings.state_dir, flow, {**singles, **units})
+    known = (*topology.single_units_of(flow), *topology.units_of(flow))
+    units = {each.name: tuple(stage.name for stage in each.stages) for each in known}
+    deployment = Deployment(settings.bootstrap_servers, settings.state_dir, flow, units)
     return run_unit(unit.name, unit.stages, deployment, codec_for(settings), slot=slot, say=say)
 
 

@@ -47,10 +47,13 @@ def demo(
     max_backlog_s: float = 60.0,
     save: Path | None = None,
     kill: Sequence[str] = (),
+    unit_per_stage: bool = False,
     say: Callable[[str], None] = print,
 ) -> int:
     """Run it; 0 when the books balance and the audit verifies, else 1. Raises WrongUse, Unreachable."""
-    kills = [_kill(word) for word in kill]
+    chosen = topology.single_units_of(topology.STAGES) if unit_per_stage else topology.UNITS
+    units = [unit.name for unit in chosen]
+    kills = [_kill(word, units) for word in kill]
     today = scenario(orders=orders, seconds=seconds, seed=seed, max_backlog_s=max_backlog_s)
     signal.signal(signal.SIGTERM, _stop)
     began = time.monotonic()
@@ -69,7 +72,7 @@ def demo(
         set_up(settings, today, say)
         say(f"market: {today.title}")
         say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as life")
-        with units_running(settings, work / "logs", say) as supervisor:
+        with units_running(settings, work / "logs", say, units) as supervisor:
             with Monitor(settings.bootstrap_servers, settings.partitions, setup.codec_for(settings)) as monitor:
                 with Live(today, settings, rate, say, lambda: monitor.seen.open_orders == 0) as live:
                     complete = watch(today, live, monitor, supervisor, kills, say)
@@ -144,14 +147,17 @@ def _require_unused(settings: Settings) -> None:
 
 
 @contextmanager
-def units_running(settings: Settings, logs: Path, say: Callable[[str], None]) -> Iterator[Supervisor]:
+def units_running(
+    settings: Settings, logs: Path, say: Callable[[str], None], units: Sequence[str] = ()
+) -> Iterator[Supervisor]:
     """Every unit and the desk, running and ready."""
     env = {**os.environ, **environment(settings)}
-    supervisor = Supervisor([*(unit.name for unit in topology.UNITS), DESK], logs, env, say)
+    names = list(units) or [unit.name for unit in topology.UNITS]
+    supervisor = Supervisor([*names, DESK], logs, env, say)
     supervisor.start()
     try:
         admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
-        waiting = [unit.name for unit in topology.UNITS]
+        waiting = names
         deadline = time.monotonic() + _READY_S
         while waiting:
             supervisor.look()
@@ -159,7 +165,7 @@ def units_running(settings: Settings, logs: Path, say: Callable[[str], None]) ->
                 raise PipelineError(f"not ready: {', '.join(supervisor.failed or waiting)}; logs in {logs}")
             waiting = [name for name in waiting if not _is_ready(admin, name)]
             time.sleep(0.2)
-        say(f"units {', '.join(unit.name for unit in topology.UNITS)} are running; the desk's page: {desk_url()}")
+        say(f"units {', '.join(names)} are running; the desk's page: {desk_url()}")
         yield supervisor
     finally:
         supervisor.stop()
@@ -224,11 +230,10 @@ def watch(
             return False
 
 
-def _kill(word: str) -> tuple[str, float]:
+def _kill(word: str, units: Sequence[str]) -> tuple[str, float]:
     unit, _, second = word.partition("@")
-    if unit not in {unit.name for unit in topology.UNITS} or not second.replace(".", "", 1).isdigit():
-        names = ", ".join(unit.name for unit in topology.UNITS)
-        raise WrongUse(f"--kill {word}: UNIT@SECOND, where UNIT is one of {names}")
+    if unit not in units or not second.replace(".", "", 1).isdigit():
+        raise WrongUse(f"--kill {word}: UNIT@SECOND, where UNIT is one of {', '.join(units)}")
     return unit, float(second)
 
 

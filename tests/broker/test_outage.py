@@ -64,7 +64,7 @@ def committed(settings: Settings, topic: str, codec: Codec) -> list[Record]:
 
 @pytest.mark.slow
 def test_after_an_outage_nothing_is_sent_until_the_desk_releases_it(tmp_path: Path) -> None:
-    today = scenario({"PIPELINE_DATA": "/nonexistent"}, orders=500, seconds=480, max_backlog_s=4)
+    today = scenario({"PIPELINE_DATA": "/nonexistent"}, orders=450, seconds=420, max_backlog_s=4)
     platform = LocalPlatform(tmp_path / "data", storage="file")
     platform.start()
     said: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.domain.controls import Control, ControlKind, ControlScope
+from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind, Liquidity, ReportKind, VenueReport
 from pipeline.domain.market import NBBO, QuoteKind, SessionState, VenueStatus
 from pipeline.domain.orders import OrdStatus, Side
@@ -193,3 +193,11 @@ class RoutingBench(Bench[RoutingState]):
     def one_child(self, records: list[Owned]) -> ChildOrder:
         (child,) = self.sent(records)
         return child
+
+
+def kinds(records: list[Owned]) -> list[str]:
+    return [f"{type(r).__name__}:{r.kind}" for r in records if hasattr(r, "kind")]
+
+
+def alerts(bench: RoutingBench, records: list[Owned] | None = None) -> list[AlertKind]:
+    return [alert.kind for alert in bench.all(Alert, records)]
