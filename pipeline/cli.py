@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    # A shell starts what it puts into the background with Ctrl-C ignored; whoever sends SIGINT means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Lines appear as they are written, also when the output is a log or a pipe.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     options = _parser().parse_args(arguments)

@@ -16,37 +16,20 @@ from pipeline import topology
 from pipeline.demo.memory_run import run_in_memory
 from pipeline.demo.orders import Sending
 from pipeline.demo.scenario import Asked, Scenario, scenario
-from pipeline.domain.analytics import TCALevel, TCARow
-from pipeline.domain.orders import Order, OrderKind, RequestKind
+from pipeline.demo.summary import COSTED
+from pipeline.domain.orders import RequestKind
+from pipeline.domain.record import Record
 
 SAMPLE_SIZE: Final = 500
 
 
-class Alone(msgspec.Struct, frozen=True):
-    """What the sampled orders got alone: per (source, ClOrdID), its latest TCA row; and which were sampled."""
-
-    sampled: tuple[tuple[str, str], ...]
-    rows: dict[tuple[str, str], TCARow]
-
-
-def run_alone(_size: int, asked: Asked, market: str | None) -> Alone:
-    """Run the sample; can be called in another process."""
+def run_alone(asked: Asked, market: str | None) -> list[Record]:
+    """Run the sample; the records that costs are computed from. Can be called in another process."""
     env = {**os.environ, **({"MARKET": market} if market else {})}
     today = scenario(env, orders=asked.orders, seconds=asked.seconds, seed=asked.seed)
-    sample = sample_of(today)
     stages = [stage for stage in topology.STAGES if stage.name != "publishing"]
-    host = run_in_memory(today, encode=False, sendings=sample, stages=stages)
-    names = {
-        order.order_id: (order.request.source, order.request.cl_ord_id)
-        for order in host.records(Order)
-        if order.kind is OrderKind.NEW
-    }
-    rows = {
-        names[row.subject_id]: row
-        for row in host.records(TCARow)
-        if row.level is TCALevel.ORDER and row.subject_id in names
-    }
-    return Alone(tuple((s.source, s.request.cl_ord_id) for s in sample if s.request is not None), rows)
+    host = run_in_memory(today, encode=False, sendings=sample_of(today), stages=stages)
+    return [record for record_type in COSTED for record in host.records(record_type)]
 
 
 def sample_of(today: Scenario) -> list[Sending]:

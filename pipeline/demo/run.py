@@ -98,7 +98,7 @@ def _judge(
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
         market = os.environ.get("MARKET")
-        apart = pool.submit(alone.run_alone, len(today.sendings), today.asked, market)
+        apart = pool.submit(alone.run_alone, today.asked, market)
         recording = copy_of(settings, work, lambda text: None)
         say(
             f"{recording.records:,} records on {len(recording.topics)} topics; every stage is replayed twice from them:"

@@ -166,8 +166,9 @@ def test_stopping_leaves_neither_process_nor_folder() -> None:
 def test_nothing_outlives_a_parent_that_is_killed(number: signal.Signals) -> None:
     # Started from a thread that ends at once: the children belong to the process, not to that thread.
     program = """
-        import threading, time
+        import signal, threading, time
         from pipeline.runtime.broker import LocalKafka
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background has it ignored
         kafka = LocalKafka()
         starter = threading.Thread(target=kafka.start)
         starter.start(); starter.join(); time.sleep(1)
