@@ -143,7 +143,7 @@ def lines(today: Scenario, day: DayBooks, restarts: dict[str, int]) -> list[str]
         f"canceled {day.events['CANCELED']:,}",
     ]
     if restarts:
-        text.append("  killed and started again: " + ", ".join(f"{unit} {n} times" for unit, n in restarts.items()))
+        text.append("  killed and started again: " + ", ".join(f"{unit} ({n}×)" for unit, n in restarts.items()))
     if day.crossed_at_bbo_qty:
         text.append(
             f"  note: {day.crossed_at_bbo_qty:,} were crossed at the midpoint of one venue's record: a BBO, not an NBBO"
