@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipeline import topics, topology
 from pipeline.commands import setup
-from pipeline.commands.running import DESK, environment
+from pipeline.commands.running import DESK, deployed_flow, environment
 from pipeline.demo import alone, summary
 from pipeline.demo.live import Live
 from pipeline.demo.monitor import Monitor
@@ -103,7 +103,7 @@ def _judge(
         say(
             f"{recording.records:,} records on {len(recording.topics)} topics; every stage is replayed twice from them:"
         )
-        verified = audit(recording, topology.STAGES, lambda text: say("  " + text), runs=2)
+        verified = audit(recording, deployed_flow(), lambda text: say("  " + text), runs=2)
         books = summary.read_books(recording)
         lines = summary.lines(today, books, restarts)
         say("comparing with the same orders sent alone through the same market, in memory …")

@@ -18,9 +18,14 @@ SMALL = ["--orders", "500", "--seconds", "100", "--rate", "10"]
 
 
 def environment() -> dict[str, str]:
-    """Its own broker, and a simulated market: the same on every machine."""
+    """Its own broker, a simulated market: the same on every machine. And a wire secret of its own, as a desk has."""
     env = {k: v for k, v in os.environ.items() if k not in ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "MARKET")}
-    return {**env, "PIPELINE_DATA": "/nonexistent", "PIPELINE_DESK_PORT": "0"}
+    return {
+        **env,
+        "PIPELINE_DATA": "/nonexistent",
+        "PIPELINE_DESK_PORT": "0",
+        "PIPELINE_WIRE_SECRET": "a secret of our own, long enough",
+    }
 
 
 @pytest.mark.slow
