@@ -15,6 +15,7 @@ from typing import Final
 from pipeline import topology
 from pipeline.commands.setup import codec_for
 from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
+from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.run import run_unit
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.supervisor import Supervisor
@@ -63,7 +64,7 @@ def run(settings: Settings, names: Sequence[str], say: Say = print, slot: int | 
     unit = topology.unit_named(names[0], flow)
     known = (*topology.single_units_of(flow), *topology.units_of(flow))
     units = {each.name: tuple(stage.name for stage in each.stages) for each in known}
-    deployment = Deployment(settings.bootstrap_servers, settings.state_dir, flow, units)
+    deployment = Deployment(Kafka(settings.bootstrap_servers), settings.state_dir, flow, units)
     return run_unit(unit.name, unit.stages, deployment, codec_for(settings), slot=slot, say=say)
 
 

@@ -28,6 +28,7 @@ from pipeline.runtime import facts
 from pipeline.runtime.codec import Codec, SchemaSource, Undecodable
 from pipeline.runtime.contracts import contract_text, fingerprint_of
 from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable
+from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.memory_host import MemoryHost
 from pipeline.runtime.patience import Patience
 from pipeline.runtime.platform import KAFKA_VARIABLE, kafka_answers
@@ -142,7 +143,7 @@ def copy_of(settings: Settings, folder: Path, say: Say, schemas: SchemaSource | 
 
     def read(wanted: Iterable[tuple[str, int]]) -> None:
         starts = dict.fromkeys(wanted, 0)
-        read_to_end(bootstrap, starts, take, Patience("audit", say))
+        read_to_end(starts, take, Patience("audit", say, Kafka(bootstrap)))
 
     journal = [(JOURNAL.name, partition) for partition in range(names[JOURNAL.name])]
     read(journal)
@@ -182,7 +183,7 @@ def _written_later(bootstrap: str, starts: dict[tuple[str, int], int], codec: Co
         for span in entry.outputs:
             later.setdefault((entry.writer, span.topic, span.partition), span.first_seq)
 
-    read_to_end(bootstrap, starts, take, Patience("audit", lambda _: None))
+    read_to_end(starts, take, Patience("audit", lambda _: None, Kafka(bootstrap)))
     return later
 
 

@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from confluent_kafka import Message as Fetched
+
 from pipeline.runtime.codec import Codec, Undecodable
 from pipeline.runtime.errors import PipelineError, PlatformError
 from pipeline.runtime.task import IN_MEMORY, Epoch, Message, Output, SequenceGap, TaskRunner, Unread
 from pipeline.runtime.wiring import Wiring
-from pipeline.topics import Topic
+from pipeline.topics import Topic, topic_named
 
 
 class Poisoned(PipelineError):
@@ -51,6 +53,20 @@ def read(topic: Topic, codec: Codec, partition: int, offset: int, append_ns: int
         unread = Unread(error.reason, error.detail)
         return Message(topic, partition, offset, append_ns, key, value, None, unread)
     return Message(topic, partition, offset, append_ns, key, value, record)
+
+
+def read_fetched(fetched: Fetched, codec: Codec) -> Message:
+    """What a consumer fetched, as a message."""
+    key, value = fetched.key(), fetched.value()
+    return read(
+        topic_named(str(fetched.topic())),
+        codec,
+        int(fetched.partition() or 0),
+        int(fetched.offset() or 0),
+        fetched.timestamp()[1] * 1_000_000,
+        None if key is None else bytes(key),
+        None if value is None else bytes(value),
+    )
 
 
 class Cell:

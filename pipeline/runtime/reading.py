@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from pipeline.domain.record import Record
 from pipeline.runtime.codec import Codec, SchemaSource, Undecodable
 from pipeline.runtime.errors import Unreachable
+from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.patience import Patience
 from pipeline.runtime.platform import KAFKA_VARIABLE, kafka_answers
 from pipeline.runtime.registry import Registry, RegistryIds
@@ -46,7 +47,7 @@ def read_records(
         if topic.name in there:
             starts = {(topic.name, partition): 0 for partition in there[topic.name].partitions}
             try:
-                read_to_end(bootstrap, starts, decoded, Patience("reading", say))
+                read_to_end(starts, decoded, Patience("reading", say, Kafka(bootstrap)))
             except NotRestored as error:
                 what = f"It went away while {topic.name} was read ({error}). Try again."
                 raise Unreachable("Kafka", bootstrap, what) from error

@@ -7,19 +7,18 @@ reached: what stands in the way is another worker's open transaction, which the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    Consumer,
     KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
 
+from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.patience import SAY_EVERY_S, Patience, Stopping
 
 ASK_TIMEOUT_S: Final = 10.0
@@ -32,8 +31,6 @@ _SETTINGS: Final[dict[str, Any]] = {
     "auto.offset.reset": "error",
     "queued.max.messages.kbytes": 16_384,
     "fetch.wait.max.ms": 20,
-    "error_cb": lambda error: None,
-    "log_level": 2,
 }
 
 Place = tuple[str, int]
@@ -43,13 +40,13 @@ class NotRestored(Exception):
     """The broker did not answer, or not in time; to be tried again."""
 
 
-def ends(bootstrap_servers: str, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
+def ends(kafka: Kafka, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
     """First and end offset of each place, of the uncommitted log. Raises NotRestored.
 
     Asked by a client made for it: one that has seen the broker go and come back asks with the old leader epoch, and is
     refused (FENCED_LEADER_EPOCH) for minutes.
     """
-    consumer = Consumer({**_SETTINGS, "bootstrap.servers": bootstrap_servers, "isolation.level": "read_uncommitted"})
+    consumer = kafka.consumer({**_SETTINGS, "isolation.level": "read_uncommitted"})
     found = {}
     try:
         for place in places:
@@ -65,7 +62,6 @@ def ends(bootstrap_servers: str, places: Iterable[Place]) -> dict[Place, tuple[i
 
 
 def read_to_end(
-    bootstrap_servers: str,
     starts: dict[Place, int],
     take: Callable[[Message], None],
     patience: Patience,
@@ -74,10 +70,10 @@ def read_to_end(
 
     Raises NotRestored when the broker goes away; ``take`` must then begin anew.
     """
-    targets = {place: end for place, (_, end) in ends(bootstrap_servers, starts).items() if end > starts[place]}
+    targets = {place: end for place, (_, end) in ends(patience.kafka, starts).items() if end > starts[place]}
     if not targets:
         return
-    consumer = Consumer({**_SETTINGS, "bootstrap.servers": bootstrap_servers, "isolation.level": "read_committed"})
+    consumer = patience.kafka.consumer({**_SETTINGS, "isolation.level": "read_committed"})
     try:
         consumer.assign(
             [
@@ -85,13 +81,13 @@ def read_to_end(
                 for topic, p in targets
             ]
         )
-        quiet_since = time.monotonic()
+        quiet_since = patience.kafka.monotonic()
         while targets:
             patience.alive()
             if patience.stopping:
                 raise Stopping
             messages = consumer.consume(5000, 0.05)
-            now = time.monotonic()
+            now = patience.kafka.monotonic()
             if messages:
                 quiet_since = now
             elif now - quiet_since > SAY_EVERY_S:
@@ -117,7 +113,6 @@ def read_to_end(
 
 
 def read_changelogs(
-    bootstrap_servers: str,
     places: Iterable[Place],
     patience: Patience,
 ) -> dict[Place, dict[bytes, bytes]]:
@@ -132,5 +127,5 @@ def read_changelogs(
         else:
             entries[key] = bytes(value)
 
-    read_to_end(bootstrap_servers, dict.fromkeys(found, 0), take, patience)
+    read_to_end(dict.fromkeys(found, 0), take, patience)
     return found

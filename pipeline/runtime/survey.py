@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -30,12 +29,7 @@ class Surroundings(NamedTuple):
     """Schema id and fingerprint of each contract, as JSON."""
 
 
-def admin_client(bootstrap_servers: str) -> AdminClient:
-    settings: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "error_cb": lambda error: None, "log_level": 2}
-    return AdminClient(settings)
-
-
-def survey(admin: AdminClient, address: str, wiring: Wiring, codec: Codec, patience: Patience) -> Surroundings:
+def survey(admin: AdminClient, wiring: Wiring, codec: Codec, patience: Patience) -> Surroundings:
     """Wait until broker and registry answer, then check. Raises WrongUse for missing topics and unequal partitions."""
     while True:
         try:
@@ -46,7 +40,9 @@ def survey(admin: AdminClient, address: str, wiring: Wiring, codec: Codec, patie
         except PlatformError as error:
             patience.say_now_and_then(f"{error} Waiting for it.")
         except KafkaException:
-            patience.say_now_and_then(f"Kafka does not answer at {address}. Waiting for it; or correct the address.")
+            patience.say_now_and_then(
+                f"Kafka does not answer at {patience.kafka.bootstrap_servers}. Waiting for it; or correct the address."
+            )
         patience.rest(0.5)
     needed = {topic.name for topic in wiring.outside} | wiring.inner
     for stage in wiring.stages:
@@ -77,7 +73,7 @@ def refuse_if_elsewhere(
     ours = {stage.name for stage in wiring.stages}
     shared = {name: sorted(ours & set(stages)) for name, stages in units.items() if name != wiring.unit}
     others = {name: stages for name, stages in shared.items() if stages}
-    deadline = time.monotonic() + SESSION_S + 3
+    deadline = patience.kafka.monotonic() + SESSION_S + 3
     while others:
         try:
             running = _with_members(admin, sorted(others))
@@ -88,7 +84,7 @@ def refuse_if_elsewhere(
         if not running:
             return
         told = "; ".join(f"{', '.join(others[name])} in unit {name}" for name in running)
-        if time.monotonic() > deadline:
+        if patience.kafka.monotonic() > deadline:
             raise WrongUse(f"{wiring.unit} cannot start: still running: {told}. Stop that first.")
         patience.say_now_and_then(f"waiting for {told} to be gone")
         patience.rest(1.0)

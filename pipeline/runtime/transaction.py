@@ -11,9 +11,6 @@ the late end of the first. So it is never retried.
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -40,9 +37,8 @@ class Indefinite(Exception):
 class Transactions:
     """The transactional producer of a worker."""
 
-    def __init__(self, bootstrap_servers: str, transactional_id: str, patience: Patience) -> None:
+    def __init__(self, transactional_id: str, patience: Patience) -> None:
         self._settings = {
-            "bootstrap.servers": bootstrap_servers,
             "transactional.id": transactional_id,
             "client.id": transactional_id,
             "transaction.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
@@ -53,13 +49,11 @@ class Transactions:
             # Dead letters carry whole originals, changelogs grown entries; what a topic takes is the topic's to say.
             "message.max.bytes": 8_000_000,
             "queue.buffering.max.messages": 200_000,
-            "error_cb": lambda error: None,
-            "log_level": 2,
         }
-        self._bootstrap_servers = bootstrap_servers
         self._patience = patience
+        self._kafka = patience.kafka
         self._producer: Producer | None = None
-        self._aside = _Aside()
+        self._aside = self._kafka.aside()
         self._abandoned: list[Producer] = []
 
     @property
@@ -72,12 +66,12 @@ class Transactions:
         self.close()
         while True:
             self._patience.alive()
-            producer = Producer(self._settings)
+            producer = self._kafka.producer(self._settings)
             try:
                 producer.init_transactions(-1)
             except KafkaException as error:
                 self._patience.say_now_and_then(
-                    f"waiting for Kafka at {self._bootstrap_servers}, to open a transaction ({_text(error)})"
+                    f"waiting for Kafka at {self._kafka.bootstrap_servers}, to open a transaction ({_text(error)})"
                 )
                 self._producer = producer
                 self.close()
@@ -89,11 +83,8 @@ class Transactions:
     def close(self) -> None:
         """Let the producer go, without waiting for what it still holds."""
         if self._producer is not None:
-            self._producer.purge()
-            # Its end waits for threads of its own: let that be done by a thread that has nothing else to do.
-            held = [self._producer]
-            self._producer = None
-            threading.Thread(target=held.clear, name="producer-end", daemon=True).start()
+            producer, self._producer = self._producer, None
+            self._kafka.let_go(producer)
 
     def write(self, rows: Iterable[Row], offsets: list[TopicPartition], group: Any) -> None:
         """Write ``rows`` and commit ``offsets`` of the consumer ``group`` (its metadata) in one transaction.
@@ -125,25 +116,25 @@ class Transactions:
         ):
             self._abandoned.append(producer)  # kept, since letting it go would wait for the call that hangs
             self._producer = None
-            self._aside = _Aside()
+            self._aside = self._kafka.aside()
             raise Indefinite("sending offsets hangs")
 
     def _produce(self, producer: Producer, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
-        deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
+        deadline = self._kafka.monotonic() + TRANSACTION_TIMEOUT_S
         while True:
             try:
                 producer.produce(topic, value, key, partition)
                 return
             except BufferError:
                 # The broker is slow: wait until it has taken some, memory stays as it is.
-                if time.monotonic() > deadline:
+                if self._kafka.monotonic() > deadline:
                     raise Aborted("the broker takes nothing") from None
                 producer.poll(0.05)
             except KafkaException as error:
                 raise _failure(error) from error
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
-        deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
+        deadline = self._kafka.monotonic() + TRANSACTION_TIMEOUT_S
         while True:
             self._patience.alive()
             try:
@@ -151,9 +142,9 @@ class Transactions:
                 return
             except KafkaException as error:
                 retriable = _error(error).retriable() and not _error(error).txn_requires_abort()
-                if not retriable or time.monotonic() > deadline:
+                if not retriable or self._kafka.monotonic() > deadline:
                     raise _failure(error) from error
-                time.sleep(0.01)
+                self._kafka.sleep(0.01)
 
     def _abort(self, producer: Producer) -> None:
         try:
@@ -161,38 +152,6 @@ class Transactions:
             producer.abort_transaction(-1)
         except KafkaException as error:
             raise Indefinite(f"the abort: {_text(error)}") from error
-
-
-class _Aside:
-    """A thread that makes one call after the other."""
-
-    def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        self._started = False
-
-    def run(self, call: Callable[[], Any], timeout_s: float) -> bool:
-        """Whether it came back in time; what it raised is raised here. After False: never to be used again."""
-        if not self._started:
-            self._started = True
-            threading.Thread(target=self._serve, name="send-offsets", daemon=True).start()
-        self._calls.put(call)
-        try:
-            error = self._results.get(timeout=timeout_s)
-        except queue.Empty:
-            return False
-        if error is not None:
-            raise error
-        return True
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                self._calls.get()()
-            except BaseException as error:
-                self._results.put(error)
-            else:
-                self._results.put(None)
 
 
 def _error(error: KafkaException) -> KafkaError:

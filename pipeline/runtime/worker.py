@@ -11,29 +11,28 @@ A record is in the books when its transaction is committed, then with all it cau
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Fetched
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from pipeline.runtime import facts
-from pipeline.runtime.cell import Cell, read
+from pipeline.runtime.adoption import Adoption
+from pipeline.runtime.cell import Cell, read_fetched
 from pipeline.runtime.codec import Codec
 from pipeline.runtime.errors import PipelineError, PlatformError, WrongUse
+from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.merge import Merge, rank_of
 from pipeline.runtime.patience import Patience, Stopping
-from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place, ends, read_changelogs, read_to_end
-from pipeline.runtime.survey import SESSION_S, Surroundings, admin_client, refuse_if_elsewhere, survey
-from pipeline.runtime.task import IN_MEMORY, Epoch, Message, StateMismatch
+from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place
+from pipeline.runtime.survey import SESSION_S, refuse_if_elsewhere, survey
+from pipeline.runtime.task import StateMismatch
 from pipeline.runtime.transaction import Aborted, Indefinite, Row, Transactions
 from pipeline.runtime.wiring import AnyStage, Wiring
-from pipeline.topics import changelog_of, topic_named
+from pipeline.topics import changelog_of
 
 GATHER_MAX: Final = 2000
 """Records fetched at once."""
@@ -53,7 +52,7 @@ RESUME_AT: Final = 500
 class Deployment:
     """What a worker needs to know of its surroundings."""
 
-    bootstrap_servers: str
+    kafka: Kafka
     state_dir: Path
     """For lock files of slots."""
     flow: tuple[AnyStage, ...]
@@ -77,13 +76,14 @@ class Worker:
         self.name = name
         self.wiring = Wiring(name, stages, deployment.flow)
         self.partitions = 0
-        self._around: Surroundings
+        self._adoption: Adoption
         self._deployment = deployment
         self._codec = codec
         self._slot_name = slot_name
-        self._patience = Patience(slot_name, say)
-        self._admin = admin_client(deployment.bootstrap_servers)
-        self._transactions = Transactions(deployment.bootstrap_servers, slot_name, self._patience)
+        self._kafka = deployment.kafka
+        self._patience = Patience(slot_name, say, self._kafka)
+        self._admin = self._kafka.admin()
+        self._transactions = Transactions(slot_name, self._patience)
         self._topics: set[str] = set()
         self._assignment: list[Place] = []
         self._assignment_epoch = 0
@@ -92,6 +92,7 @@ class Worker:
         self._failed: PipelineError | None = None
         self._cells: dict[int, Cell] = {}
         self._merges: dict[int, Merge[Fetched]] = {}
+        self._earliest: dict[Place, int] = {}
         self._sent: dict[Place, int] = {}
         self._paused: set[Place] = set()
         self._last_commit = 0.0
@@ -117,11 +118,11 @@ class Worker:
     def run(self) -> None:
         """Work until told to stop. Raises PipelineError for what needs a person: Poisoned, SequenceGap …"""
         try:
-            address = self._deployment.bootstrap_servers
-            self._around = survey(self._admin, address, self.wiring, self._codec, self._patience)
-            self.partitions = self._around.partitions
-            self._topics.update(self._around.topics)
+            around = survey(self._admin, self.wiring, self._codec, self._patience)
+            self.partitions = around.partitions
+            self._topics.update(around.topics)
             refuse_if_elsewhere(self._admin, self.wiring, self._deployment.units, self._patience)
+            self._adoption = Adoption(self.wiring, around, self._codec, self._slot_name, self._patience)
             self._transactions.open()
             consumer = self._consumer()
         except Stopping:
@@ -166,9 +167,8 @@ class Worker:
             self._commit(consumer)
 
     def _consumer(self) -> Consumer:
-        return Consumer(
+        return self._kafka.consumer(
             {
-                "bootstrap.servers": self._deployment.bootstrap_servers,
                 "group.id": self.name,
                 "group.instance.id": self._slot_name,
                 "client.id": self._slot_name,
@@ -186,7 +186,6 @@ class Worker:
                 # An input's end is told with the next answer; ticks wait for that.
                 "fetch.wait.max.ms": 50,
                 "error_cb": self._on_error,
-                "log_level": 2,
             }
         )
 
@@ -206,7 +205,7 @@ class Worker:
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            address = self._deployment.bootstrap_servers
+            address = self._kafka.bootstrap_servers
             self._patience.say_now_and_then(f"Kafka does not answer at {address}; waiting, nothing is lost")
         elif error.fatal():
             self._failed = PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
@@ -226,47 +225,17 @@ class Worker:
         partitions = self._own_partitions()
         if not partitions:
             return
-        started = time.monotonic()
         if self._adopted:
             # Whatever brought us here may have left the producer with a coordinator that is no more.
             self._transactions.open()
         self._adopted = True
-        changelogs = read_changelogs(
-            self._deployment.bootstrap_servers,
-            [(changelog_of(stage.name), p) for stage in self.wiring.stages for p in partitions],
-            self._patience,
-        )
-        outside = [topic.name for topic in self.wiring.outside]
-        places = [(name, p) for name in outside for p in partitions]
-        committed = {
-            (each.topic, each.partition): each.offset
-            for each in consumer.committed([TopicPartition(*place) for place in places], timeout=ASK_TIMEOUT_S)
-        }
-        earliest = {p: low for p, (low, _) in ends(self._deployment.bootstrap_servers, places).items()}
-        epoch = self._epoch()
-        assign = []
+        adopted = self._adoption.adopt(consumer, partitions)
+        self._cells = adopted.cells
+        self._earliest = adopted.earliest
         for partition in partitions:
-            cell = Cell(self.wiring, partition, self.partitions, self._codec)
-            cell.restore(
-                {stage.name: changelogs[changelog_of(stage.name), partition].items() for stage in self.wiring.stages}
-            )
-            positions = cell.positions()
-            self._check(cell, positions, committed, earliest)
-            backlog = self._backlog(cell)
-            cell.start(epoch, backlog)
-            self._cells[partition] = cell
             self._merges[partition] = Merge((t.name, rank_of(t, self.wiring.owned)) for t in self.wiring.outside)
-            for name in outside:
-                offset = positions.get(name)
-                self._sent[name, partition] = -1
-                assign.append(TopicPartition(name, partition, OFFSET_BEGINNING if offset is None else offset))
-        self._earliest = earliest
-        consumer.assign(assign)
-        entries = sum(len(task.state) for cell in self._cells.values() for task in cell.tasks)
-        self._patience.say(
-            f"partitions {partitions} of {self.partitions}, {entries} entries restored in "
-            f"{time.monotonic() - started:.2f} s"
-        )
+        self._sent = dict.fromkeys(adopted.earliest, -1)
+        consumer.assign([TopicPartition(*place, offset) for place, offset in adopted.starts.items()])
         self._commit(consumer)
 
     def _own_partitions(self) -> list[int]:
@@ -275,57 +244,6 @@ class Worker:
         if any(each != first for each in sets.values()):
             raise WrongUse(f"{self._slot_name}: different partitions were assigned on the topics of one unit: {sets}")
         return sorted(first)
-
-    def _check(
-        self, cell: Cell, positions: Mapping[str, int], committed: Mapping[Place, int], earliest: Mapping[Place, int]
-    ) -> None:
-        """State and group must stand at the same place, when it was this unit that was here last."""
-        fresh = all(task.place.no == 0 for task in cell.tasks)
-        own = all(task.place.unit == self.name for task in cell.tasks)
-        for topic in self.wiring.outside:
-            place = topic.name, cell.partition
-            at = committed.get(place, -1)
-            if at < 0:
-                continue  # none, or expired: the state's own place is what counts
-            here = positions.get(topic.name, earliest[place])
-            if (own and at != here) or (fresh and at > earliest[place]):
-                raise StateMismatch(
-                    f"{self._slot_name}: {place[0]}/{place[1]}: the group stands at {at}, the restored state at "
-                    f"{here}. The changelog is not the one this group wrote: was it deleted? Nothing was written."
-                )
-
-    def _backlog(self, cell: Cell) -> list[Message]:
-        """What stands on inner topics and was not applied yet by its reader, when it was another unit."""
-        behind = cell.behind()
-        if not behind:
-            return []
-        found: list[Message] = []
-        starts = {}
-        for name in behind:
-            offsets = [cell.tasks[i].place.offsets.get(name, 0) for i in self.wiring.readers[name]]
-            starts[name, cell.partition] = min(offsets)
-
-        def take(fetched: Fetched) -> None:
-            message = self._read(fetched)
-            message.offset, message.append_ns = IN_MEMORY, 0
-            if message.record is not None:
-                found.append(message)
-
-        read_to_end(self._deployment.bootstrap_servers, starts, take, self._patience)
-        self._patience.say(f"{len(found)} records of {', '.join(behind)} taken over from an earlier deployment")
-        return found
-
-    def _epoch(self) -> Epoch:
-        config = {stage.name: stage.config() for stage in self.wiring.stages}
-        return Epoch(
-            wall_ns=time.time_ns(),
-            commit=facts.commit(),
-            lock_hash=facts.lock_hash(),
-            python=facts.python(),
-            config=json.dumps(config, sort_keys=True, separators=(",", ":")),
-            schemas=self._around.schemas,
-            cluster_id=self._around.cluster_id,
-        )
 
     # ------------------------------------------------------------------ the loop's three parts
 
@@ -339,7 +257,7 @@ class Worker:
         fetched = [first, *consumer.consume(GATHER_MAX - 1, 0)]
         if epoch != self._assignment_epoch or self._adopt_needed:
             return  # records of an assignment that is no more
-        now_ns = time.monotonic_ns()
+        now_ns = self._kafka.monotonic_ns()
         for message in fetched:
             error = message.error()
             name, partition = str(message.topic()), int(message.partition() or 0)
@@ -379,33 +297,21 @@ class Worker:
             self._paused.discard(place)
 
     def _apply(self) -> None:
-        now_ns = time.monotonic_ns()
+        now_ns = self._kafka.monotonic_ns()
         for partition, cell in self._cells.items():
             merge = self._merges[partition]
             while cell.applied < APPLY_MAX and cell.pending < OUTPUTS_MAX:
                 fetched = merge.pop(now_ns)
                 if fetched is None:
                     break
-                cell.apply(self._read(fetched))
-
-    def _read(self, fetched: Fetched) -> Message:
-        key, value = fetched.key(), fetched.value()
-        return read(
-            topic_named(str(fetched.topic())),
-            self._codec,
-            int(fetched.partition() or 0),
-            int(fetched.offset() or 0),
-            fetched.timestamp()[1] * 1_000_000,
-            None if key is None else bytes(key),
-            None if value is None else bytes(value),
-        )
+                cell.apply(read_fetched(fetched, self._codec))
 
     def _commit_when_due(self, consumer: Consumer) -> None:
         applied = sum(cell.applied for cell in self._cells.values())
         if not applied:
             return
         full = any(cell.applied >= APPLY_MAX or cell.pending >= OUTPUTS_MAX for cell in self._cells.values())
-        if full or applied < LOADED or time.monotonic() - self._last_commit >= COMMIT_EVERY_S:
+        if full or applied < LOADED or self._kafka.monotonic() - self._last_commit >= COMMIT_EVERY_S:
             self._commit(consumer)
 
     def _commit(self, consumer: Consumer) -> None:
@@ -448,7 +354,7 @@ class Worker:
             return
         self._sent.update(offsets)
         self.committed += applied
-        self._last_commit = time.monotonic()
+        self._last_commit = self._kafka.monotonic()
 
     def _create(self, name: str) -> None:
         """A source's own topic, when it has none yet."""

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from pipeline.domain.record import Record
 from pipeline.runtime.codec import Codec, LocalIds, Undecodable
+from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.memory_host import StoredRecord
 from pipeline.runtime.restore import ends
 from pipeline.topics import changelog_of, partitions_for, topic_named, topic_of
@@ -91,7 +92,7 @@ class SampleCluster:
     def read(self, topic: str) -> dict[int, list[StoredRecord]]:
         """Every committed record, per partition."""
         places = [(topic, p) for p in range(self.partitions)]
-        targets = {p: end for (_, p), (_, end) in ends(self.bootstrap_servers, places).items()}
+        targets = {p: end for (_, p), (_, end) in ends(Kafka(self.bootstrap_servers), places).items()}
         consumer = Consumer(
             {"bootstrap.servers": self.bootstrap_servers, "group.id": "look", "isolation.level": "read_committed",
              "enable.partition.eof": True, "auto.offset.reset": "earliest", "enable.auto.commit": False}

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline.runtime.codec import Codec, LocalIds
+from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.run import run_unit
 from pipeline.runtime.worker import Deployment
 from tests.sample_stages import Adder, Repeater
@@ -16,7 +17,7 @@ UNITS = {"both": ("adder", "repeater"), "adder": ("adder",), "repeater": ("repea
 
 def main(bootstrap_servers: str, unit: str, state_dir: str) -> int:
     stages = [stage for stage in FLOW if stage.name in UNITS[unit]]
-    deployment = Deployment(bootstrap_servers, Path(state_dir), FLOW, UNITS)
+    deployment = Deployment(Kafka(bootstrap_servers), Path(state_dir), FLOW, UNITS)
     return run_unit(unit, stages, deployment, Codec(LocalIds()), say=lambda text: print(text, flush=True))
 
 

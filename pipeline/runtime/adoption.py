@@ -1,0 +1,127 @@
+"""Taking over partitions: their committed state is restored, checked against the group's offsets, and started.
+
+The state itself names the place to go on from; the group's offsets only have to agree with it, when they are there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import Message as Fetched
+
+from pipeline.runtime import facts
+from pipeline.runtime.cell import Cell, read_fetched
+from pipeline.runtime.codec import Codec
+from pipeline.runtime.patience import Patience
+from pipeline.runtime.restore import ASK_TIMEOUT_S, Place, ends, read_changelogs, read_to_end
+from pipeline.runtime.survey import Surroundings
+from pipeline.runtime.task import IN_MEMORY, Epoch, Message, StateMismatch
+from pipeline.runtime.wiring import Wiring
+from pipeline.topics import changelog_of
+
+
+class Adopted(NamedTuple):
+    """Partitions ready to work."""
+
+    cells: dict[int, Cell]
+    starts: dict[Place, int]
+    """Outside input and partition: where to read on; OFFSET_BEGINNING when nothing was read yet."""
+    earliest: dict[Place, int]
+    """Outside input and partition: first offset of the log."""
+
+
+class Adoption:
+    """How the worker in slot ``slot_name`` of ``wiring``'s unit adopts partitions."""
+
+    def __init__(self, wiring: Wiring, around: Surroundings, codec: Codec, slot_name: str, patience: Patience) -> None:
+        self._wiring: Final = wiring
+        self._around: Final = around
+        self._codec: Final = codec
+        self._slot_name: Final = slot_name
+        self._patience: Final = patience
+
+    def adopt(self, consumer: Consumer, partitions: Sequence[int]) -> Adopted:
+        """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch."""
+        kafka = self._patience.kafka
+        started = kafka.monotonic()
+        stages = [stage.name for stage in self._wiring.stages]
+        changelogs = read_changelogs([(changelog_of(name), p) for name in stages for p in partitions], self._patience)
+        outside = [topic.name for topic in self._wiring.outside]
+        places = [(name, p) for name in outside for p in partitions]
+        committed = {
+            (each.topic, each.partition): each.offset
+            for each in consumer.committed([TopicPartition(*place) for place in places], timeout=ASK_TIMEOUT_S)
+        }
+        earliest = {place: low for place, (low, _) in ends(kafka, places).items()}
+        epoch = self._epoch()
+        cells = {}
+        starts = {}
+        for partition in partitions:
+            cell = Cell(self._wiring, partition, self._around.partitions, self._codec)
+            cell.restore({name: changelogs[changelog_of(name), partition].items() for name in stages})
+            positions = cell.positions()
+            self._check(cell, positions, committed, earliest)
+            cell.start(epoch, self._backlog(cell))
+            cells[partition] = cell
+            for name in outside:
+                starts[name, partition] = positions.get(name, OFFSET_BEGINNING)
+        entries = sum(len(task.state) for cell in cells.values() for task in cell.tasks)
+        self._patience.say(
+            f"partitions {list(partitions)} of {self._around.partitions}, {entries} entries restored in "
+            f"{kafka.monotonic() - started:.2f} s"
+        )
+        return Adopted(cells, starts, earliest)
+
+    def _check(
+        self, cell: Cell, positions: Mapping[str, int], committed: Mapping[Place, int], earliest: Mapping[Place, int]
+    ) -> None:
+        """State and group must stand at the same place, when it was this unit that was here last."""
+        fresh = all(task.place.no == 0 for task in cell.tasks)
+        own = all(task.place.unit == self._wiring.unit for task in cell.tasks)
+        for topic in self._wiring.outside:
+            place = topic.name, cell.partition
+            at = committed.get(place, -1)
+            if at < 0:
+                continue  # none, or expired: the state's own place is what counts
+            here = positions.get(topic.name, earliest[place])
+            if (own and at != here) or (fresh and at > earliest[place]):
+                raise StateMismatch(
+                    f"{self._slot_name}: {place[0]}/{place[1]}: the group stands at {at}, the restored state at "
+                    f"{here}. The changelog is not the one this group wrote: was it deleted? Nothing was written."
+                )
+
+    def _backlog(self, cell: Cell) -> list[Message]:
+        """What stands on inner topics and was not applied yet by its reader, when it was another unit."""
+        behind = cell.behind()
+        if not behind:
+            return []
+        found: list[Message] = []
+        starts = {}
+        for name in behind:
+            offsets = [cell.tasks[i].place.offsets.get(name, 0) for i in self._wiring.readers[name]]
+            starts[name, cell.partition] = min(offsets)
+
+        def take(fetched: Fetched) -> None:
+            message = read_fetched(fetched, self._codec)
+            message.offset, message.append_ns = IN_MEMORY, 0
+            if message.record is not None:
+                found.append(message)
+
+        read_to_end(starts, take, self._patience)
+        self._patience.say(f"{len(found)} records of {', '.join(behind)} taken over from an earlier deployment")
+        return found
+
+    def _epoch(self) -> Epoch:
+        config = {stage.name: stage.config() for stage in self._wiring.stages}
+        return Epoch(
+            wall_ns=self._patience.kafka.wall_ns(),
+            commit=facts.commit(),
+            lock_hash=facts.lock_hash(),
+            python=facts.python(),
+            config=json.dumps(config, sort_keys=True, separators=(",", ":")),
+            schemas=self._around.schemas,
+            cluster_id=self._around.cluster_id,
+        )
