@@ -29,6 +29,9 @@ Row = tuple[str, int, bytes | None, bytes | None]
 class Aborted(Exception):
     """The transaction was taken back: nothing of it is visible to anybody who reads committed."""
 
+    slot_taken = False
+    """Whether another process is a member of the group under our name by now."""
+
 
 class Indefinite(Exception):
     """Nobody knows how the transaction ended."""
@@ -167,7 +170,9 @@ def _error(error: KafkaException) -> KafkaError:
 
 def _failure(error: KafkaException) -> Aborted | Indefinite:
     if _error(error).txn_requires_abort() and not _error(error).fatal():
-        return Aborted(_text(error))
+        aborted = Aborted(_text(error))
+        aborted.slot_taken = _error(error).code() == KafkaError.FENCED_INSTANCE_ID
+        return aborted
     return Indefinite(_text(error))
 
 

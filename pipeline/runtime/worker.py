@@ -274,7 +274,7 @@ class Worker:
         if error.code() == KafkaError._PARTITION_EOF:
             if merge is not None:
                 merge.at_end(name, now_ns)
-        elif error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
+        elif error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
             raise PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise StateMismatch(
@@ -346,6 +346,8 @@ class Worker:
             )
         except Aborted as error:
             self._drop()
+            if error.slot_taken:  # to go on would be to fence our successor's producer, and it ours
+                raise PipelineError(f"{self._slot_name}: {error}: another process has taken this slot") from error
             self._patience.say(f"transaction taken back ({error}); its records are read again")
             return
         except Indefinite as error:
