@@ -43,6 +43,7 @@ class SimProducer:
         self._state = "new"  # new, ready, open, ending, failed (must be aborted), fatal
         self._error: KafkaException | None = None
         self._queue: dict[Place, Rows] = {}
+        self._in_flight: dict[Place, Rows] = {}
         self._seqs: dict[Place, int] = {}
         self._added: set[Place] = set()
         self._touched = False
@@ -85,10 +86,12 @@ class SimProducer:
         if self._state == "open":
             self._send(self._now() + timeout)
         self._raise_fatal()
-        return sum(map(len, self._queue.values()))
+        return self._left()
 
     def purge(self) -> None:
+        """Throw away what is not sent, and forget what is on its way."""
         self._queue.clear()
+        self._in_flight.clear()
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], group: Any, timeout: float) -> None:
         self._check()
@@ -118,7 +121,7 @@ class SimProducer:
         if self._state == "open":
             self._send(self._now() + self._timeout_ms / 1000)
             self._check()
-            if self._queue:
+            if self._left():
                 self._fail(error_of(KafkaError._INCONSISTENT, "message(s) failed delivery", abort=True))
             if self._strikes("abortable"):
                 self._fail(error_of(KafkaError.INVALID_TXN_STATE, "simulated", abort=True))
@@ -130,7 +133,7 @@ class SimProducer:
         self._raise_fatal()
         if self._state not in ("open", "failed", "ending"):
             raise error_of(KafkaError._STATE, f"abort in state {self._state}")
-        self._queue.clear()
+        self.purge()
         self._state = "ending"
         self._error = None
         self._end("abort")
@@ -182,24 +185,30 @@ class SimProducer:
                 )
                 self._added.update(new)
                 self._touched = True
-            places = list(self._queue)
+            places = sorted({*self._queue, *self._in_flight})
             world.chance.shuffle(places)
             for place in places:
-                rows = self._queue[place]
                 if self._strikes("abortable"):
                     self._fail(error_of(KafkaError._MSG_TIMED_OUT, "simulated", abort=True))
-                seq = self._seqs.get(place, 0)
-
-                def append(place: Place = place, rows: Rows = rows, seq: int = seq) -> None:
-                    partition = cluster.partitions[place]
-                    cluster.transactions.verify(self._name, self._epoch, place)
-                    partition.append_in_transaction(self._pid, self._epoch, seq, rows, cluster.append_ms())
-
-                self._until_answered("produce", append, deadline)
-                self._seqs[place] = seq + len(rows)
-                self._queue.pop(place, None)
+                while place in self._in_flight or place in self._queue:
+                    self._send_batch(place, deadline)
         except KafkaException:
             pass  # not told here: the state says it, or what is left over
+
+    def _send_batch(self, place: Place, deadline: float) -> None:
+        """A batch stays what it is until it is answered, however often it is sent."""
+        cluster = self._cluster
+        if place not in self._in_flight:
+            self._in_flight[place] = self._queue.pop(place)
+        rows, seq = self._in_flight[place], self._seqs.get(place, 0)
+
+        def append() -> None:
+            cluster.transactions.verify(self._name, self._epoch, place)
+            cluster.partitions[place].append_in_transaction(self._pid, self._epoch, seq, rows, cluster.append_ms())
+
+        self._until_answered("produce", append, deadline)
+        self._seqs[place] = seq + len(rows)
+        del self._in_flight[place]
 
     def _until_answered(self, what: str, serve: Callable[[], Any], deadline: float) -> Any:
         """A request, again and again until it is answered. Raises KafkaException."""
@@ -224,8 +233,11 @@ class SimProducer:
     def _fail(self, error: KafkaException) -> None:
         self._state = "failed"
         self._error = error
-        self._queue.clear()
+        self.purge()
         raise error
+
+    def _left(self) -> int:
+        return sum(map(len, self._queue.values())) + sum(map(len, self._in_flight.values()))
 
     def _check(self) -> None:
         self._process.check()
