@@ -21,7 +21,7 @@ from confluent_kafka import Message as Fetched
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from pipeline.runtime.adoption import Adoption
-from pipeline.runtime.cell import Cell, read_fetched
+from pipeline.runtime.cell import Cell, Poisoned, read_fetched
 from pipeline.runtime.codec import Codec
 from pipeline.runtime.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.kafka import Kafka
@@ -29,7 +29,7 @@ from pipeline.runtime.merge import Merge, rank_of
 from pipeline.runtime.patience import Patience, Stopping
 from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place
 from pipeline.runtime.survey import SESSION_S, refuse_if_elsewhere, survey
-from pipeline.runtime.task import StateMismatch
+from pipeline.runtime.task import SequenceGap, StateMismatch
 from pipeline.runtime.transaction import Aborted, Indefinite, Row, Transactions
 from pipeline.runtime.wiring import AnyStage, Wiring
 from pipeline.topics import changelog_of
@@ -156,6 +156,13 @@ class Worker:
             self._gather(consumer)
             try:
                 self._apply()
+            except (Poisoned, SequenceGap) as error:
+                if not self._overtaken(consumer):
+                    raise
+                self._drop()
+                self._patience.say(f"dropped, for another worker has gone on from here meanwhile: {error}")
+                self._patience.rest(0.5)
+                continue
             except PlatformError as error:
                 # The registry is away: what is half applied is dropped, and done again when it answers.
                 self._patience.say_now_and_then(f"{error} Waiting; nothing is lost.")
@@ -255,6 +262,8 @@ class Worker:
         if first is None:
             return
         fetched = [first, *consumer.consume(GATHER_MAX - 1, 0)]
+        for message in fetched:
+            self._stop_if_fenced(message.error())
         if epoch != self._assignment_epoch or self._adopt_needed:
             return  # records of an assignment that is no more
         now_ns = self._kafka.monotonic_ns()
@@ -268,14 +277,17 @@ class Worker:
                 merge.push(name, message.timestamp()[1] * 1_000_000, message)
         self._keep_memory_flat(consumer)
 
+    def _stop_if_fenced(self, error: KafkaError | None) -> None:
+        """The client says it once, as an event of no partition, whatever else it has been gathered with."""
+        if error is not None and (error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)):
+            raise PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
+
     def _on_fetch_error(
         self, error: KafkaError, name: str, partition: int, merge: Merge[Fetched] | None, now_ns: int
     ) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             if merge is not None:
                 merge.at_end(name, now_ns)
-        elif error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
-            raise PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise StateMismatch(
                 f"{self._slot_name}: {name}/{partition}: {error.str()}: the log does not reach back to our place"
@@ -305,6 +317,18 @@ class Worker:
                 if fetched is None:
                     break
                 cell.apply(read_fetched(fetched, self._codec))
+
+    def _overtaken(self, consumer: Consumer) -> bool:
+        """Whether the group has gone on without us: then our state is an old one, and what it cannot apply says nothing.
+
+        True too when that cannot be found out: what we cannot apply will be met again.
+        """
+        mine = {place: offset for place, offset in self._sent.items() if offset >= 0}
+        try:
+            found = consumer.committed([TopicPartition(*place) for place in mine], timeout=ASK_TIMEOUT_S)
+        except KafkaException:
+            return True
+        return any(each.offset != mine[each.topic, each.partition] for each in found)
 
     def _commit_when_due(self, consumer: Consumer) -> None:
         applied = sum(cell.applied for cell in self._cells.values())
