@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-machine test-rest lint types broker-test setup lock clean
+.PHONY: help demo test test-machine test-rest lint types broker-test seeds mutants setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -47,6 +47,12 @@ setup: $(VENV)/.ready ## only the virtual environment
 
 lock: $(VENV)/.ready ## choose new versions: rewrites requirements.lock
 	sh ops/lock_requirements.sh
+
+seeds: $(VENV)/.ready ## many seeds of the simulated broker (ARGS="--count 10000 --jobs 2")
+	$(BIN)/python -m tests.simulated.seeds $(ARGS)
+
+mutants: $(VENV)/.ready ## deliberate defects in the worker, each to be found by a cheap test
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean: ## remove the virtual environment and caches (the fetched broker stays in the user's cache)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist
