@@ -343,6 +343,7 @@ def test_a_member_that_is_silent_is_put_out_and_told_that_it_has_lost_all(ground
     assert stale(producer, ground, member.metadata) == unknown, "it does not know yet"
     ground.kafka.sleep(5)
     assert stale(producer, ground, before) == unknown
+    assert stale(producer, ground, member.metadata) == unknown, "it knows, and its application does not"
     turn(member, until=lambda: len(member.told) == 3)
     assert [kind for kind, _ in member.told] == ["assign", "lost", "assign"]
 

@@ -337,7 +337,7 @@ class SimConsumer:
                 self._moving = True
                 lost = refused.code != KafkaError.REBALANCE_IN_PROGRESS
                 if lost:
-                    self._member_id, self._generation = "", -1
+                    self._member_id = ""
                 assert self._owned is not None
                 self._queue.append(Rebalance("lost" if lost else "revoke", self._owned))
 

@@ -114,6 +114,8 @@ class Books:
 
     def __init__(self, cluster: Cluster, codec: Codec, units: dict[str, tuple[str, ...]], partitions: int) -> None:
         self.checked = 0
+        self._last: dict[tuple[str, int], int] = {}
+        """Last offset, where it is not that of the last record that counts."""
         self._cluster = cluster
         self._codec = codec
         self._units = units
@@ -121,11 +123,21 @@ class Books:
         self._logs: dict[tuple[str, int], list[Stored]] = {
             place: log.committed() for place, log in cluster.partitions.items()
         }
-        self._records: dict[tuple[str, int], list[Any]] = {
-            place: [codec.decode(place[0], each.value) for each in log]
-            for place, log in self._logs.items()
-            if not place[0].startswith("changelog.")
-        }
+        self._records: dict[tuple[str, int], list[Any]] = {}
+        for place, log in self._logs.items():
+            if not place[0].startswith("changelog."):
+                self._records[place] = [codec.decode(place[0], each.value) for each in log]
+                if place[0] == "prints":
+                    self._leave_out_repeated(place)
+
+    def digest(self) -> str:
+        """SHA-256 of everything that is committed."""
+        digest = hashlib.sha256()
+        for place, log in sorted(self._logs.items()):
+            digest.update(f"{place}".encode())
+            for each in log:
+                digest.update(f"{each.offset}:{each.append_ms}:{each.key!r}:{each.value!r}".encode())
+        return digest.hexdigest()
 
     def check(self) -> None:
         """Raises Wrong."""
@@ -134,6 +146,17 @@ class Books:
             for stage in stages:
                 for partition in range(self._partitions):
                     self._check_task(stage, partition, stages)
+
+    def _leave_out_repeated(self, place: tuple[str, int]) -> None:
+        """What a gateway has sent a second time counts once."""
+        new, last = [], 0
+        for at, record in enumerate(self._records[place]):
+            if record.seq > last:
+                last = record.seq
+                new.append(at)
+        self._last[place] = self._logs[place][-1].offset if self._logs[place] else -1
+        self._logs[place] = [self._logs[place][at] for at in new]
+        self._records[place] = [self._records[place][at] for at in new]
 
     def _check_numbers(self) -> None:
         for (topic, partition), records in self._records.items():
@@ -214,9 +237,12 @@ class Books:
         need(meta["no"] == len(entries), f"{where}: _meta says entry {meta['no']} of {len(entries)}")
         group = next(name for name, stages in self._units.items() if stages == unit)
         offsets = self._cluster.groups[group].offsets
+        inner = {topic for each in unit for topic in INPUTS[each]} & set(FIELDS) if len(unit) > 1 else set()
         for topic, offset in meta["offsets"].items():
-            log = self._logs[topic, partition]
-            need(offset == log[-1].offset + 1, f"{where}: _meta stands at {offset} of {topic}, must be {log[-1].offset + 1}")
+            if topic in inner - {"reference-prices"}:
+                continue  # read from Kafka in an earlier deployment; handed on in memory since
+            last = self._last.get((topic, partition), self._logs[topic, partition][-1].offset)
+            need(offset == last + 1, f"{where}: _meta stands at {offset} of {topic}, must be {last + 1}")
             at = offsets.get((topic, partition))
             need(at == offset, f"{where}: the group stands at {at} of {topic}, _meta at {offset}")
 

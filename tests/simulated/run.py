@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from pipeline.domain.controls import Control, ControlKind
 from pipeline.domain.record import Record
 from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.errors import PipelineError, WrongUse
 from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.worker import Deployment, Worker
 from pipeline.topics import changelog_of, partitions_for, topic_of
@@ -75,12 +75,14 @@ class Run:
         self.chance = self.world.chance
         topics = dict.fromkeys((*TOPICS, *(changelog_of(stage.name) for stage in FLOW)), P)
         self.cluster = Cluster(self.world, topics)
-        self.units = ("both",) if self.chance.random() < 0.6 else ("adder", "repeater")
+        self.units: tuple[str, ...] = ("both",) if self.chance.random() < 0.6 else ("adder", "repeater")
         self.slots: list[Slot] = []
         self._echo = echo
         self._numbers: dict[int, int] = {}
         self._sent = 0
         self._processes: list[Process] = []
+        self._gone: list[Slot] = []
+        """Slots of units that were moved away from."""
 
     # ---------------------------------------------------------------- the whole
 
@@ -96,15 +98,12 @@ class Run:
             raise Failed(f"seed {self.seed}: {type(error).__name__}: {error}") from error
         finally:
             self._end()
+        self.world.note(f"books {books.digest()}")
         return Result(self.seed, self.world.digest(), self.cluster.faults, books.checked, self.world.now_ns / S)
 
     def _safety(self) -> None:
         chance = self.chance
-        counts = {"both": chance.choice((1, 1, 2, 3)), "adder": chance.choice((1, 2)), "repeater": 1}
-        for unit in self.units:
-            for number in range(counts[unit]):
-                self.slots.append(Slot(unit, number))
-                self._start(self.slots[-1])
+        self._staff()
         self._choose_trouble()
         faults = chance.randint(1, 6)
         for _ in range(faults):
@@ -115,12 +114,21 @@ class Run:
             self._look()
         self._feed(chance.randint(1, 8))
 
+    def _staff(self) -> None:
+        chance = self.chance
+        counts = {"both": chance.choice((1, 1, 2, 3)), "adder": chance.choice((1, 2)), "repeater": 1}
+        for unit in self.units:
+            for number in range(counts[unit]):
+                self.slots.append(Slot(unit, number))
+                self._start(self.slots[-1])
+
     def _choose_trouble(self) -> None:
         """A few kinds at once, more or less likely: with all of them always, the rare orders never come about."""
         chance, trouble = self.chance, self.cluster.trouble
         for each in fields(Trouble):
             if chance.random() < 0.3:
-                setattr(trouble, each.name, chance.choice((0.005, 0.02, 0.08)))
+                rare = each.name in ("abortable", "indefinite", "retriable", "hang")  # struck once a transaction at most
+                setattr(trouble, each.name, chance.choice((0.02, 0.1, 0.3) if rare else (0.005, 0.02, 0.08)))
         self.cluster.transactions.marker_delay_ms_max = chance.choice((1.0, 20.0, 20.0, 300.0, 3000.0))
 
     def _calm(self) -> None:
@@ -182,8 +190,7 @@ class Run:
         self._processes.append(process)
         kafka = cast(Kafka, SimKafka(self.cluster, process))
         stages = [stage for stage in FLOW if stage.name in UNITS[slot.unit]]
-        units = {unit: UNITS[unit] for unit in self.units}
-        deployment = Deployment(kafka, Path("/nowhere"), FLOW, units)
+        deployment = Deployment(kafka, Path("/nowhere"), FLOW, UNITS)
         slot.process = process
 
         def say(text: str) -> None:
@@ -198,14 +205,15 @@ class Run:
 
     def _look(self) -> None:
         """Whether a process has ended as none should. A replaced one may: its successor has fenced it."""
-        for slot in self.slots:
+        for slot in (*self.slots, *self._gone):
             for process in [*slot.replaced, *([slot.process] if slot.process is not None else [])]:
                 error, process.error = process.error, None
                 if error is None:
                     continue
                 self.world.note(f"{process.name} ended: {type(error).__name__}: {error}")
                 fenced = isinstance(error, PipelineError) and "another process has taken this slot" in str(error)
-                if not (fenced and slot.starts > 1):
+                waited = isinstance(error, WrongUse) and "still running" in str(error)
+                if not (fenced and slot.starts > 1) and not waited:
                     raise Wrong(f"{process.name} ended: {type(error).__name__}: {error}") from error
 
     # ---------------------------------------------------------------- faults
@@ -214,7 +222,7 @@ class Run:
         chance = self.chance
         kinds: list[Callable[[Slot], None]] = [
             self._kill, self._kill, self._freeze, self._cut_off, self._bounce, self._replace, self._add, self._remove,
-            self._restart,
+            self._restart, self._move,
         ]  # fmt: skip
         chance.choice(kinds)(chance.choice(self.slots))
 
@@ -277,6 +285,21 @@ class Run:
         self._stop(slot)
         self._start_later(slot, 0.5 + self.chance.random() * 2)
 
+    def _move(self, slot: Slot) -> None:
+        """From one unit for both stages to one for each, or back. Nobody may stay behind who would join again."""
+        self._struck("move", slot)
+        self.units = ("adder", "repeater") if self.units == ("both",) else ("both",)
+        for each in self.slots:
+            for process in each.replaced:
+                process.kill()
+            if each.worker is not None and self.chance.random() < 0.5:
+                self._stop(each)
+            elif each.process is not None:
+                each.process.kill()
+        self._gone.extend(self.slots)
+        self.slots = []
+        self._staff()
+
     def _stop(self, slot: Slot) -> None:
         if slot.worker is not None:
             slot.worker.stop()
@@ -306,7 +329,10 @@ class Run:
         unnumbered = print_of(instrument, number, qty=number)
         (partition,) = partitions_for(topic_of(type(unnumbered)), instrument, 0, P)
         seq = self._numbers[partition] = self._numbers.get(partition, 0) + 1
-        self._publish(print_of(instrument, number, qty=number, seq=seq))
+        record = print_of(instrument, number, qty=number, seq=seq)
+        self._publish(record)
+        if self.chance.random() < 0.05:  # a gateway that was killed between sending and knowing
+            self._publish(record)
 
     def _publish(self, record: Record) -> None:
         topic = topic_of(type(record))
