@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 
 from tests.simulated.groups import Groups
 from tests.simulated.log import Partition, Refused
-from tests.simulated.transactions import Place, Transactions
+from tests.simulated.transactions import Transactions
 from tests.simulated.world import MS, Process, S, World
 
 T = TypeVar("T")
@@ -71,6 +71,10 @@ class Cluster:
             return False
         self.struck(kind, f"{process.name} {what}")
         return True
+
+    def count(self, kind: str) -> None:
+        """Something that faults bring about, and that is to have happened often."""
+        self.faults[kind] = self.faults.get(kind, 0) + 1
 
     def struck(self, kind: str, what: str) -> None:
         self.faults[kind] = self.faults.get(kind, 0) + 1

@@ -114,6 +114,8 @@ class SimConsumer:
         self._fenced = False
         self._closed = False
         self._down_told_ns = -S
+        if not self._instance:
+            process.restoring += 1
 
     # ---------------------------------------------------------------- reading
 
@@ -125,7 +127,10 @@ class SimConsumer:
 
     def consume(self, count: int, timeout: float) -> list[SimMessage]:
         self._process.check()
+        version = self._version
         found = self._take(count, timeout)
+        if version != self._version:
+            self._cluster.count("rebalance in consume")
         return [each for each in found if each.version in (self._version, -1)]
 
     def _take(self, count: int, timeout: float) -> list[SimMessage]:
@@ -273,6 +278,8 @@ class SimConsumer:
         if self._closed or self._process.killed:
             return
         self._closed = True
+        if not self._instance:
+            self._process.restoring -= 1
         if self._owned is not None:
             self._call_back(Rebalance("lost" if self._fenced else "revoke", self._owned))
         self._reading = {}
@@ -339,6 +346,8 @@ class SimConsumer:
                 if lost:
                     self._member_id = ""
                 assert self._owned is not None
+                if self._process.restoring:
+                    self._cluster.count("rebalance in restore")
                 self._queue.append(Rebalance("lost" if lost else "revoke", self._owned))
 
         self._in_background(self._heartbeat_ms * MS, beat)
@@ -349,5 +358,3 @@ class SimConsumer:
         self._world.note(f"{self._process.name} {self._group_name}: fenced")
         error = KafkaError(KafkaError._FATAL, "Fatal error: Broker: Static consumer fenced by other consumer")
         self._queue.append(SimMessage(None, None, error=error, version=-1))
-
-

@@ -184,12 +184,18 @@ class Books:
             for run in entry.runs:
                 log, records = self._logs[run.topic, partition], self._records[run.topic, partition]
                 first = at[run.topic]
-                need(first + run.count <= len(log), f"{where}: {run.count} of {run.topic} from {first} on are not there")
+                need(
+                    first + run.count <= len(log), f"{where}: {run.count} of {run.topic} from {first} on are not there"
+                )
                 start = starts.pop(run.topic, None)
                 if start is not None:
                     need(start.offset in (-1, log[first].offset), f"{where}: {run.topic} begins at {start.offset}")
-                    need(start.seq == getattr(records[first], "seq", 0), f"{where}: {run.topic} begins at no {start.seq}")
-                for stored, record in zip(log[first : first + run.count], records[first : first + run.count], strict=True):
+                    need(
+                        start.seq == getattr(records[first], "seq", 0), f"{where}: {run.topic} begins at no {start.seq}"
+                    )
+                for stored, record in zip(
+                    log[first : first + run.count], records[first : first + run.count], strict=True
+                ):
                     outs.extend(model.apply(run.topic, record, stored.append_ms * 1_000_000))
                     self.checked += 1
                 at[run.topic] += run.count
@@ -231,6 +237,7 @@ class Books:
         if not entries:
             need(not state, f"{where}: state without a journal")
             return
+        need(b"_meta" in state, f"{where}: no _meta")
         meta = msgspec.msgpack.decode(state.pop(b"_meta"))
         want = model.entries()
         need(state == want, f"{where}: state is {_readable(state)}, must be {_readable(want)}")

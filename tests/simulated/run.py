@@ -1,12 +1,13 @@
 """One seed: a small flow, faults of every kind for a while, then quiet; the books must come out right.
 
-    python -m tests.simulated.run --count 10000 --start 0 --jobs 2
-    python -m tests.simulated.run --seed 4711 --trace
+python -m tests.simulated.run --count 10000 --start 0 --jobs 2
+python -m tests.simulated.run --seed 4711 --trace
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,7 +32,7 @@ UNITS: Final = {"both": ("adder", "repeater"), "adder": ("adder",), "repeater": 
 TOPICS: Final = (
     "prints", "venue-scores", "reference-prices", "clock", "controls", "bars", "alerts", "dead-letters", "journal",
 )  # fmt: skip
-INSTRUMENTS: Final = tuple("I3 I1 I2 I0".split())
+INSTRUMENTS: Final = tuple(["I3", "I1", "I2", "I0"])
 CONVERGE_S: Final = 90.0
 """Virtual seconds within which all is done once the faults have stopped."""
 _CODEC: Final = Codec(LocalIds())
@@ -63,7 +64,6 @@ class Slot:
         self.worker: Worker | None = None
         self.replaced: list[Process] = []
         """Earlier processes, frozen when another took their place, that may still be there."""
-        self.starts = 0
 
 
 class Run:
@@ -77,10 +77,11 @@ class Run:
         self.cluster = Cluster(self.world, topics)
         self.units: tuple[str, ...] = ("both",) if self.chance.random() < 0.6 else ("adder", "repeater")
         self.slots: list[Slot] = []
-        self._echo = echo
+        self.echo = echo
         self._numbers: dict[int, int] = {}
         self._sent = 0
         self._processes: list[Process] = []
+        self._starts: Counter[str] = Counter()
         self._gone: list[Slot] = []
         """Slots of units that were moved away from."""
 
@@ -90,48 +91,58 @@ class Run:
         """Raises Failed."""
         try:
             self._safety()
-            self._calm()
-            self._converge()
-            books = Books(self.cluster, _CODEC, {unit: UNITS[unit] for unit in self.units}, P)
-            books.check()
+            self.calm()
+            self.converge()
+            books = self.check()
         except AssertionError as error:
             raise Failed(f"seed {self.seed}: {type(error).__name__}: {error}") from error
         finally:
-            self._end()
+            self.end()
         self.world.note(f"books {books.digest()}")
         return Result(self.seed, self.world.digest(), self.cluster.faults, books.checked, self.world.now_ns / S)
 
+    def check(self) -> Books:
+        """Raises Wrong."""
+        books = Books(self.cluster, _CODEC, {unit: UNITS[unit] for unit in self.units}, P)
+        books.check()
+        return books
+
     def _safety(self) -> None:
         chance = self.chance
-        self._staff()
+        self.staff()
         self._choose_trouble()
         faults = chance.randint(1, 6)
         for _ in range(faults):
-            self._feed(chance.randint(2, 10))
+            self.feed(chance.randint(2, 10))
             self.world.pause(chance.choice((0.02, 0.3, 2.0)) * chance.random())
             self._strike()
             self.world.pause(chance.choice((0.02, 0.5, 3.0)) * chance.random())
-            self._look()
-        self._feed(chance.randint(1, 8))
+            self.look()
+        self.feed(chance.randint(1, 8))
 
-    def _staff(self) -> None:
+    def staff(self) -> None:
         chance = self.chance
         counts = {"both": chance.choice((1, 1, 2, 3)), "adder": chance.choice((1, 2)), "repeater": 1}
         for unit in self.units:
             for number in range(counts[unit]):
                 self.slots.append(Slot(unit, number))
-                self._start(self.slots[-1])
+                self.start(self.slots[-1])
 
     def _choose_trouble(self) -> None:
         """A few kinds at once, more or less likely: with all of them always, the rare orders never come about."""
         chance, trouble = self.chance, self.cluster.trouble
         for each in fields(Trouble):
             if chance.random() < 0.3:
-                rare = each.name in ("abortable", "indefinite", "retriable", "hang")  # struck once a transaction at most
+                rare = each.name in (
+                    "abortable",
+                    "indefinite",
+                    "retriable",
+                    "hang",
+                )  # struck once a transaction at most
                 setattr(trouble, each.name, chance.choice((0.02, 0.1, 0.3) if rare else (0.005, 0.02, 0.08)))
         self.cluster.transactions.marker_delay_ms_max = chance.choice((1.0, 20.0, 20.0, 300.0, 3000.0))
 
-    def _calm(self) -> None:
+    def calm(self) -> None:
         """All faults stop; everybody who is to be there is there."""
         self.world.note("calm")
         self.cluster.trouble = Trouble()
@@ -144,18 +155,18 @@ class Run:
                 process.wake()
         for slot in self.slots:
             if slot.process is None or slot.process.ended or slot.process.killed:
-                self._start(slot)
+                self.start(slot)
 
-    def _converge(self) -> None:
+    def converge(self) -> None:
         deadline_ns = self.world.now_ns + int(CONVERGE_S * S)
         while not self._settled():
             if self.world.now_ns > deadline_ns:
                 raise Wrong(f"not done {CONVERGE_S:.0f} s after the last fault: {self._left()}")
             self.world.pause(0.5)
-            self._look()
+            self.look()
             for slot in self.slots:
                 if slot.process is None or slot.process.ended:
-                    self._start(slot)
+                    self.start(slot)
 
     def _left(self) -> list[str]:
         found = [f"transaction of {name} open" for name in self.cluster.transactions.open()]
@@ -174,7 +185,7 @@ class Run:
     def _settled(self) -> bool:
         return not self._left()
 
-    def _end(self) -> None:
+    def end(self) -> None:
         for process in self._processes:
             process.kill()
         with contextlib.suppress(AssertionError):
@@ -184,9 +195,9 @@ class Run:
 
     # ---------------------------------------------------------------- workers
 
-    def _start(self, slot: Slot) -> None:
-        slot.starts += 1
-        process = Process(self.world, f"{slot.name}.{slot.starts}")
+    def start(self, slot: Slot) -> None:
+        self._starts[slot.name] += 1
+        process = Process(self.world, f"{slot.name}.{self._starts[slot.name]}")
         self._processes.append(process)
         kafka = cast(Kafka, SimKafka(self.cluster, process))
         stages = [stage for stage in FLOW if stage.name in UNITS[slot.unit]]
@@ -203,7 +214,7 @@ class Run:
         self.world.note(f"start {process.name}")
         process.start(main)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Whether a process has ended as none should. A replaced one may: its successor has fenced it."""
         for slot in (*self.slots, *self._gone):
             for process in [*slot.replaced, *([slot.process] if slot.process is not None else [])]:
@@ -213,7 +224,7 @@ class Run:
                 self.world.note(f"{process.name} ended: {type(error).__name__}: {error}")
                 fenced = isinstance(error, PipelineError) and "another process has taken this slot" in str(error)
                 waited = isinstance(error, WrongUse) and "still running" in str(error)
-                if not (fenced and slot.starts > 1) and not waited:
+                if not (fenced and self._starts[slot.name] > 1) and not waited:
                     raise Wrong(f"{process.name} ended: {type(error).__name__}: {error}") from error
 
     # ---------------------------------------------------------------- faults
@@ -221,7 +232,7 @@ class Run:
     def _strike(self) -> None:
         chance = self.chance
         kinds: list[Callable[[Slot], None]] = [
-            self._kill, self._kill, self._freeze, self._cut_off, self._bounce, self._replace, self._add, self._remove,
+            self.kill, self.kill, self._freeze, self._cut_off, self._bounce, self._replace, self._add, self._remove,
             self._restart, self._move,
         ]  # fmt: skip
         chance.choice(kinds)(chance.choice(self.slots))
@@ -229,7 +240,7 @@ class Run:
     def _struck(self, kind: str, slot: Slot) -> None:
         self.cluster.struck(kind, slot.name)
 
-    def _kill(self, slot: Slot) -> None:
+    def kill(self, slot: Slot) -> None:
         if slot.process is not None and not slot.process.ended:
             self._struck("kill", slot)
             slot.process.kill()
@@ -238,7 +249,7 @@ class Run:
     def _start_later(self, slot: Slot, seconds: float) -> None:
         def start() -> None:
             if slot in self.slots and (slot.process is None or slot.process.ended or slot.process.killed):
-                self._start(slot)
+                self.start(slot)
 
         self.world.at(int(seconds * S), start)
 
@@ -262,7 +273,7 @@ class Run:
             self._struck("replace", slot)
             slot.process.frozen_until_ns = self.world.now_ns + int(self._a_while() * S)
             slot.replaced.append(slot.process)
-            self._start(slot)
+            self.start(slot)
 
     def _add(self, slot: Slot) -> None:
         if len(self.slots) < 3:
@@ -270,7 +281,7 @@ class Run:
             number = next(n for n in range(4) if f"{slot.unit}-{n}" not in numbers)
             self.slots.append(Slot(slot.unit, number))
             self._struck("add", self.slots[-1])
-            self._start(self.slots[-1])
+            self.start(self.slots[-1])
 
     def _remove(self, slot: Slot) -> None:
         if sum(each.unit == slot.unit for each in self.slots) > 1:
@@ -298,7 +309,7 @@ class Run:
                 each.process.kill()
         self._gone.extend(self.slots)
         self.slots = []
-        self._staff()
+        self.staff()
 
     def _stop(self, slot: Slot) -> None:
         if slot.worker is not None:
@@ -309,15 +320,15 @@ class Run:
 
     # ---------------------------------------------------------------- inputs
 
-    def _feed(self, count: int) -> None:
+    def feed(self, count: int) -> None:
         chance = self.chance
         for _ in range(count):
             self._sent += 1
             number, roll = self._sent, chance.random()
             if roll < 0.15:
-                self._publish(tick_of(number * 1000))
+                self.publish(tick_of(number * 1000))
             elif roll < 0.22:
-                self._publish(
+                self.publish(
                     Control(kind=ControlKind.RESUME, control_id=f"c{number}", scope_id="", who="a", why="b", at_ns=1)
                 )
             else:
@@ -330,11 +341,11 @@ class Run:
         (partition,) = partitions_for(topic_of(type(unnumbered)), instrument, 0, P)
         seq = self._numbers[partition] = self._numbers.get(partition, 0) + 1
         record = print_of(instrument, number, qty=number, seq=seq)
-        self._publish(record)
+        self.publish(record)
         if self.chance.random() < 0.05:  # a gateway that was killed between sending and knowing
-            self._publish(record)
+            self.publish(record)
 
-    def _publish(self, record: Record) -> None:
+    def publish(self, record: Record) -> None:
         topic = topic_of(type(record))
         key: Any = topic.key(record)
         value = _CODEC.encode(record)

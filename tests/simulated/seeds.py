@@ -1,7 +1,7 @@
 """Many seeds of the simulated broker, or one of them with its trace: ``make seeds``.
 
-    python -m tests.simulated.seeds --count 10000 --start 0 --jobs 2
-    python -m tests.simulated.seeds --seed 4711 --trace
+python -m tests.simulated.seeds --count 10000 --start 0 --jobs 2
+python -m tests.simulated.seeds --seed 4711 --trace
 """
 
 from __future__ import annotations

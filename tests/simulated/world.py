@@ -36,6 +36,8 @@ class Process:
         self.ended = False
         self.frozen_until_ns = 0
         self.cut_off_until_ns = 0
+        self.restoring = 0
+        """Its consumers that read changelogs, for the count of faults."""
         self.error: BaseException | None = None
         self._turn = threading.Lock()
         self._turn.acquire()
@@ -128,15 +130,15 @@ class World:
         self._heap: list[tuple[int, int, Callable[[], None] | tuple[Process, int]]] = []
         self._numbers = itertools.count()
         self._trace: list[str] = []
-        self._echo = echo
+        self.echo = echo
         self.main = Process(self, "main")
 
     def note(self, text: str) -> None:
         """One line of the trace."""
         line = f"{self.now_ns / S:10.4f} {text}"
         self._trace.append(line)
-        if self._echo is not None:
-            self._echo(line)
+        if self.echo is not None:
+            self.echo(line)
 
     def digest(self) -> str:
         """SHA-256 of the trace."""
