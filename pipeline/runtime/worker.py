@@ -319,7 +319,7 @@ class Worker:
                 cell.apply(read_fetched(fetched, self._codec))
 
     def _overtaken(self, consumer: Consumer) -> bool:
-        """Whether the group has gone on without us: then our state is an old one, and what it cannot apply says nothing.
+        """Whether the group has gone on without us: then our state is old, and what it cannot apply says nothing.
 
         True too when that cannot be found out: what we cannot apply will be met again.
         """

@@ -85,10 +85,18 @@ class Member:
         self.assign: Callable[[Any, list[TopicPartition]], None] = lambda consumer, places: consumer.assign([])
         self.consumer.subscribe(
             [ground.a, ground.b],
-            on_assign=lambda c, places: (self._tell("assign", places), self.assign(c, places)),
-            on_revoke=lambda c, places: (self._tell("revoke", places), c.unassign()),
-            on_lost=lambda c, places: (self._tell("lost", places), c.unassign()),
+            on_assign=self._on_assign,
+            on_revoke=lambda consumer, places: self._on_end("revoke", consumer, places),
+            on_lost=lambda consumer, places: self._on_end("lost", consumer, places),
         )
+
+    def _on_assign(self, consumer: Any, places: list[TopicPartition]) -> None:
+        self._tell("assign", places)
+        self.assign(consumer, places)
+
+    def _on_end(self, kind: str, consumer: Any, places: list[TopicPartition]) -> None:
+        self._tell(kind, places)
+        consumer.unassign()
 
     def _tell(self, kind: str, places: list[TopicPartition]) -> None:
         self.told.append((kind, sorted((each.topic.rsplit(".", 1)[1], each.partition) for each in places)))

@@ -55,7 +55,8 @@ DEFECTS: Final = (
     ),
     Defect(
         "state kept after an abort",
-        ((WORKER, "        except Aborted as error:\n            self._drop()\n", "        except Aborted as error:\n"),),
+        ((WORKER, "        except Aborted as error:\n            self._drop()\n",
+          "        except Aborted as error:\n"),),
     ),
     Defect(
         "state kept after an indefinite outcome",
@@ -88,7 +89,8 @@ DEFECTS: Final = (
     ),
     Defect(
         "the flush of a fenced producer raises through the worker",
-        ((TRANSACTION, "                left = producer.flush(TRANSACTION_TIMEOUT_S)\n            except KafkaException",
+        ((TRANSACTION,
+          "                left = producer.flush(TRANSACTION_TIMEOUT_S)\n            except KafkaException",
           "                left = producer.flush(TRANSACTION_TIMEOUT_S)\n            except ZeroDivisionError"),),
     ),
     Defect(
@@ -119,7 +121,8 @@ DEFECTS: Final = (
     Defect(
         "a changed entry is written only when it is new",
         ((STAGE, "        self._rows[key] = value\n        self._dirty[key] = None\n",
-          "        if key not in self._rows:\n            self._dirty[key] = None\n        self._rows[key] = value\n"),),
+          "        if key not in self._rows:\n            self._dirty[key] = None\n"
+          "        self._rows[key] = value\n"),),
     ),
     Defect(
         "the state is iterated in the order of insertion",
@@ -137,7 +140,8 @@ DEFECTS: Final = (
     ),
     Defect(
         "repeated numbers are applied again: told apart by offset only",
-        ((TASK, "        if seq <= last:\n            return False\n", "        if seq <= last:\n            return True\n"),),
+        ((TASK, "        if seq <= last:\n            return False\n",
+          "        if seq <= last:\n            return True\n"),),
     ),
     Defect(
         "a gap in a writer's numbers is passed over",
@@ -151,11 +155,13 @@ DEFECTS: Final = (
     ),
     Defect(
         "what an earlier deployment left on inner topics is not taken over",
-        ((ADOPTION, "        if not behind:\n            return []\n", "        if behind or True:\n            return []\n"),),
+        ((ADOPTION, "        if not behind:\n            return []\n",
+          "        if behind or True:\n            return []\n"),),
     ),
     Defect(
         "what is taken over is read from the furthest of the readers",
-        ((ADOPTION, "            starts[name, cell.partition] = min(offsets)", "            starts[name, cell.partition] = max(offsets) + 1"),),
+        ((ADOPTION, "            starts[name, cell.partition] = min(offsets)",
+          "            starts[name, cell.partition] = max(offsets) + 1"),),
     ),
     Defect(
         "a SKIP drops the record without a word",

@@ -6,6 +6,7 @@ to it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -67,10 +68,8 @@ class SimAside:
     def run(self, call: Callable[[], Any], timeout_s: float) -> bool:
         if self._cluster.strikes("hang", self._process):
             if self._cluster.world.chance.random() < 0.5:  # it was done, only the answer never comes
-                try:
+                with contextlib.suppress(KafkaException):
                     call()
-                except KafkaException:
-                    pass
             self._process.pause(timeout_s)
             return False
         call()

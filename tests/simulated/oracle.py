@@ -1,4 +1,4 @@
-"""What the books must be, computed from the committed inputs and the journal's order alone. Shares no code with the worker.
+"""What the books must be, from the committed inputs and the journal's order alone. Shares no code with the worker.
 
 The two sample stages are written down here a second time, as arithmetic on plain numbers. Only the codec is shared: it
 turns bytes into fields.

@@ -32,7 +32,7 @@ UNITS: Final = {"both": ("adder", "repeater"), "adder": ("adder",), "repeater": 
 TOPICS: Final = (
     "prints", "venue-scores", "reference-prices", "clock", "controls", "bars", "alerts", "dead-letters", "journal",
 )  # fmt: skip
-INSTRUMENTS: Final = tuple(["I3", "I1", "I2", "I0"])
+INSTRUMENTS: Final = ("I3", "I1", "I2", "I0")
 CONVERGE_S: Final = 90.0
 """Virtual seconds within which all is done once the faults have stopped."""
 _CODEC: Final = Codec(LocalIds())
@@ -138,7 +138,7 @@ class Run:
                     "indefinite",
                     "retriable",
                     "hang",
-                )  # struck once a transaction at most
+                )  # once a transaction at most
                 setattr(trouble, each.name, chance.choice((0.02, 0.1, 0.3) if rare else (0.005, 0.02, 0.08)))
         self.cluster.transactions.marker_delay_ms_max = chance.choice((1.0, 20.0, 20.0, 300.0, 3000.0))
 

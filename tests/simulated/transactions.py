@@ -120,7 +120,8 @@ class Transactions:
         known.state = f"prepare-{result}"
         self._world.note(f"coordinator: {known.name} epoch {known.epoch} {result}")
         left: set[Place | str] = {*known.places, *known.groups}
-        for each in [*sorted(known.places), *sorted(known.groups)]:
+        where: list[Place | str] = [*sorted(known.places), *sorted(known.groups)]
+        for each in where:
             self._send_marker(known, known.epoch, result, each, left)
         if not left:
             known.state = f"complete-{result}"

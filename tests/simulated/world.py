@@ -1,4 +1,4 @@
-"""Virtual time, and processes that take turns: which one goes on is decided by the heap of events, never by the machine.
+"""Virtual time, and processes that take turns: the heap of events decides which, never the machine.
 
 The worker's code blocks, so each process has a thread; but only the one that holds the baton runs, and it hands it on
 in :meth:`World.pause` alone. The same seed therefore gives the same run, whatever the machine does.
