@@ -34,7 +34,7 @@ class Ready(NamedTuple):
 
 
 class Telemetry(Collector):
-    """The observer of the worker in slot ``slot`` of ``unit``. Other threads read it: what they read is swapped whole."""
+    """The observer of the worker in ``slot`` of ``unit``. Other threads read it; what they read is swapped whole."""
 
     def __init__(
         self, unit: str, slot: str, log: Log, monotonic: Callable[[], float] = time.monotonic, *, process: bool = True
