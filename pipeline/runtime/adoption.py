@@ -15,6 +15,7 @@ from confluent_kafka import Message as Fetched
 from pipeline.runtime import facts
 from pipeline.runtime.cell import Cell, read_fetched
 from pipeline.runtime.codec import Codec
+from pipeline.runtime.observer import Event
 from pipeline.runtime.patience import Patience
 from pipeline.runtime.restore import ASK_TIMEOUT_S, Place, ends, read_changelogs, read_to_end
 from pipeline.runtime.survey import Surroundings
@@ -71,7 +72,11 @@ class Adoption:
         entries = sum(len(task.state) for cell in cells.values() for task in cell.tasks)
         self._patience.say(
             f"partitions {list(partitions)} of {self._around.partitions}, {entries} entries restored in "
-            f"{kafka.monotonic() - started:.2f} s"
+            f"{kafka.monotonic() - started:.2f} s",
+            Event.RESTORED,
+            partitions=list(partitions),
+            entries=entries,
+            epochs={task.task.writer: task.place.epoch for cell in cells.values() for task in cell.tasks},
         )
         return Adopted(cells, starts, earliest)
 
