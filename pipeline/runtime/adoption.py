@@ -15,6 +15,7 @@ from confluent_kafka import Message as Fetched
 from pipeline.runtime import facts
 from pipeline.runtime.cell import Cell, read_fetched
 from pipeline.runtime.codec import Codec
+from pipeline.runtime.garbage import while_restoring
 from pipeline.runtime.patience import Patience
 from pipeline.runtime.restore import ASK_TIMEOUT_S, Place, ends, read_changelogs, read_to_end
 from pipeline.runtime.survey import Surroundings
@@ -45,6 +46,10 @@ class Adoption:
 
     def adopt(self, consumer: Consumer, partitions: Sequence[int]) -> Adopted:
         """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch."""
+        with while_restoring():
+            return self._adopt(consumer, partitions)
+
+    def _adopt(self, consumer: Consumer, partitions: Sequence[int]) -> Adopted:
         kafka = self._patience.kafka
         started = kafka.monotonic()
         stages = [stage.name for stage in self._wiring.stages]

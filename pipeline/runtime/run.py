@@ -13,6 +13,7 @@ from typing import Final
 
 from pipeline.runtime.codec import Codec
 from pipeline.runtime.errors import EXIT_GOOD, PipelineError
+from pipeline.runtime.garbage import only_the_young
 from pipeline.runtime.slots import Slot
 from pipeline.runtime.wiring import AnyStage
 from pipeline.runtime.worker import Deployment, Worker
@@ -35,6 +36,7 @@ def run_unit(
     """Work until SIGTERM or SIGINT; returns the exit code. Call from the main thread."""
     hanging = False
     code = EXIT_GOOD
+    only_the_young()
     try:
         with Slot(name, deployment.state_dir, slot) as leased:
             worker = Worker(name, stages, deployment, codec, leased.name, say)
