@@ -32,6 +32,8 @@ class Adopted(NamedTuple):
     """Outside input and partition: where to read on; OFFSET_BEGINNING when nothing was read yet."""
     earliest: dict[Place, int]
     """Outside input and partition: first offset of the log."""
+    migrated: int = 0
+    """Entries that the first transaction brings to this version of the state."""
 
 
 class Adoption:
@@ -78,7 +80,10 @@ class Adoption:
             f"partitions {list(partitions)} of {self._around.partitions}, {entries} entries restored in "
             f"{kafka.monotonic() - started:.2f} s"
         )
-        return Adopted(cells, starts, earliest)
+        migrated = sum(len(task.migrated) for cell in cells.values() for task in cell.tasks)
+        if migrated:
+            self._patience.say(f"state of an older version: {migrated} entries are migrated in the first transaction")
+        return Adopted(cells, starts, earliest, migrated)
 
     def _check(
         self, cell: Cell, positions: Mapping[str, int], committed: Mapping[Place, int], earliest: Mapping[Place, int]

@@ -129,7 +129,7 @@ def read_changelogs(
         entries = found[message.topic(), message.partition()]  # type: ignore[index]  # a fetched record has both
         key, value = message.key() or b"", message.value()
         if value is None:
-            entries.pop(key, None)  # type: ignore[arg-type]
+            entries.pop(key, None)
         else:
             entries[key] = value
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -221,6 +221,11 @@ class State:
         return sum(len(table) for table in self._tables.values())
 
 
+Migration = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
+"""What becomes of an entry: changelog key ``table/key`` and encoded value to none, one or several of the next version.
+
+A pure function of the entry alone. It decodes with a copy of the older Entry kept for it."""
+
 S = TypeVar("S", bound=State)
 
 
@@ -238,6 +243,9 @@ class Stage(ABC, Generic[S]):
     reads: ClassVar[tuple[type[Record], ...]]
     writes: ClassVar[tuple[type[Owned], ...]]
     state_version: ClassVar[int] = 1
+    """To be raised when tables or their entries change otherwise than by a new last field with a default."""
+    migrations: ClassVar[Mapping[int, Migration]] = {}
+    """State version to how its entries become the next version's. Without one, older state is refused."""
 
     @abstractmethod
     def new_state(self, task: Task) -> S:
