@@ -16,6 +16,7 @@ from pipeline.runtime.cell import Poisoned
 from pipeline.runtime.codec import Codec
 from pipeline.runtime.endpoint import Endpoint, Listen
 from pipeline.runtime.errors import EXIT_GOOD, PipelineError
+from pipeline.runtime.garbage import only_the_young
 from pipeline.runtime.log import Log, wants_json
 from pipeline.runtime.observer import Event
 from pipeline.runtime.slots import Slot
@@ -46,6 +47,7 @@ def run_unit(
     log = Log(say, as_json=wants_json(), unit=name, pid=os.getpid())
     hanging = False
     code = EXIT_GOOD
+    only_the_young()
     try:
         with contextlib.ExitStack() as stack:
             leased = stack.enter_context(Slot(name, deployment.state_dir, slot))
