@@ -69,7 +69,7 @@ DEFECTS: Final = (
     ),
     Defect(
         "lost partitions are not given up",
-        ((WORKER, "                on_lost=self._on_revoke,\n", "                on_lost=lambda *_: None,\n"),),
+        ((WORKER, "                on_lost=self._on_lost,\n", "                on_lost=lambda *_: None,\n"),),
     ),
     Defect(
         "records fetched for an earlier assignment are kept in the merge",

@@ -346,6 +346,7 @@ class SimConsumer:
                 if lost:
                     self._member_id = ""
                 assert self._owned is not None
+                self._fetch()  # what it has fetched meanwhile stands before it in the queue
                 if self._process.restoring:
                     self._cluster.count("rebalance in restore")
                 self._queue.append(Rebalance("lost" if lost else "revoke", self._owned))

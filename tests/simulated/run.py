@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, cast
+from unittest.mock import patch
 
 from pipeline.domain.controls import Control, ControlKind
 from pipeline.domain.record import Record
+from pipeline.runtime import adoption
 from pipeline.runtime.codec import Codec, LocalIds
 from pipeline.runtime.errors import PipelineError, WrongUse
 from pipeline.runtime.kafka import Kafka
@@ -84,6 +86,9 @@ class Run:
         self._starts: Counter[str] = Counter()
         self._gone: list[Slot] = []
         """Slots of units that were moved away from."""
+        # Looking for garbage at every restore takes 100 ms, and has nothing to do with what is tried here.
+        self._without_collector = patch.object(adoption, "while_restoring", contextlib.nullcontext)
+        self._without_collector.start()
 
     # ---------------------------------------------------------------- the whole
 
@@ -192,6 +197,7 @@ class Run:
             self.world.main.pause(0.001)
         for process in self._processes:
             process.join()
+        self._without_collector.stop()
 
     # ---------------------------------------------------------------- workers
 
