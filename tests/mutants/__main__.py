@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make mutants")
     parser.add_argument("--only", default="", help="those whose name has this in it")
-    parser.add_argument("--seeds", type=int, default=600, help="how many seeds may be tried on each")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many seeds may be tried on each")
     parser.add_argument("--jobs", type=int, default=1)
     chosen = parser.parse_args(arguments)
     defects = [each for each in DEFECTS if chosen.only in each.name]

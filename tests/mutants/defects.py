@@ -70,6 +70,7 @@ DEFECTS: Final = (
     Defect(
         "lost partitions are not given up",
         ((WORKER, "                on_lost=self._on_lost,\n", "                on_lost=lambda *_: None,\n"),),
+        "tests/simulated/test_worker.py",
     ),
     Defect(
         "records fetched for an earlier assignment are kept in the merge",
@@ -96,6 +97,7 @@ DEFECTS: Final = (
     Defect(
         "restored to the last stable offset",
         ((RESTORE, '"isolation.level": "read_uncommitted"', '"isolation.level": "read_committed"'),),
+        "tests/simulated/test_worker.py",
     ),
     Defect(
         "restored from uncommitted records",

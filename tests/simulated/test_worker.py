@@ -111,6 +111,50 @@ def test_each_fault_alone_struck_again_and_again(run: Run, kind: str) -> None:
     settle(run)
 
 
+def test_a_restore_waits_for_markers_that_are_still_on_their_way() -> None:
+    """Partitions go to another worker right after commits whose markers have not reached the changelog yet."""
+    for seed in range(12):
+        run = Run(seed)
+        start(run, "both")
+        run.cluster.transactions.marker_delay_ms_max = 5000
+        run.slots.append(Slot("both", 1))
+        run.start(run.slots[-1])
+        for _ in range(60):
+            run.feed(1)
+            run.world.pause(0.1)
+        run.look()
+        settle(run)
+        run.end()
+
+
+def test_a_worker_put_out_of_its_group_while_it_slept_comes_back(run: Run) -> None:
+    (slot,) = start(run, "both")
+    run.feed(10)
+    freeze(run, slot, 14)
+    run.feed(10)
+    run.world.pause(16)
+    run.look()
+    settle(run)
+
+
+def test_workers_that_come_and_go_while_others_restore(run: Run) -> None:
+    start(run, "both")
+    for number in (1, 2):
+        run.slots.append(Slot("both", number))
+        run.feed(10)
+        run.start(run.slots[-1])
+        run.world.pause(0.05)
+        run.feed(10)
+    run.world.pause(4)
+    for slot in run.slots:
+        assert slot.process is not None
+        slot.process.kill()
+        run.world.pause(2)
+        run.start(slot)
+        run.look()
+    settle(run)
+
+
 def test_poison_is_still_poison(run: Run) -> None:
     (slot,) = start(run, "both")
     record: Record = print_of(POISON, 1)
