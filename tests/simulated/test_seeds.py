@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.simulated.run import Run, run_seed
@@ -33,3 +37,18 @@ def test_the_same_seed_is_the_same_run() -> None:
         run.go()
     assert lines[0] == lines[1] and len(lines[0]) > 50
     assert run_seed(4711).digest == run_seed(4711).digest != run_seed(4712).digest
+
+
+def test_it_is_the_same_run_in_another_process_whatever_its_hashes() -> None:
+    told = {
+        subprocess.run(
+            [sys.executable, "-m", "tests.simulated.seeds", "--seed", "4711"],
+            env={**os.environ, "PYTHONHASHSEED": number},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for number in ("1", "2")
+    }
+    assert len(told) == 1 and "trace" in next(iter(told))
