@@ -108,7 +108,8 @@ def test_an_operator_sees_a_worker_restore_work_and_end(cluster: SampleCluster) 
 
     assert cluster.stop(worker) == 0
     assert not (cluster.folder / "both-0.metrics").exists()
-    assert_books_balance(cluster, feed.count)
+    assert len(cluster.records("bars")) == len(cluster.records("venue-scores")) == feed.count
+    assert_replays(cluster)
     told = events(cluster)
     life = [line["event"] for line in told if line["event"] not in ("note", "waiting")]
     assert life == [
