@@ -67,5 +67,10 @@ class Settings:
         for name in named:
             if not _LEGAL_SOURCE.fullmatch(name):
                 raise WrongUse(f"source {name!r}: letters, digits, - and _ only, it becomes part of a topic's name")
-        state_dir = Path(env["PIPELINE_STATE_DIR"]) if env.get("PIPELINE_STATE_DIR") else cache_dir() / "state"
-        return Settings(bootstrap, registry, partitions or int(text), named, state_dir)
+        return Settings(bootstrap, registry, partitions or int(text), named, state_dir(env))
+
+
+def state_dir(env: Mapping[str, str] | None = None) -> Path:
+    """Where workers lease their slots and say where they serve their metrics."""
+    given = (os.environ if env is None else env).get("PIPELINE_STATE_DIR")
+    return Path(given) if given else cache_dir() / "state"
