@@ -37,7 +37,8 @@ class Kafka:
 
     def topic_ids(self, names: list[str]) -> dict[str, str]:
         """The cluster's own ids: one that is deleted and made anew gets another. Raises KafkaException."""
-        asked = self.admin().describe_topics(TopicCollection(names), request_timeout=10)
+        admin = self.admin()  # held until the answers are there
+        asked = admin.describe_topics(TopicCollection(names), request_timeout=10)
         return {name: str(future.result(15).topic_id) for name, future in asked.items()}
 
     def aside(self) -> Aside:
