@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from pipeline.domain.controls import TickKind
@@ -170,8 +170,9 @@ def test_a_record_larger_than_its_topic_takes_stops_the_worker_in_words(cluster:
     feed.send(50)
     cluster.wait_for(lambda: done(cluster, feed.count))
     # As a dead letter it is a little larger than where it came from, and the sample's topics all take the same.
-    cluster.producer.produce("prints", b"\xff" * 1_048_400, b"k", 1)
-    cluster.producer.flush()
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers, "message.max.bytes": 2_000_000})
+    producer.produce("prints", b"\xff" * 1_048_500, b"k", 1)
+    producer.flush()
     for _ in range(2):
         assert worker.wait(60) == 1
         worker = cluster.start("both")
