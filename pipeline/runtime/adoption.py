@@ -16,13 +16,17 @@ from pipeline.runtime import facts
 from pipeline.runtime.cell import Cell, read_fetched
 from pipeline.runtime.codec import Codec
 from pipeline.runtime.garbage import while_restoring
+from pipeline.runtime.observer import Event
 from pipeline.runtime.patience import Patience
 from pipeline.runtime.restore import ASK_TIMEOUT_S, Begin, Place, ends, read_changelogs, read_to_end
 from pipeline.runtime.snapshots import Snapshots
 from pipeline.runtime.survey import Surroundings
-from pipeline.runtime.task import IN_MEMORY, Epoch, Message, StateMismatch
+from pipeline.runtime.task import IN_MEMORY, META_KEY, Epoch, Message, StateMismatch
 from pipeline.runtime.wiring import Wiring
 from pipeline.topics import changelog_of
+
+TAIL: Final = 20
+"""Last offsets of a changelog in which our `_meta` and the marker after it must stand, or the state is read anew."""
 
 
 class Adopted(NamedTuple):
@@ -49,15 +53,19 @@ class Adoption:
         self._patience: Final = patience
         self._snapshots: Final = snapshots or Snapshots(None, around.cluster_id, around.partitions, patience)
 
-    def adopt(self, consumer: Consumer, partitions: Sequence[int]) -> Adopted:
-        """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch."""
-        with while_restoring():
-            return self._adopt(consumer, partitions)
+    def adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, Cell] | None = None) -> Adopted:
+        """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch.
 
-    def _adopt(self, consumer: Consumer, partitions: Sequence[int]) -> Adopted:
+        ``kept``: cells of an assignment that is no more, with nothing in them that was not committed.
+        """
+        with while_restoring():
+            return self._adopt(consumer, partitions, kept or {})
+
+    def _adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, Cell]) -> Adopted:
         kafka = self._patience.kafka
         started = kafka.monotonic()
-        restored = self._restore(partitions)
+        restored = self._unchanged({p: cell for p, cell in kept.items() if p in partitions})
+        restored |= self._restore([p for p in partitions if p not in restored])
         outside = [topic.name for topic in self._wiring.outside]
         places = [(name, p) for name in outside for p in partitions]
         committed = {
@@ -68,7 +76,7 @@ class Adoption:
         epoch = self._epoch()
         cells = {}
         starts = {}
-        for partition, cell in restored.items():
+        for partition, cell in sorted(restored.items()):
             positions = cell.positions()
             self._check(cell, positions, committed, earliest)
             cell.start(epoch, self._backlog(cell))
@@ -78,15 +86,36 @@ class Adoption:
         entries = sum(len(task.state) for cell in cells.values() for task in cell.tasks)
         self._patience.say(
             f"partitions {list(partitions)} of {self._around.partitions}, {entries} entries restored in "
-            f"{kafka.monotonic() - started:.2f} s"
+            f"{kafka.monotonic() - started:.2f} s",
+            Event.RESTORED,
+            partitions=list(partitions),
+            entries=entries,
+            epochs={task.task.writer: task.place.epoch for cell in cells.values() for task in cell.tasks},
         )
         migrated = sum(len(task.migrated) for cell in cells.values() for task in cell.tasks)
         if migrated:
             self._patience.say(f"state of an older version: {migrated} entries are migrated in the first transaction")
         return Adopted(cells, starts, earliest, migrated)
 
+    def _unchanged(self, kept: Mapping[int, Cell]) -> dict[int, Cell]:
+        """Those whose own `_meta` is still the last one in every changelog: nobody has been there since."""
+        if not kept:
+            return {}
+        own = {(changelog_of(task.stage.name), p): task for p, cell in kept.items() for task in cell.tasks}
+        tails = {
+            place: Begin({}, max(low, end - TAIL)) for place, (low, end) in ends(self._patience.kafka, own).items()
+        }
+        last = read_changelogs(own, self._patience, tails)
+        changed = {place[1] for place, task in own.items() if last[place].get(META_KEY) != task.meta()}
+        same = {p: cell for p, cell in kept.items() if p not in changed}
+        if same:
+            self._patience.say(f"state of partitions {sorted(same)} kept: nobody has written since")
+        return same
+
     def _restore(self, partitions: Sequence[int]) -> dict[int, Cell]:
         """Cells with the committed state: from snapshots and what follows them, or from the changelogs alone."""
+        if not partitions:
+            return {}
         logs = {
             (changelog_of(stage.name), p): (stage.name, stage.state_version)
             for stage in self._wiring.stages

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     KafkaError,
     KafkaException,
     Message,
@@ -75,17 +74,14 @@ def read_to_end(
 
     Raises NotRestored when the broker goes away; ``take`` must then begin anew.
     """
-    targets = {place: end for place, (_, end) in ends(patience.kafka, starts).items() if end > starts[place]}
+    found = ends(patience.kafka, starts)
+    targets = {place: end for place, (_, end) in found.items() if end > starts[place]}
     if not targets:
         return
     consumer = patience.kafka.consumer({**_SETTINGS, "isolation.level": "read_committed"})
     try:
-        consumer.assign(
-            [
-                TopicPartition(topic, p, starts[topic, p] if starts[topic, p] > 0 else OFFSET_BEGINNING)
-                for topic, p in targets
-            ]
-        )
+        # By number: to be told where a log begins, a client that has just been made waits half a second.
+        consumer.assign([TopicPartition(*place, max(starts[place], found[place][0])) for place in targets])
         quiet_since = patience.kafka.monotonic()
         while targets:
             patience.alive()

@@ -331,9 +331,13 @@ class TaskRunner:
         changelog.extend((key.encode(), value) for key, value in self.state.drain())
         if self.touched:
             self.place.entries = len(self.state)
-            changelog.append((META_KEY, msgspec.msgpack.encode(self.place)))
+            changelog.append((META_KEY, self.meta()))
         self.touched = self.day_began = False
         return Closed(journal, changelog)
+
+    def meta(self) -> bytes:
+        """The entry ``_meta`` as it is now."""
+        return msgspec.msgpack.encode(self.place)
 
     def _seal(self, kind: JournalKind, epoch: Epoch) -> None:
         place = self.place

@@ -12,13 +12,19 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from pipeline.domain.controls import TickKind
+from pipeline.runtime.adoption import Adoption
 from pipeline.runtime.broker import LocalKafka
+from pipeline.runtime.cell import Cell
 from pipeline.runtime.codec import Codec, LocalIds
 from pipeline.runtime.kafka import Kafka
+from pipeline.runtime.patience import Patience
+from pipeline.runtime.survey import Surroundings
+from pipeline.runtime.wiring import Wiring
 from pipeline.runtime.worker import Deployment, Worker
+from pipeline.topics import changelog_of
 from tests.broker.sample_cluster import SampleCluster
 from tests.broker.test_worker import Feed, P, assert_books_balance, assert_replays, done
-from tests.broker.worker_process import UNITS
+from tests.broker.worker_process import FLOW, UNITS
 from tests.sample_stages import Repeater, tick_of
 from tests.unit.runtime.test_migration import AdderV2
 
@@ -181,3 +187,45 @@ def test_a_record_larger_than_its_topic_takes_stops_the_worker_in_words(cluster:
     assert len(told) == 3
     assert "adder/1 makes a record of 1048" in told[0] and "for dead-letters/1" in told[0]
     assert cluster.records("dead-letters") == []
+
+
+def test_state_is_kept_over_a_rebalance_only_while_nobody_else_has_written(cluster: SampleCluster) -> None:
+    kafka = Kafka(cluster.bootstrap_servers)
+    around = Surroundings(P, frozenset(), "c", "{}")
+    adoption = Adoption(Wiring("both", FLOW), around, Codec(LocalIds()), "both-0", Patience("both-0", print, kafka))
+    consumer = kafka.consumer({"group.id": "both", "enable.auto.commit": False})
+
+    def adopt(kept: dict[int, Cell]) -> dict[int, Cell]:
+        """And what the worker then commits; without transactions, which a restore reads as well."""
+        cells = adoption.adopt(consumer, range(P), kept).cells
+        for partition, cell in cells.items():
+            for stage, rows in cell.close().changelog.items():
+                for key, value in rows:
+                    cluster.producer.produce(changelog_of(stage), value, key, partition)
+        cluster.producer.flush()
+        return cells
+
+    first = adopt({})
+    assert adopt({1: first[1]})[1] is first[1]
+    other = adopt({})  # somebody else had it
+    again = adopt({0: other[0], 1: first[1]})
+    assert again[0] is other[0] and again[1] is not first[1]
+    assert again[1].tasks[0].place.epoch == 4, "a start each time, the first one's two included"
+    consumer.close()
+
+
+def test_a_worker_that_joins_leaves_the_idle_one_its_state(cluster: SampleCluster) -> None:
+    feed = Feed(cluster)
+    first = cluster.start("both")
+    feed.send(300)
+    cluster.wait_for(lambda: done(cluster, feed.count))
+    time.sleep(1)
+    second = cluster.start("both")
+    cluster.wait_for(lambda: "both-1: ready" in cluster.log("both"))
+    cluster.wait_for(lambda: "kept: nobody has written since" in cluster.log("both"))
+    feed.send(300)
+    cluster.wait_for(lambda: done(cluster, feed.count))
+    for worker in (first, second):
+        assert cluster.stop(worker) == 0
+    assert_books_balance(cluster, feed.count)
+    assert_replays(cluster)
