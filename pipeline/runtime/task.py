@@ -141,6 +141,8 @@ class TaskRunner:
         self.state = stage.new_state(self.task)
         self.place = Place(stage.name, partition, partitions, stage.state_version, unit)
         self.touched = False
+        self.day_began = False
+        """A day has begun in this transaction."""
         self.counted = 0
         """Records applied: all but those passed over because they had been applied before."""
         self._unit = unit
@@ -214,8 +216,9 @@ class TaskRunner:
                 )
         if isinstance(record, Control) and record.kind is ControlKind.SKIP:
             place.skips[record.scope_id] = f"{record.control_id} by {record.who}: {record.why}"
-        elif isinstance(record, Tick) and record.kind is TickKind.DAY_END:
-            self._day_ended = True
+        elif isinstance(record, Tick) and record.kind is not TickKind.TICK:
+            self._day_ended = self._day_ended or record.kind is TickKind.DAY_END
+            self.day_began = self.day_began or record.kind is TickKind.DAY_START
         if type(record) not in self._reads:
             return []
         return self._step(record, Meta(message.append_ns))
@@ -328,9 +331,13 @@ class TaskRunner:
         changelog.extend((key.encode(), value) for key, value in self.state.drain())
         if self.touched:
             self.place.entries = len(self.state)
-            changelog.append((META_KEY, msgspec.msgpack.encode(self.place)))
-        self.touched = False
+            changelog.append((META_KEY, self.meta()))
+        self.touched = self.day_began = False
         return Closed(journal, changelog)
+
+    def meta(self) -> bytes:
+        """The entry ``_meta`` as it is now."""
+        return msgspec.msgpack.encode(self.place)
 
     def _seal(self, kind: JournalKind, epoch: Epoch) -> None:
         place = self.place
@@ -382,6 +389,8 @@ class TaskRunner:
         """
         rows = {key: value for key, value in dict(changelog).items() if value is not None}
         meta = rows.pop(META_KEY, None)
+        if meta is None and rows:
+            raise StateMismatch(f"{self._writer}: {len(rows)} entries and no place: the changelog is not whole.")
         if meta is not None:
             place = msgspec.msgpack.decode(meta, type=Place)
             want = (self.stage.name, self.task.partition, self.task.partitions)

@@ -121,6 +121,14 @@ class Table(Generic[V]):
         for key in sorted(self._rows):
             yield key, _encode(self.peek(key))
 
+    def fuzzy_dump(self) -> Iterator[tuple[str, bytes]]:
+        """All entries, encoded, in no order; between two of them the table may change. What is put or removed
+        meanwhile comes as it is at its turn, or not at all."""
+        for key in list(self._rows):
+            row = self._rows.get(key)
+            if row is not None:
+                yield key, row if isinstance(row, bytes) else _encode(row)
+
 
 class Clock(Entry):
     """The last applied tick."""
@@ -206,6 +214,12 @@ class State:
         """Everything, in a fixed order."""
         for name in sorted(self._tables):
             for key, value in self._tables[name].dump():
+                yield f"{name}/{key}", value
+
+    def fuzzy_dump(self) -> Iterator[tuple[str, bytes]]:
+        """Everything, while it may change between one entry and the next (:meth:`Table.fuzzy_dump`)."""
+        for name, table in self._tables.items():
+            for key, value in table.fuzzy_dump():
                 yield f"{name}/{key}", value
 
     def digest(self) -> str:
