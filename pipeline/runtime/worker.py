@@ -28,7 +28,7 @@ from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.merge import Merge, rank_of
 from pipeline.runtime.patience import Patience, Stopping
 from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place
-from pipeline.runtime.survey import SESSION_S, refuse_if_elsewhere, survey
+from pipeline.runtime.survey import SESSION_S, refuse_if_elsewhere, refuse_if_replaced, survey
 from pipeline.runtime.task import StateMismatch
 from pipeline.runtime.transaction import Aborted, Indefinite, Row, Transactions
 from pipeline.runtime.wiring import AnyStage, Wiring
@@ -44,6 +44,7 @@ LOADED: Final = 64
 """Records in a transaction from which on the worker counts as loaded."""
 COMMIT_EVERY_S: Final = 0.030
 """Under load, at least this long between commits: as fast as possible, 10,000 a second cost the broker a whole core."""
+_FENCED: Final = (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)
 PAUSE_AT: Final = 4000
 RESUME_AT: Final = 500
 
@@ -59,6 +60,12 @@ class Deployment:
     """All stages, in flow order."""
     units: Mapping[str, tuple[str, ...]]
     """Every unit that may run on this cluster, with its stages' names: no stage may run in two of them at once."""
+    session_s: float = SESSION_S
+    """Session of the consumer groups."""
+
+
+class _Fenced(Exception):
+    """The client library has given up our membership: nothing more comes from this consumer."""
 
 
 class Worker:
@@ -89,7 +96,7 @@ class Worker:
         self._assignment_epoch = 0
         self._adopt_needed = False
         self._adopted = False
-        self._failed: PipelineError | None = None
+        self._fenced = ""
         self._cells: dict[int, Cell] = {}
         self._merges: dict[int, Merge[Fetched]] = {}
         self._earliest: dict[Place, int] = {}
@@ -124,9 +131,16 @@ class Worker:
             refuse_if_elsewhere(self._admin, self.wiring, self._deployment.units, self._patience)
             self._adoption = Adoption(self.wiring, around, self._codec, self._slot_name, self._patience)
             self._transactions.open()
-            consumer = self._consumer()
+            while not self._patience.stopping:
+                self._be_member()
         except Stopping:
-            return
+            pass
+        finally:
+            self._transactions.close()
+
+    def _be_member(self) -> None:
+        """Join the group and work until told to stop, or until the membership is lost for no good reason."""
+        consumer = self._consumer()
         try:
             consumer.subscribe(
                 [topic.name for topic in self.wiring.outside],
@@ -135,17 +149,21 @@ class Worker:
                 on_lost=self._on_revoke,
             )
             self._loop(consumer)
-        except Stopping:
-            pass
+            return
+        except _Fenced as error:
+            self._patience.say(f"fenced ({error}); looking whether another process has taken this slot")
         finally:
-            self._transactions.close()
             consumer.close()
+        self._fenced = ""
+        self._assignment = []
+        self._drop()
+        refuse_if_replaced(self._admin, self.name, self._slot_name, self._deployment.session_s, self._patience)
 
     def _loop(self, consumer: Consumer) -> None:
         while not self._patience.stopping:
             self._patience.alive()
-            if self._failed is not None:
-                raise self._failed
+            if self._fenced:
+                raise _Fenced(self._fenced)
             if self._adopt_needed:
                 try:
                     self._adopt(consumer)
@@ -173,7 +191,8 @@ class Worker:
                 "group.instance.id": self._slot_name,
                 "client.id": self._slot_name,
                 "partition.assignment.strategy": "range",
-                "session.timeout.ms": int(SESSION_S * 1000),
+                "session.timeout.ms": int(self._deployment.session_s * 1000),
+                "heartbeat.interval.ms": int(self._deployment.session_s * 300),
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
@@ -208,7 +227,7 @@ class Worker:
             address = self._kafka.bootstrap_servers
             self._patience.say_now_and_then(f"Kafka does not answer at {address}; waiting, nothing is lost")
         elif error.fatal():
-            self._failed = PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
+            self._fenced = error.str()
 
     def _drop(self) -> None:
         """Forget all that is not committed; :meth:`_adopt` brings the committed state back."""
@@ -235,7 +254,9 @@ class Worker:
         for partition in partitions:
             self._merges[partition] = Merge((t.name, rank_of(t, self.wiring.owned)) for t in self.wiring.outside)
         self._sent = dict.fromkeys(adopted.earliest, -1)
-        consumer.assign([TopicPartition(*place, offset) for place, offset in adopted.starts.items()])
+        assign = [TopicPartition(*place, offset) for place, offset in adopted.starts.items()]
+        consumer.assign(assign)
+        consumer.resume(assign)  # the client keeps a pause over an assignment that is the same, and over a new one
         self._commit(consumer)
 
     def _own_partitions(self) -> list[int]:
@@ -253,8 +274,13 @@ class Worker:
         epoch = self._assignment_epoch
         first = consumer.poll(0.001 if waiting else 0.003 if held else 0.1)
         if first is None:
+            self._keep_memory_flat(consumer)  # when all that would come is paused, nothing else asks
             return
         fetched = [first, *consumer.consume(GATHER_MAX - 1, 0)]
+        for message in fetched:  # told once: not to be dropped with an assignment that is no more
+            error = message.error()
+            if error is not None and (error.fatal() or error.code() in _FENCED):
+                raise _Fenced(error.str())
         if epoch != self._assignment_epoch or self._adopt_needed:
             return  # records of an assignment that is no more
         now_ns = self._kafka.monotonic_ns()
@@ -274,8 +300,6 @@ class Worker:
         if error.code() == KafkaError._PARTITION_EOF:
             if merge is not None:
                 merge.at_end(name, now_ns)
-        elif error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
-            raise PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise StateMismatch(
                 f"{self._slot_name}: {name}/{partition}: {error.str()}: the log does not reach back to our place"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -188,7 +189,7 @@ def check_visibility(logs: Logs, verdict: Verdict) -> None:
     for (topic, partition), log in logs.items():
         name = f"{topic}/{partition}"
         visible = [rec.offset for rec in log.visible]
-        if any(a >= b for a, b in zip(visible, visible[1:], strict=False)):
+        if any(a >= b for a, b in itertools.pairwise(visible)):
             verdict.add(Wrong.REORDERED, f"{name}: offsets as read do not grow")
         for offset in sorted(set(visible) & (log.aborted | log.undecided)):
             verdict.add(Wrong.ABORTED, f"{name}/{offset}")

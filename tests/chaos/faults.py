@@ -167,7 +167,7 @@ def broker(arena: Arena, target: int) -> Verdict:
             arena.kafka.stop()
             arena.count("stopped")
         arena.pause(arena.chance.choice((0.0, 0.0, 0.5, 2.0)))
-        arena.kafka.start()
+        arena.kafka.start(120)
         if arena.chance.random() < 0.8:
             arena.progress(1)
     return arena.finish()

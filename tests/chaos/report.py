@@ -31,8 +31,9 @@ def results(folder: Path, commit: str | None = None) -> list[Result]:
 def table(found: Iterable[Result]) -> str:
     """A Markdown table, a row for each kind."""
     rows = [
-        "| kind | faults injected | runs | processes | task starts | transactions | inputs applied | outputs recomputed "
-        "| records checked | aborted, in the log, unseen | ended by the client library | anomalies | minutes |",
+        "| kind | faults injected | runs | processes | task starts | transactions | inputs applied "
+        "| outputs recomputed | records checked | aborted, in the log, unseen | ended by the client library "
+        "| anomalies | minutes |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     by_kind: dict[str, list[Result]] = {}
@@ -95,7 +96,8 @@ def document(found: list[Result]) -> str:
     return "\n".join(
         [
             _HEAD,
-            f"Commit {', '.join(commits)}; {', '.join(days)}; {'; '.join(machines)}; seeds {', '.join(map(str, seeds))}.",
+            f"Commit {', '.join(commits)}; {', '.join(days)}; {'; '.join(machines)}; "
+            f"seeds {', '.join(map(str, seeds))}.",
             "",
             table(found),
             "",

@@ -64,7 +64,7 @@ def described(kind: str, title: str, seed: int, began: float, verdict: Verdict) 
         "title": title,
         "seed": seed,
         "commit": commit(),
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "machine": f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}",
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.monotonic() - began, 1),
         "anomalies": {wrong.name: number for wrong, number in verdict.anomalies.items()},

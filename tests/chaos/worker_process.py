@@ -1,6 +1,8 @@
-"""A worker of the sample stages with faults inside: ``python -m tests.chaos.worker_process BOOTSTRAP UNIT SLOT FOLDER``.
+"""A worker of the sample stages with faults inside.
 
-The worker is the real one; only the clients it is given misbehave. What to do stands in the variable CHAOS (`Orders`);
+    python -m tests.chaos.worker_process BOOTSTRAP UNIT SLOT FOLDER
+
+The worker is the real one; only the clients it is given misbehave. What to do stands in the variable CHAOS, as JSON;
 what was done is appended to files in FOLDER, so that it outlives a kill -9:
 
     <slot>.faults     a line for each fault, before it happens
@@ -93,11 +95,7 @@ class FaultyKafka(Kafka):
     def consumer(self, settings: Settings) -> Consumer:
         if "group.instance.id" in settings:
             self._trace.event("join")
-            session_ms = int(self._trace.session_s * 1000)
-            return super().consumer(
-                {**settings, "session.timeout.ms": session_ms, "heartbeat.interval.ms": session_ms // 5}
-            )
-        if self._trace.restore_s and settings["isolation.level"] == "read_committed" and not self._trace.quiet:
+        elif self._trace.restore_s and settings["isolation.level"] == "read_committed" and not self._trace.quiet:
             return SlowConsumer({**settings, "bootstrap.servers": self.bootstrap_servers, "log_level": 0}, self._trace)
         return super().consumer(settings)
 
@@ -187,7 +185,7 @@ def main(bootstrap_servers: str, unit: str, slot: int, folder: Path) -> int:
     trace = Trace(name, folder, json.loads(os.environ.get(ORDERS_VARIABLE, "{}")))
     stages = [stage for stage in FLOW if stage.name in UNITS[unit]]
     locks = Path(os.environ.get("CHAOS_LOCKS", str(folder / "locks")))
-    deployment = Deployment(FaultyKafka(bootstrap_servers, trace), locks, FLOW, UNITS)
+    deployment = Deployment(FaultyKafka(bootstrap_servers, trace), locks, FLOW, UNITS, trace.session_s)
 
     def say(text: str) -> None:
         print(f"{time.monotonic():.3f} {text}", flush=True)
