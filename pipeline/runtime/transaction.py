@@ -117,7 +117,10 @@ class Transactions:
             for topic, partition, key, value in rows:
                 self._produce(producer, topic, partition, key, value)
             # All of it at the broker before the offsets: this is what makes AddOffsetsToTxn meet a ready coordinator.
-            left = _served(producer.flush, TRANSACTION_TIMEOUT_S)
+            try:
+                left = producer.flush(TRANSACTION_TIMEOUT_S)
+            except KafkaException as error:  # fatal, met by the client's own threads: fenced, above all
+                raise _failure(error) from error
             if left:
                 raise Aborted(f"{left} records were not taken by the broker in {TRANSACTION_TIMEOUT_S:.0f} s")
             self._call(self._send_offsets, producer, offsets, group)
@@ -141,13 +144,16 @@ class Transactions:
         deadline = self._kafka.monotonic() + TRANSACTION_TIMEOUT_S
         while True:
             try:
-                _served(producer.produce, topic, value, key, partition)
-                return
-            except BufferError:
-                # The broker is slow: wait until it has taken some, memory stays as it is.
-                if self._kafka.monotonic() > deadline:
-                    raise Aborted("the broker takes nothing") from None
-                _served(producer.poll, 0.05)
+                try:
+                    producer.produce(topic, value, key, partition)
+                    return
+                except BufferError:
+                    # The broker is slow: wait until it has taken some, memory stays as it is.
+                    if self._kafka.monotonic() > deadline:
+                        raise Aborted("the broker takes nothing") from None
+                    producer.poll(0.05)
+            except KafkaException as error:
+                raise _failure(error) from error
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
         deadline = self._kafka.monotonic() + TRANSACTION_TIMEOUT_S
@@ -168,14 +174,6 @@ class Transactions:
             producer.abort_transaction(-1)
         except KafkaException as error:
             raise Indefinite(f"the abort: {_text(error)}") from error
-
-
-def _served(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Make a call that serves callbacks: the client raises its fatal error (it was fenced) from any of them."""
-    try:
-        return function(*arguments)
-    except KafkaException as error:
-        raise _failure(error) from error
 
 
 def _error(error: KafkaException) -> KafkaError:
