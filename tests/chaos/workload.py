@@ -52,6 +52,7 @@ class Load:
         self._instruments = instruments
         self._codec = Codec(LocalIds())
         self._over = threading.Event()
+        self._turn = threading.Lock()
         self._thread: threading.Thread | None = None
         self._numbers: dict[tuple[str, int], int] = {}
         self._count = 0
@@ -99,10 +100,11 @@ class Load:
 
     def _run(self) -> None:
         began = tick_at = control_at = time.monotonic()
-        first = self._count
+        paced = 0
         while not self._over.is_set():
             now = time.monotonic()
-            while self._count - first < (now - began) * self.rate:
+            while paced < (now - began) * self.rate:
+                paced += 1
                 self._print()
             if now >= tick_at:
                 tick_at = now + _TICK_EVERY_S
@@ -116,6 +118,10 @@ class Load:
             time.sleep(_STEP_S)
 
     def _print(self) -> None:
+        with self._turn:
+            self._print_next()
+
+    def _print_next(self) -> None:
         self._count += 1
         instrument = f"I{self._count * 7919 % self._instruments}"
         topic = topic_of(type(print_of(instrument, 1)))
