@@ -7,14 +7,15 @@ in a real broker and real processes is another thing each time, so a run cannot 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from tests.chaos.arena import ADDER, BOTH, REPEATER, SESSION_S, Arena
-from tests.chaos.checker import Verdict
 from tests.chaos.fleet import Slot
 from tests.chaos.worker_process import ABORTING, UNKNOWN
 
@@ -23,7 +24,7 @@ APART: Final[tuple[Slot, ...]] = ((ADDER, 0), (ADDER, 1), (REPEATER, 0), (REPEAT
 TOGETHER: Final[tuple[Slot, ...]] = ((BOTH, 0), (BOTH, 1), (BOTH, 2))
 
 
-def kill(arena: Arena, target: int) -> Verdict:
+def kill(arena: Arena, target: int) -> None:
     """kill -9 of workers at random times, several at once, also while they start: first with a unit for each stage,
     then with both stages in one unit, which takes over what the others left."""
     for slots, goal in ((APART, target // 2), (TOGETHER, target)):
@@ -42,10 +43,9 @@ def kill(arena: Arena, target: int) -> Verdict:
             arena.progress()
             arena.fleet.stop(*arena.fleet.members)
             arena.pause(SESSION_S)
-    return arena.finish(*TOGETHER)
 
 
-def zombie(arena: Arena, target: int) -> Verdict:
+def zombie(arena: Arena, target: int) -> None:
     """Workers sleep (SIGSTOP) for longer than their session, others take over, then they wake: half of them fall asleep
     inside a transaction; of some, another process has taken the very slot meanwhile."""
     slots = (*TOGETHER, (BOTH, 3))
@@ -66,10 +66,9 @@ def zombie(arena: Arena, target: int) -> Verdict:
             arena.pause(arena.chance.uniform(0.2, 1.5))
         arena.fleet.thaw()
         arena.progress(2)
-    return arena.finish()
 
 
-def scale(arena: Arena, target: int) -> Verdict:
+def scale(arena: Arena, target: int) -> None:
     """From one worker to three and back under load; each that comes or goes counts."""
     arena.fleet.start(TOGETHER[0])
     arena.progress()
@@ -91,10 +90,9 @@ def scale(arena: Arena, target: int) -> Verdict:
         arena.count("left", 2)
         arena.between(0.2, 1.2)
         arena.progress(1)
-    return arena.finish(*TOGETHER)
 
 
-def restoring(arena: Arena, target: int) -> Verdict:
+def restoring(arena: Arena, target: int) -> None:
     """Rebalances while workers restore: somebody joins, is killed, sleeps or leaves while another reads its changelog.
 
     Restores are slow (a trickle for a second and a half) and changelogs long. Counted are only those changes that took
@@ -127,7 +125,6 @@ def restoring(arena: Arena, target: int) -> Verdict:
         else:
             arena.fleet.stop(slot)
             arena.between(SESSION_S, SESSION_S + 0.5)
-    return arena.finish(*slots)
 
 
 def _met(arena: Arena, expected: list[tuple[float, str, str]]) -> int:
@@ -154,7 +151,7 @@ def _runs(arena: Arena, name: str) -> bool:
     return any(member.name == name and member.alive for member in arena.fleet.members.values())
 
 
-def broker(arena: Arena, target: int) -> Verdict:
+def broker(arena: Arena, target: int) -> None:
     """The only broker is killed with -9, or stopped in good order, and started again on the same data."""
     arena.fleet.start(*TOGETHER[:2])
     arena.progress()
@@ -170,10 +167,9 @@ def broker(arena: Arena, target: int) -> Verdict:
         arena.kafka.start(120)
         if arena.chance.random() < 0.8:
             arena.progress(1)
-    return arena.finish()
 
 
-def one_of_three(arena: Arena, target: int) -> Verdict:
+def one_of_three(arena: Arena, target: int) -> None:
     """Three brokers, every record on three, two must have it: one is killed with -9 and comes back."""
     arena.fleet.start(*TOGETHER[:2])
     arena.progress()
@@ -190,12 +186,9 @@ def one_of_three(arena: Arena, target: int) -> Verdict:
             arena.pause(0.05)
         # The next one may only go when this one has caught up: two away, and nothing may be written.
         _wait_for_replicas(arena)
-    return arena.finish()
 
 
 def _wait_for_replicas(arena: Arena, timeout_s: float = 60.0) -> None:
-    from confluent_kafka.admin import AdminClient
-
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -211,26 +204,25 @@ def _wait_for_replicas(arena: Arena, timeout_s: float = 60.0) -> None:
         arena.pause(0.1)
 
 
-def aborts(arena: Arena, target: int) -> Verdict:
+def aborts(arena: Arena, target: int) -> None:
     """Transactions are aborted at random, at each point; and some end so that nobody knows how: each point counts."""
-    return _from_inside(arena, target, ABORTING)
+    _from_inside(arena, target, ABORTING)
 
 
-def unknown(arena: Arena, target: int) -> Verdict:
+def unknown(arena: Arena, target: int) -> None:
     """Commits without an answer: not applied, and applied."""
-    return _from_inside(arena, target, UNKNOWN)
+    _from_inside(arena, target, UNKNOWN)
 
 
-def _from_inside(arena: Arena, target: int, points: tuple[str, ...]) -> Verdict:
+def _from_inside(arena: Arena, target: int, points: tuple[str, ...]) -> None:
     slots = TOGETHER[:2]
     arena.fleet.start(*slots)
     while arena.injected.total() < target:
         arena.pause(0.2)
-        arena.injected = arena.fleet.faults()
-    return arena.finish(*slots)
+        arena.injected = Counter({name: count for name, count in arena.fleet.faults().items() if name in points})
 
 
-def fenced(arena: Arena, target: int) -> Verdict:
+def fenced(arena: Arena, target: int) -> None:
     """A second producer with a worker's transactional id opens, and fences the worker's."""
     arena.fleet.start(*TOGETHER)
     arena.progress()
@@ -245,7 +237,6 @@ def fenced(arena: Arena, target: int) -> Verdict:
             arena.progress(1)
         else:
             arena.between(0.0, 0.5)
-    return arena.finish()
 
 
 @dataclass(frozen=True)
@@ -253,7 +244,7 @@ class Kind:
     """A kind of fault, as it is run and reported."""
 
     title: str
-    run: Callable[[Arena, int], Verdict]
+    inject: Callable[[Arena, int], None]
     brokers: int = 1
     orders: Mapping[str, Any] = field(default_factory=dict)
     rate: int = 150

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.chaos import report
+from tests.chaos import flow, report
 from tests.chaos.arena import Arena
 from tests.chaos.checker import Verdict
 from tests.chaos.faults import KINDS
 
-ALL: Final = (*KINDS,)
+FLOW: Final = "flow"
+ALL: Final = (*KINDS, FLOW)
 Say = Callable[[str], None]
 
 
@@ -39,15 +40,19 @@ def run(kind: str, count: int, batch: int, seed: int, reports: Path, say: Say) -
 
 def run_batch(kind: str, target: int, seed: int, keep: Path | None, say: Say) -> report.Result:
     """One batch on one broker."""
-    chosen = KINDS[kind]
     began = time.monotonic()
+    if kind == FLOW:
+        verdict, told = flow.run_flow(target, seed, keep, say)
+        return {**described(kind, flow.TITLE, seed, began, verdict), **told}
+    chosen = KINDS[kind]
     with Arena(
         kind, seed, say, brokers=chosen.brokers, orders=chosen.orders, rate=chosen.rate, instruments=chosen.instruments,
         keep=keep,
     ) as arena:  # fmt: skip
         arena.target = target
         arena.load.start()
-        verdict = chosen.run(arena, target)
+        chosen.inject(arena, target)
+        verdict = arena.finish()
         return {
             **described(kind, chosen.title, seed, began, verdict),
             "injected": dict(arena.injected),

@@ -95,7 +95,8 @@ class FaultyKafka(Kafka):
     def consumer(self, settings: Settings) -> Consumer:
         if "group.instance.id" in settings:
             self._trace.event("join")
-        elif self._trace.restore_s and settings["isolation.level"] == "read_committed" and not self._trace.quiet:
+            return super().consumer({**settings, "reconnect.backoff.max.ms": 1000})
+        if self._trace.restore_s and settings["isolation.level"] == "read_committed" and not self._trace.quiet:
             return SlowConsumer({**settings, "bootstrap.servers": self.bootstrap_servers, "log_level": 0}, self._trace)
         return super().consumer(settings)
 
@@ -103,7 +104,7 @@ class FaultyKafka(Kafka):
         timeout_ms = int(self._trace.transaction_s * 1000)
         return FaultyProducer(
             {**settings, "bootstrap.servers": self.bootstrap_servers, "transaction.timeout.ms": timeout_ms,
-             "log_level": 0, "error_cb": lambda error: None},
+             "reconnect.backoff.max.ms": 1000, "log_level": 0, "error_cb": lambda error: None},
             self._trace,
         )  # fmt: skip
 
