@@ -147,6 +147,14 @@ class Arena:
             self.pause(0.03)
         return True
 
+    def await_replaced(self, timeout_s: float = 45.0) -> None:
+        """Sleepers whose slot another process has must notice and end; one that does not goes among the ended."""
+        deadline = time.monotonic() + timeout_s
+        while self.fleet.replaced and time.monotonic() < deadline:
+            self.pause(0.1)
+        for member in self.fleet.replaced:
+            self.fleet.ended.append(f"{member.name}: its slot was taken, and it goes on\n{self.fleet.tail(member)}")
+
     # ---------------------------------------------------------------- the end
 
     def finish(self) -> Verdict:
@@ -157,10 +165,8 @@ class Arena:
         places = places_of(self.bootstrap_servers)
         reader = Reader(self.bootstrap_servers, places)
         stuck = self._converge(reader)
+        self.await_replaced()
         self.fleet.stop(*self.fleet.members)
-        deadline = time.monotonic() + 10
-        while any(member.alive for member in self.fleet.replaced) and time.monotonic() < deadline:
-            time.sleep(0.1)
         reader.update(timeout_s=30)
         judge(reader.logs, [node.data_dir / "data" for node in self.nodes.values()])
         verdict = check(reader.logs, sample=True, sent=self.load.sent)

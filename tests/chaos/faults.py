@@ -66,6 +66,7 @@ def zombie(arena: Arena, target: int) -> None:
             arena.pause(arena.chance.uniform(0.2, 1.5))
         arena.fleet.thaw()
         arena.progress(2)
+    arena.await_replaced()
 
 
 def scale(arena: Arena, target: int) -> None:
@@ -100,7 +101,7 @@ def restoring(arena: Arena, target: int) -> None:
     """
     slots = (*TOGETHER, (BOTH, 3))
     arena.fleet.start(TOGETHER[0])
-    arena.load.burst(20_000)
+    arena.load.burst(min(20_000, 1_000 * target))
     arena.fleet.start(*slots[1:])
     arena.progress()
     expected: list[tuple[float, str, str]] = []
