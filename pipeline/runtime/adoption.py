@@ -18,7 +18,7 @@ from pipeline.runtime.codec import Codec
 from pipeline.runtime.garbage import while_restoring
 from pipeline.runtime.observer import Event
 from pipeline.runtime.patience import Patience
-from pipeline.runtime.restore import ASK_TIMEOUT_S, Place, ends, read_changelogs, read_to_end
+from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place, ends, read_changelogs, read_to_end
 from pipeline.runtime.survey import Surroundings
 from pipeline.runtime.task import IN_MEMORY, Epoch, Message, StateMismatch
 from pipeline.runtime.wiring import Wiring
@@ -56,13 +56,14 @@ class Adoption:
         kafka = self._patience.kafka
         started = kafka.monotonic()
         stages = [stage.name for stage in self._wiring.stages]
-        changelogs = read_changelogs([(changelog_of(name), p) for name in stages for p in partitions], self._patience)
         outside = [topic.name for topic in self._wiring.outside]
         places = [(name, p) for name in outside for p in partitions]
-        committed = {
-            (each.topic, each.partition): each.offset
-            for each in consumer.committed([TopicPartition(*place) for place in places], timeout=ASK_TIMEOUT_S)
-        }
+        before = _committed(consumer, places)
+        changelogs = read_changelogs([(changelog_of(name), p) for name in stages for p in partitions], self._patience)
+        committed = _committed(consumer, places)
+        if committed != before:
+            # We have slept, and do not know yet that we have lost them.
+            raise NotRestored("somebody else works on these partitions")
         earliest = {place: low for place, (low, _) in ends(kafka, places).items()}
         epoch = self._epoch()
         cells = {}
@@ -140,3 +141,9 @@ class Adoption:
             schemas=self._around.schemas,
             cluster_id=self._around.cluster_id,
         )
+
+
+def _committed(consumer: Consumer, places: Sequence[Place]) -> dict[Place, int]:
+    """The group's offsets, once no transaction is open that moves them; negative when there is none."""
+    asked = consumer.committed([TopicPartition(*place) for place in places], timeout=ASK_TIMEOUT_S)
+    return {(each.topic, each.partition): each.offset for each in asked}

@@ -44,6 +44,8 @@ class Aborted(Exception):
     """The transaction was taken back: nothing of it is visible to anybody who reads committed."""
 
     event = Event.ABORTED
+    slot_taken = False
+    """Whether another process is a member of the group under our name by now (or our own ghost is)."""
 
 
 class Indefinite(Exception):
@@ -187,6 +189,8 @@ def _failure(error: KafkaException) -> Aborted | Indefinite:
     failure = Aborted(_text(error)) if abortable else Indefinite(_text(error))
     if _error(error).code() in _FENCING:
         failure.event = Event.FENCED
+    if isinstance(failure, Aborted):
+        failure.slot_taken = _error(error).code() == KafkaError.FENCED_INSTANCE_ID
     return failure
 
 

@@ -411,6 +411,8 @@ class Worker:
         except Aborted as error:
             self._drop()
             self._patience.say(f"transaction taken back ({error}); its records are read again", error.event)
+            if error.slot_taken:  # to go on would be to fence our successor's producer, and it ours
+                raise _Fenced(str(error)) from error
             return
         except Indefinite as error:
             self._drop()
