@@ -161,7 +161,8 @@ class Worker:
             self._loop(consumer)
             return
         except _Fenced as error:
-            self._patience.say(f"fenced ({error}); looking whether another process has taken this slot")
+            text = f"fenced ({error}); looking whether another process has taken this slot"
+            self._patience.say(text, Event.FENCED)
         finally:
             consumer.close()
         self._fenced = ""

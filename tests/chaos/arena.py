@@ -147,13 +147,13 @@ class Arena:
             self.pause(0.03)
         return True
 
-    def await_replaced(self, timeout_s: float = 45.0) -> None:
-        """Sleepers whose slot another process has must notice and end; one that does not goes among the ended."""
+    def await_rivals(self, timeout_s: float = 45.0) -> None:
+        """Of two processes in one slot one must find out and end; those that do not go among the ended."""
         deadline = time.monotonic() + timeout_s
-        while self.fleet.replaced and time.monotonic() < deadline:
+        while self.fleet.rivals and time.monotonic() < deadline:
             self.pause(0.1)
-        for member in self.fleet.replaced:
-            self.fleet.ended.append(f"{member.name}: its slot was taken, and it goes on\n{self.fleet.tail(member)}")
+        for member in self.fleet.rivals.values():
+            self.fleet.ended.append(f"{member.name}: two processes go on in one slot\n{self.fleet.tail(member)}")
 
     # ---------------------------------------------------------------- the end
 
@@ -165,7 +165,7 @@ class Arena:
         places = places_of(self.bootstrap_servers)
         reader = Reader(self.bootstrap_servers, places)
         stuck = self._converge(reader)
-        self.await_replaced()
+        self.await_rivals()
         self.fleet.stop(*self.fleet.members)
         reader.update(timeout_s=30)
         judge(reader.logs, [node.data_dir / "data" for node in self.nodes.values()])
@@ -174,11 +174,6 @@ class Arena:
             verdict.add(Wrong.UNFINISHED, f"after {CONVERGE_S:.0f} s without faults: {stuck}")
         for text in self.fleet.ended:
             verdict.add(Wrong.ENDED, text)
-        for member in self.fleet.replaced:
-            if member.alive:
-                verdict.add(
-                    Wrong.ENDED, f"{member.name}: its slot was taken, and it goes on\n{self.fleet.tail(member)}"
-                )
         self.failed = verdict.total > 0
         return verdict
 

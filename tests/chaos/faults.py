@@ -61,12 +61,12 @@ def zombie(arena: Arena, target: int) -> None:
             arena.fleet.freeze_in_transaction(sleepers)
             arena.count("in a transaction", len(sleepers))
         arena.pause(SESSION_S + arena.chance.uniform(0.3, 1.5))
-        if arena.chance.random() < 0.3:
+        if arena.chance.random() < 0.3 and sleepers[0] not in arena.fleet.rivals:
             arena.fleet.replace(sleepers[0])
             arena.pause(arena.chance.uniform(0.2, 1.5))
         arena.fleet.thaw()
         arena.progress(2)
-    arena.await_replaced()
+    arena.await_rivals()
 
 
 def scale(arena: Arena, target: int) -> None:

@@ -31,9 +31,8 @@ class Member:
     slot: Slot
     process: subprocess.Popen[bytes]
     log: IO[bytes]
+    log_path: Path
     frozen: bool = False
-    may_end: bool = False
-    """Its slot has been taken by another: it must notice and end."""
 
     @property
     def name(self) -> str:
@@ -52,8 +51,8 @@ class Fleet:
     folder: Path
     orders: dict[str, Any]
     members: dict[Slot, Member] = field(default_factory=dict)
-    replaced: list[Member] = field(default_factory=list)
-    """Sleepers whose slot another process has."""
+    rivals: dict[Slot, Member] = field(default_factory=dict)
+    """Sleepers in whose slot another process works: when they are awake, one of the two must find out and end."""
     starts: int = 0
     client_aborts: int = 0
     """Processes that the client library ended by an assertion of its own (SIGABRT)."""
@@ -74,9 +73,7 @@ class Fleet:
 
     def replace(self, slot: Slot) -> None:
         """Start another process in the slot of one that sleeps, as on another machine, which has locks of its own."""
-        sleeper = self.members.pop(slot)
-        sleeper.may_end = True
-        self.replaced.append(sleeper)
+        self.rivals[slot] = self.members.pop(slot)
         self._locks[slot] = self.folder / f"locks-{self.starts}"
         self.members[slot] = self._spawn(slot)
 
@@ -108,19 +105,25 @@ class Fleet:
 
     def close(self) -> None:
         """End whatever still runs."""
-        for member in (*self.members.values(), *self.replaced):
+        for member in (*self.members.values(), *self.rivals.values()):
             if member.alive:
                 member.process.kill()
                 member.process.wait(10)
             member.log.close()
         self.members.clear()
-        self.replaced.clear()
+        self.rivals.clear()
 
     def tend(self) -> None:
         """Notice who has ended; start again what a supervisor would."""
-        for member in [each for each in self.replaced if not each.alive]:
-            self.replaced.remove(member)
-            self._forget(member)
+        for slot, rival in list(self.rivals.items()):
+            member = self.members.get(slot)
+            if member is None or not (rival.frozen or member.frozen):
+                given_way = next((each for each in (rival, member) if each and _has_given_way(each)), None)
+                if given_way is not None:
+                    del self.rivals[slot]
+                    if given_way is member:
+                        self.members[slot] = rival
+                    given_way.log.close()
         for slot, member in list(self.members.items()):
             code = member.process.poll()
             if code is None:
@@ -151,7 +154,7 @@ class Fleet:
 
     def thaw(self) -> None:
         """SIGCONT to all that sleep."""
-        for member in (*self.members.values(), *self.replaced):
+        for member in (*self.members.values(), *self.rivals.values()):
             if member.frozen:
                 member.frozen = False
                 if member.alive:
@@ -202,11 +205,8 @@ class Fleet:
         """No more faults from inside."""
         (self.folder / "quiet").touch()
 
-    def log(self, slot: Slot) -> str:
-        return (self.folder / f"{slot[0]}-{slot[1]}.log").read_text(encoding="utf-8", errors="replace")
-
     def tail(self, member: Member, lines: int = 12) -> str:
-        return "\n".join(f"    {line}" for line in self.log(member.slot).splitlines()[-lines:])
+        return "\n".join(f"    {line[:400]}" for line in _said(member).splitlines()[-lines:])
 
     # ---------------------------------------------------------------- inside
 
@@ -218,7 +218,8 @@ class Fleet:
         self.committed()
         self._base += self._commits.pop(name, 0)
         (self.folder / f"{name}.commits").unlink(missing_ok=True)
-        log = (self.folder / f"{name}.log").open("ab")
+        log_path = self.folder / f"{name}.{self.starts}.log"
+        log = log_path.open("ab")
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.worker_process", self.bootstrap_servers, slot[0], str(slot[1]),
              str(self.folder)],
@@ -226,7 +227,7 @@ class Fleet:
             env={**os.environ, "PIPELINE_COMMIT": "chaos", ORDERS_VARIABLE: json.dumps(self.orders),
                  "CHAOS_LOCKS": str(locks)},
         )  # fmt: skip
-        return Member(slot, process, log)
+        return Member(slot, process, log, log_path)
 
     def _note_end(self, member: Member, code: int) -> None:
         if code == -signal.SIGABRT:
@@ -238,3 +239,12 @@ class Fleet:
 
     def _forget(self, member: Member) -> None:
         member.log.close()
+
+
+def _said(member: Member) -> str:
+    return member.log_path.read_text(encoding="utf-8", errors="replace")
+
+
+def _has_given_way(member: Member) -> bool:
+    """Ended because another process has its slot. Whoever of the two joined last stays: that may be the sleeper."""
+    return member.process.poll() == 1 and "another process has taken this slot" in _said(member)[-2000:]
