@@ -92,6 +92,7 @@ class Arena:
             shutil.copytree(self.folder, kept, dirs_exist_ok=True)
             for number, node in self.nodes.items():
                 shutil.copytree(node.data_dir / "data", kept / f"broker-{number}", dirs_exist_ok=True)
+                shutil.copy(node.log_path, kept / f"broker-{number}.txt")
             self._say(f"{self.title}: logs kept in {kept}")
         self._close_brokers()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -142,6 +143,7 @@ class Arena:
         deadline = time.monotonic() + timeout_s
         while self.fleet.committed() < goal:
             if time.monotonic() > deadline:
+                self.fleet.ask_where(*self.fleet.members.values())
                 self.fleet.ended.append(f"no transaction was committed for {timeout_s:.0f} s")
                 return False
             self.pause(0.03)
@@ -190,6 +192,7 @@ class Arena:
             if not left:
                 return ""
             if time.monotonic() > deadline:
+                self.fleet.ask_where(*self.fleet.members.values())
                 return "; ".join(left)
 
 

@@ -96,12 +96,20 @@ class Fleet:
             try:
                 code = member.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self.ended.append(f"{member.name} does not stop within {timeout_s:.0f} s\n{self.tail(member)}")
+                self.ask_where(member)
+                self.ended.append(f"{member.name} does not stop within {timeout_s:.0f} s\n{self.tail(member, 40)}")
                 member.process.kill()
                 code = member.process.wait()
             if code not in (0, -signal.SIGKILL, -signal.SIGTERM):  # by SIGTERM: before it had begun
                 self._note_end(member, code)
             self._forget(member)
+
+    def ask_where(self, *members: Member) -> None:
+        """Let each write to its log where its threads are."""
+        for member in members:
+            if member.alive and self._has_begun(member.slot):
+                member.process.send_signal(signal.SIGUSR2)
+        time.sleep(1.0)
 
     def close(self) -> None:
         """End whatever still runs."""

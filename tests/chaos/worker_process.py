@@ -9,12 +9,14 @@ what was done is appended to files in FOLDER, so that it outlives a kill -9:
     <slot>.events     restores and joins, with their times
     <slot>.commits    eight bytes: transactions committed since this process began
 
-SIGUSR1: sleep (SIGSTOP) at the next point inside a transaction. A file ``quiet`` in FOLDER ends all faults.
+SIGUSR1: sleep (SIGSTOP) at the next point inside a transaction. SIGUSR2: say where each thread is. A file ``quiet`` in
+FOLDER ends all faults.
 """
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
 import random
@@ -182,6 +184,7 @@ def _unknown() -> KafkaException:
 def main(bootstrap_servers: str, unit: str, slot: int, folder: Path) -> int:
     # Ends with the process that started it, however that ends. (It must be started by that process's main thread.)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    faulthandler.register(signal.SIGUSR2)
     name = f"{unit}-{slot}"
     trace = Trace(name, folder, json.loads(os.environ.get(ORDERS_VARIABLE, "{}")))
     stages = [stage for stage in FLOW if stage.name in UNITS[unit]]
