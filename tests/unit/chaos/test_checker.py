@@ -112,7 +112,8 @@ def test_an_output_that_is_not_what_it_must_be(spoil: Callable[[PartitionLog], N
     assert verdict_of(found).anomalies[kind] > 0
 
 
-def test_an_output_nobody_had_a_reason_for() -> None:
+@pytest.mark.parametrize("sample", [True, False])
+def test_an_output_nobody_had_a_reason_for(sample: bool) -> None:
     found = a_run()
     log = bars(found)
     codec = Codec(LocalIds())
@@ -120,8 +121,15 @@ def test_an_output_nobody_had_a_reason_for() -> None:
     assert isinstance(bar, Bar)
     more = codec.encode(msgspec.structs.replace(bar, seq=bar.seq + 1))
     for rows in (log.visible, log.everything):
-        rows.append(Rec(rows[-1].offset + 1, 1, log.visible[-1].key, more))
-    assert verdict_of(found).anomalies[Wrong.UNEXPLAINED] > 0
+        rows.append(Rec(rows[-1].offset + 1, 1, log.visible[0].key, more))
+    assert check(found, sample=sample).anomalies[Wrong.UNEXPLAINED] > 0
+
+
+def test_without_knowing_the_stages_the_last_record_of_a_writer_is_missed_too() -> None:
+    found = a_run()
+    alerts = max((found["alerts", p] for p in range(P)), key=lambda log: len(log.visible))  # read by nobody
+    cut(alerts, -1)
+    assert_only(check(found, sample=False), Wrong.LOST)
 
 
 # ---------------------------------------------------------------------- transactions
