@@ -163,10 +163,9 @@ class Fleet:
     def thaw(self) -> None:
         """SIGCONT to all that sleep."""
         for member in (*self.members.values(), *self.rivals.values()):
-            if member.frozen:
-                member.frozen = False
-                if member.alive:
-                    member.process.send_signal(signal.SIGCONT)
+            member.frozen = False
+            if member.alive and self._has_begun(member.slot):
+                member.process.send_signal(signal.SIGCONT)
 
     def _has_begun(self, slot: Slot) -> bool:
         return (self.folder / f"{slot[0]}-{slot[1]}.commits").exists()

@@ -59,10 +59,14 @@ class Trace:
         self._count = 0
         self._sleep_at: str | None = None
         signal.signal(signal.SIGUSR1, self._sleep_soon)
+        signal.signal(signal.SIGCONT, self._wake)
         self.committed(0)
 
     def _sleep_soon(self, _signal: int, _frame: object) -> None:
         self._sleep_at = self._chance.choice((*ABORTING, *UNKNOWN))
+
+    def _wake(self, _signal: int, _frame: object) -> None:
+        self._sleep_at = None  # it may have been stopped elsewhere, before it came to its point
 
     def committed(self, more: int = 1) -> None:
         self._count += more
