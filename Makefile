@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-machine test-rest lint types broker-test seeds mutants setup lock clean
+.PHONY: help demo test test-machine test-rest lint types broker-test seeds mutants chaos setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -42,6 +42,9 @@ types: $(VENV)/.ready ## mypy --strict
 
 broker-test: $(VENV)/.ready ## only the tests on the real broker
 	$(BIN)/python -m pytest -m broker $(ARGS)
+
+chaos: $(VENV)/.ready ## faults on a real broker for about an hour: counted, checked, reported in .chaos (--help: ARGS)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 setup: $(VENV)/.ready ## only the virtual environment
 

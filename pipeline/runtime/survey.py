@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from pipeline.runtime.codec import Codec
-from pipeline.runtime.errors import PlatformError, WrongUse
+from pipeline.runtime.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.patience import Patience
 from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored
 from pipeline.runtime.wiring import Wiring, outputs_of
@@ -137,3 +137,27 @@ def _with_members(admin: AdminClient, groups: list[str]) -> list[str]:
             if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                 raise
     return found
+
+
+def refuse_if_replaced(admin: AdminClient, group: str, slot_name: str, session_s: float, patience: Patience) -> None:
+    """After our membership was fenced: has another process taken the slot? Raises PipelineError when it has.
+
+    The client library also fences itself: when the broker was away for longer than the session, it forgets its member
+    id, and while the revocation waits for its turn it sends a heartbeat without one, which is refused on behalf of the
+    member it was itself. Such a ghost leaves the group when its session has run out; a living process stays.
+    """
+    span_s = 1.5 * session_s + 1.0
+    deadline = patience.kafka.monotonic() + span_s
+    while True:
+        try:
+            found = admin.describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
+            members = found[group].result(ASK_TIMEOUT_S).members
+            if all(member.group_instance_id != slot_name for member in members):
+                return
+        except (KafkaException, TimeoutError) as error:
+            # A coordinator that comes back gives every member it finds a new session.
+            deadline = patience.kafka.monotonic() + span_s
+            patience.say_now_and_then(f"waiting for Kafka's group coordinator ({error!r})")
+        if patience.kafka.monotonic() > deadline:
+            raise PipelineError(f"{slot_name}: fenced: another process has taken this slot")
+        patience.rest(0.5)

@@ -69,7 +69,7 @@ class Aborted(Exception):
 
     event = Event.ABORTED
     slot_taken = False
-    """Whether another process is a member of the group under our name by now."""
+    """Whether another process is a member of the group under our name by now (or our own ghost is)."""
 
 
 class Indefinite(Exception):

@@ -30,7 +30,7 @@ from pipeline.runtime.observer import Event, Observer, sight_of
 from pipeline.runtime.patience import Patience, Stopping
 from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place
 from pipeline.runtime.snapshots import SavedTask, Snapshots
-from pipeline.runtime.survey import SESSION_S, Rivals, refuse_if_elsewhere, survey
+from pipeline.runtime.survey import SESSION_S, Rivals, refuse_if_elsewhere, refuse_if_replaced, survey
 from pipeline.runtime.task import SequenceGap, StateMismatch
 from pipeline.runtime.transaction import MIGRATION_TIMEOUT_S, Aborted, Indefinite, Row, Transactions
 from pipeline.runtime.wiring import AnyStage, Wiring
@@ -46,6 +46,7 @@ LOADED: Final = 64
 """Records in a transaction from which on the worker counts as loaded."""
 COMMIT_EVERY_S: Final = 0.030
 """Under load, at least this long between commits: as fast as possible, 10,000 a second cost the broker a whole core."""
+_FENCED: Final = (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)
 PAUSE_AT: Final = 4000
 RESUME_AT: Final = 500
 
@@ -63,6 +64,12 @@ class Deployment:
     """Every unit that may run on this cluster, with its stages' names: no stage may run in two of them at once."""
     snapshots: bool = False
     """Whether tasks are saved in ``state_dir`` at the start of a day, for shorter restores."""
+    session_s: float = SESSION_S
+    """Session of the consumer groups."""
+
+
+class _Fenced(Exception):
+    """The client library has given up our membership: nothing more comes from this consumer."""
 
 
 class Worker:
@@ -97,7 +104,7 @@ class Worker:
         self._assignment_epoch = 0
         self._adopt_needed = False
         self._adopted = False
-        self._failed: PipelineError | None = None
+        self._fenced = ""
         self._cells: dict[int, Cell] = {}
         self._kept: dict[int, Cell] = {}
         self._merges: dict[int, Merge[Fetched]] = {}
@@ -139,15 +146,22 @@ class Worker:
                 self.wiring, around, self._codec, self._slot_name, self._patience, self._snapshots
             )
             self._transactions.open()
-            consumer = self._consumer()
             self._patience.say(
                 f"started on cluster {around.cluster_id}, {around.partitions} partitions",
                 Event.STARTED,
                 cluster=around.cluster_id,
                 partitions_of_topics=around.partitions,
             )
+            while not self._patience.stopping:
+                self._be_member()
         except Stopping:
-            return
+            pass
+        finally:
+            self._transactions.close()
+
+    def _be_member(self) -> None:
+        """Join the group and work until told to stop, or until the membership is lost for no good reason."""
+        consumer = self._consumer()
         try:
             consumer.subscribe(
                 [topic.name for topic in self.wiring.outside],
@@ -156,17 +170,22 @@ class Worker:
                 on_lost=self._on_lost,
             )
             self._loop(consumer)
-        except Stopping:
-            pass
+            return
+        except _Fenced as error:
+            text = f"fenced ({error}); looking whether another process has taken this slot"
+            self._patience.say(text, Event.FENCED)
         finally:
-            self._transactions.close()
             consumer.close()
+        self._fenced = ""
+        self._assignment = []
+        self._drop()
+        refuse_if_replaced(self._admin, self.name, self._slot_name, self._deployment.session_s, self._patience)
 
     def _loop(self, consumer: Consumer) -> None:
         while not self._patience.stopping:
             self._patience.alive()
-            if self._failed is not None:
-                raise self._failed
+            if self._fenced:
+                raise _Fenced(self._fenced)
             if self._adopt_needed:
                 try:
                     self._adopt(consumer)
@@ -206,7 +225,8 @@ class Worker:
                 "group.instance.id": self._slot_name,
                 "client.id": self._slot_name,
                 "partition.assignment.strategy": "range",
-                "session.timeout.ms": int(SESSION_S * 1000),
+                "session.timeout.ms": int(self._deployment.session_s * 1000),
+                "heartbeat.interval.ms": int(self._deployment.session_s * 300),
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
@@ -254,7 +274,7 @@ class Worker:
             address = self._kafka.bootstrap_servers
             self._patience.say_now_and_then(f"Kafka does not answer at {address}; waiting, nothing is lost")
         elif error.fatal():
-            self._failed = PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
+            self._fenced = error.str()
 
     def _drop(self) -> None:
         """Forget all that is not committed; :meth:`_adopt` brings the committed state back."""
@@ -292,7 +312,9 @@ class Worker:
         for partition in partitions:
             self._merges[partition] = Merge((t.name, rank_of(t, self.wiring.owned)) for t in self.wiring.outside)
         self._sent = dict.fromkeys(adopted.earliest, -1)
-        consumer.assign([TopicPartition(*place, offset) for place, offset in adopted.starts.items()])
+        assign = [TopicPartition(*place, offset) for place, offset in adopted.starts.items()]
+        consumer.assign(assign)
+        consumer.resume(assign)  # the client keeps a pause over an assignment that is the same, and over a new one
         if adopted.migrated:
             self._transactions.open(MIGRATION_TIMEOUT_S)
             self._commit(consumer)
@@ -320,10 +342,13 @@ class Worker:
         epoch = self._assignment_epoch
         first = consumer.poll(0.001 if waiting else 0.003 if held else 0.1)
         if first is None:
+            self._keep_memory_flat(consumer)  # when all that would come is paused, nothing else asks
             return
         fetched = [first, *consumer.consume(GATHER_MAX - 1, 0)]
-        for message in fetched:
-            self._stop_if_fenced(message.error())
+        for message in fetched:  # told once: not to be dropped with an assignment that is no more
+            error = message.error()
+            if error is not None and (error.fatal() or error.code() in _FENCED):
+                raise _Fenced(error.str())
         if epoch != self._assignment_epoch or self._adopt_needed:
             return  # records of an assignment that is no more
         now_ns = self._kafka.monotonic_ns()
@@ -338,11 +363,6 @@ class Worker:
             elif merge is not None:
                 merge.push(name, message.timestamp()[1] * 1_000_000, message)
         self._keep_memory_flat(consumer)
-
-    def _stop_if_fenced(self, error: KafkaError | None) -> None:
-        """The client says it once, as an event of no partition, whatever else it has been gathered with."""
-        if error is not None and (error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)):
-            raise PipelineError(f"{self._slot_name}: {error.str()}: another process has taken this slot")
 
     def _on_fetch_error(
         self, error: KafkaError, name: str, partition: int, merge: Merge[Fetched] | None, now_ns: int
@@ -438,9 +458,9 @@ class Worker:
             )
         except Aborted as error:
             self._drop()
-            if error.slot_taken:  # to go on would be to fence our successor's producer, and it ours
-                raise PipelineError(f"{self._slot_name}: {error}: another process has taken this slot") from error
             self._patience.say(f"transaction taken back ({error}); its records are read again", error.event)
+            if error.slot_taken:  # to go on would be to fence our successor's producer, and it ours
+                raise _Fenced(str(error)) from error
             return
         except Indefinite as error:
             self._drop()

@@ -48,10 +48,10 @@ DEFECTS: Final = (
     ),
     Defect(
         "no rewind after an abort: reading goes on where it was",
-        ((WORKER, "        consumer.assign([TopicPartition(*place, offset) for place",
+        ((WORKER, "        consumer.assign(assign)\n",
           "        here, self._here = getattr(self, '_here', 0), self._assignment_epoch\n"
           "        if here != self._here:\n"
-          "            consumer.assign([TopicPartition(*place, offset) for place"),),
+          "            consumer.assign(assign)\n"),),
     ),
     Defect(
         "state kept after an abort",
@@ -80,7 +80,8 @@ DEFECTS: Final = (
     ),
     Defect(
         "the worker never hears that another has its slot",
-        ((WORKER, "            self._stop_if_fenced(message.error())\n", "            pass\n"),
+        ((WORKER, "            if error is not None and (error.fatal() or error.code() in _FENCED):",
+          "            if False:"),
          (WORKER, "            if error.slot_taken:", "            if False:")),
     ),
     Defect(
@@ -91,8 +92,8 @@ DEFECTS: Final = (
     Defect(
         "the flush of a fenced producer raises through the worker",
         ((TRANSACTION,
-          "                left = producer.flush(TRANSACTION_TIMEOUT_S)\n            except KafkaException",
-          "                left = producer.flush(TRANSACTION_TIMEOUT_S)\n            except ZeroDivisionError"),),
+          "                left = producer.flush(self._timeout_s)\n            except KafkaException",
+          "                left = producer.flush(self._timeout_s)\n            except ZeroDivisionError"),),
     ),
     Defect(
         "restored to the last stable offset",
@@ -136,8 +137,8 @@ DEFECTS: Final = (
     ),
     Defect(
         "_meta is written one transaction late",
-        ((TASK, "            changelog.append((META_KEY, msgspec.msgpack.encode(self.place)))\n",
-          "            late, self.late = getattr(self, 'late', b''), msgspec.msgpack.encode(self.place)\n"
+        ((TASK, "            changelog.append((META_KEY, self.meta()))\n",
+          "            late, self.late = getattr(self, 'late', b''), self.meta()\n"
           "            changelog.append((META_KEY, late or self.late))\n"),),
     ),
     Defect(

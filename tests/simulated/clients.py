@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -106,8 +106,14 @@ class SimAdmin:
 
 
 class Described:
-    def __init__(self, members: list[str]) -> None:
-        self.members = members
+    def __init__(self, instances: list[str]) -> None:
+        self.members = [Listed(instance) for instance in instances]
+
+
+class Listed(NamedTuple):
+    """A member of a group, as it is described."""
+
+    group_instance_id: str
 
 
 class Future:
