@@ -60,7 +60,7 @@ def test_a_sleeper_whose_slot_was_taken_ends_and_says_so(run: Run) -> None:
     run.world.pause(3)
     for _ in range(8):
         run.feed(5)
-        run.world.pause(1)
+        run.world.pause(3)  # it makes sure that the other is not its own ghost
     assert sleeper.ended and "another process has taken this slot" in str(sleeper.error)
     settle(run)
 
