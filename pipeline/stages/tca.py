@@ -26,6 +26,7 @@ from pipeline.domain.record import Owned, Record
 from pipeline.stages.cost_book import CostBook
 from pipeline.stages.stage import Meta, Stage, State, Task
 from pipeline.stages.tape import Tape
+from pipeline.stages.tape_sums import TapeSums
 
 
 class TCAState(State):
@@ -33,8 +34,12 @@ class TCAState(State):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.tape = Tape(self)
-        self.book = CostBook(self, self.tape)
+        sums = TapeSums()
+        self.tape = Tape(self, sums)
+        self.book = CostBook(self, sums)
+
+    def restored(self) -> None:
+        self.tape.restored()
 
 
 class TCA(Stage[TCAState]):
@@ -69,6 +74,8 @@ class TCA(Stage[TCAState]):
                 state.apply_tick(message)
                 if new_day:
                     state.tape.forget_before(message.trade_date)
-                yield from state.book.rows(state.now_ns)
+                yield from state.book.rows_at_tick(state.now_ns)
+                return
             case _:
                 raise TypeError(f"tca does not read {type(message).__name__}")
+        yield from state.book.rows_between_ticks(state.now_ns)

@@ -21,6 +21,7 @@ from pipeline.domain.orders import (
     TimeInForce,
 )
 from pipeline.domain.parents import ParentKind, ParentOrder
+from pipeline.stages import cost_book
 from pipeline.stages.tca import TCA
 from tests.bench import Bench
 
@@ -212,3 +213,25 @@ def test_without_a_quote_at_receipt_there_is_no_arrival_and_nothing_is_made_up()
     b.feed(allocation("A1", 30, 99 * PX, T0 + 20 * S))
     found = rows(b, T0 + 21 * S)["O1"]
     assert (found.arrival_px, found.arrival_cost_mbps, found.vwap_cost_mbps) == (None, None, None)
+
+
+def test_rows_a_tick_leaves_over_go_out_between_ticks_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost_book, "_ROWS_PER_TICK", 5)
+    b = bench()
+    b.feed(*(order(f"O{no}") for no in range(140)))
+    b.tick(T0 + 6 * S)
+    for no in range(140):
+        given = allocation(f"A{no}", 1, PX, T0 + 20 * S)
+        b.feed(msgspec.structs.replace(given, order_id=f"O{no}"))
+    first = b.all(TCARow, b.tick(T0 + 21 * S))
+    later = [row for no in range(70) for row in b.all(TCARow, b.feed(quote(T0 + 21 * S + no, PX)))]
+    assert len(first) == 5 and len(later) == 135, "two with each message, until nothing is due"
+    assert [row.subject_id for row in first + later] == [f"O{no}" for no in range(140)], "in the order they fell due"
+
+
+def test_a_print_taken_back_or_late_changes_the_interval_as_if_it_had_come_so_at_once() -> None:
+    b = bench()
+    b.feed(*TAPE, trade("6", T0 + 14 * S, 50 * PX, 500))
+    cancel = msgspec.structs.replace(trade("7", T0 + 14 * S, 0, 0), kind=PrintKind.CANCEL, ref_print_id="6")
+    b.feed(cancel, parent(), child(), fill(), over())
+    assert (rows(b, T0 + 30 * S)["P"].interval_vwap_px, rows(b, T0 + 30 * S)) == (VWAP, {})
