@@ -232,6 +232,7 @@ def test_rows_a_tick_leaves_over_go_out_between_ticks_each_once(monkeypatch: pyt
 @pytest.mark.parametrize("swap_every", [0, 1], ids=["totals kept up", "totals rebuilt"])
 def test_a_print_taken_back_or_late_changes_the_interval_as_if_it_had_come_so_at_once(swap_every: int) -> None:
     b = Bench(TCA(), swap_every=swap_every)
+    b.tick(T0)
     b.feed(*TAPE, trade("6", T0 + 14 * S, 50 * PX, 500))
     cancel = msgspec.structs.replace(trade("7", T0 + 14 * S, 0, 0), kind=PrintKind.CANCEL, ref_print_id="6")
     b.feed(cancel, parent(), child(), fill(), over())
