@@ -23,6 +23,9 @@ _ROWS_PER_MESSAGE: Final = 2
 """What a tick leaves over goes out with the messages after it: a step stays short, and rows keep pace with orders."""
 
 
+_FORGOTTEN_PER_TICK: Final = 1_000
+
+
 class Subject(Entry):
     """A child, a parent or a client order, as far as its cost needs it. Its halves may come in any order."""
 
@@ -85,6 +88,7 @@ class CostBook:
         self._arriving = state.table("arriving", Names)
         self._children = NameList(state, "children")
         self._due = NameQueue(state, "due")
+        self._kept = NameQueue(state, "kept")
 
     # ------------------------------------------------------------------ what comes in
 
@@ -108,6 +112,7 @@ class CostBook:
         arriving = self._arriving.get("") or Names()
         arriving.keys.append(key)
         self._arriving.put("", arriving)
+        self._kept.put(key)
 
     def on_parent(self, order: ParentOrder) -> None:
         if order.kind is not ParentKind.NEW:
@@ -117,7 +122,7 @@ class CostBook:
         subject.instrument, subject.side, subject.strategy = order.instrument, order.side, order.strategy
         subject.trade_date, subject.order_qty = order.trade_date, order.order_qty
         subject.arrival_px = order.arrival_px
-        self._put(subject)
+        self._kept.put(self._put(subject))
 
     def on_child(self, child: ChildOrder) -> None:
         if child.kind is not ChildKind.NEW:
@@ -179,10 +184,34 @@ class CostBook:
                 allocation.alloc_id,
                 Booked(allocation.order_id, allocation.alloc_qty, allocation.net_money, allocation.fee),
             )
+            self._kept.put(f"{_BOOKED}{allocation.alloc_id}")
         subject.parent_id = allocation.parent_id or subject.parent_id
         subject.end_ns = max(subject.end_ns, allocation.at_ns)
         self._put(subject)
         self._mark(subject)
+
+    # ------------------------------------------------------------------ what is forgotten
+
+    def begin_day(self) -> None:
+        """A new trade date: what the last one found here may go. Restatements come within a day."""
+        self._kept.age()
+
+    def forget_some(self) -> None:
+        """Some of what may go, so that no step is long."""
+        for name in self._kept.take(_FORGOTTEN_PER_TICK):
+            alloc_id = name.removeprefix(_BOOKED)
+            if alloc_id != name:
+                if alloc_id in self._booked:
+                    self._booked.remove(alloc_id)
+                continue
+            subject = self._subjects.get(name)
+            if subject is None:
+                continue
+            for child_id in self._children(subject.subject_id, subject.child_count):
+                if f"{TCALevel.CHILD}/{child_id}" in self._subjects:
+                    self._subjects.remove(f"{TCALevel.CHILD}/{child_id}")
+            self._children.forget(subject.subject_id, subject.child_count)
+            self._subjects.remove(name)
 
     # ------------------------------------------------------------------ what goes out
 
@@ -198,7 +227,9 @@ class CostBook:
 
     def _rows(self, now_ns: int, most: int) -> Iterator[TCARow]:
         for key in self._due.take(most):
-            subject = self._subjects[key]
+            subject = self._subjects.get(key)
+            if subject is None:
+                continue  # forgotten
             if not subject.known:
                 self._due.put(key)  # until its own first record has come
                 continue
@@ -273,7 +304,9 @@ class CostBook:
         if arriving is not None and arriving.keys:
             later: list[str] = []
             for key in arriving.keys:
-                subject = self._subjects[key]
+                subject = self._subjects.get(key)
+                if subject is None:
+                    continue  # forgotten
                 if subject.start_ns > now_ns:
                     later.append(key)  # received after this tick: its quotes may still be on their way
                     continue
@@ -295,6 +328,9 @@ class CostBook:
         self._subjects.put(key, subject)
         return key
 
+
+_BOOKED: Final = "A/"
+"""Before the name of an allocation, among what is kept."""
 
 _KEPT_QUOTES: Final = 64
 """Midpoints kept over a tick: an order may have been received a little before the tick that follows it."""

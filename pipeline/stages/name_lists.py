@@ -57,10 +57,12 @@ class Place(Entry):
     put: int = 0
     ready: int = 0
     taken: int = 0
+    aged: int = 0
+    """How many had been put in when the queue last aged."""
 
 
 class NameQueue:
-    """First in, first out; what is put in may be taken once :meth:`all_ready` was said."""
+    """First in, first out; what is put in may be taken after :meth:`all_ready`, or after :meth:`age` twice."""
 
     def __init__(self, state: State, table: str) -> None:
         self._names = NameList(state, table)
@@ -78,6 +80,12 @@ class NameQueue:
         if place is not None and place.ready != place.put:
             place.ready = place.put
             self._places.put("", place)
+
+    def age(self) -> None:
+        """What was in it the last time this was said may be taken."""
+        place = self._places.get("") or Place()
+        place.ready, place.aged = place.aged, place.put
+        self._places.put("", place)
 
     def take(self, most: int) -> list[str]:
         """At most ``most`` of the names that may be taken."""

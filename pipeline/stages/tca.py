@@ -1,7 +1,7 @@
 """Transaction cost analysis: what it cost, against which benchmark, for children, parents and client orders.
 
 *Reads*     orders, parents, children, fills, allocations; quotes and prints; ticks.
-*Keeps*     the day's tape; per subject what was done, for how much, when.
+*Keeps*     the day's tape; per subject what was done, for how much, when, until the end of the next day.
 *Writes*    tca: one row per child and parent when the parent is over, one per client order when it is allocated, and
             a new revision whenever a bust, a correction or a late fill changes it.
 *Refuses*   nothing.
@@ -74,6 +74,8 @@ class TCA(Stage[TCAState]):
                 state.apply_tick(message)
                 if new_day:
                     state.tape.forget_before(message.trade_date)
+                    state.book.begin_day()
+                state.book.forget_some()
                 yield from state.book.rows_at_tick(state.now_ns)
                 return
             case _:

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource
 from pipeline.domain.analytics import TCALevel, TCARow
+from pipeline.domain.controls import Tick, TickKind
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind
 from pipeline.domain.market import NBBO, PrintKind, QuoteKind, TradePrint
 from pipeline.domain.orders import (
@@ -92,6 +93,11 @@ def allocation(alloc_id: str, qty: int, px: int, at_ns: int, ref: str | None = N
 
 def rows(b: Bench, at_ns: int) -> dict[str, TCARow]:  # type: ignore[type-arg]
     return {row.subject_id: row for row in b.all(TCARow, b.tick(at_ns))}
+
+
+def day(no: int, second: int = 0) -> Tick:
+    at_ns = T0 + no * 86_400 * S + second * S
+    return Tick(kind=TickKind.TICK, now_ns=at_ns, wall_ns=at_ns, trade_date=DAY + no)
 
 
 TAPE = (trade("1", T0 + 9 * S, 500 * PX, 1_000), trade("2", T0 + 12 * S, 100 * PX, 100),
@@ -237,3 +243,24 @@ def test_a_print_taken_back_or_late_changes_the_interval_as_if_it_had_come_so_at
     cancel = msgspec.structs.replace(trade("7", T0 + 14 * S, 0, 0), kind=PrintKind.CANCEL, ref_print_id="6")
     b.feed(cancel, parent(), child(), fill(), over())
     assert (rows(b, T0 + 30 * S)["P"].interval_vwap_px, rows(b, T0 + 30 * S)) == (VWAP, {})
+
+
+def test_a_day_is_forgotten_at_the_end_of_the_next_and_what_is_newer_stays() -> None:
+    b = bench()
+    b.tick(T0)
+    b.feed(order(), parent(), child(), fill(), allocation("A1", 30, 101 * PX, T0 + 20 * S), over())
+    assert set(rows(b, T0 + 21 * S)) == {"O1", "P", "C1"}
+    b.feed(day(1))
+    b.feed(order("O2"), msgspec.structs.replace(allocation("A2", 5, PX, T0), order_id="O2"))
+    late = b.feed(allocation("A3", 20, 102 * PX, T0 + 22 * S, "A1", AllocKind.REPLACE), day(1, 1))
+    assert {row.subject_id: row.executed_qty for row in b.all(TCARow, late)} == {"O1": 20, "O2": 5}, "restated next day"
+    for no in range(70):
+        b.feed(msgspec.structs.replace(child(f"D{no}"), parent_id="Q"))
+    b.feed(msgspec.structs.replace(parent(), parent_id="Q"))
+    b.feed(day(2))
+    names = [key for key, _ in b.state.dump()]
+    assert not [key for key in names if key.endswith(("/O1", "/P", "/C1", "/A1"))], "they are of the first day"
+    assert "subjects/ORDER/O2" in names and "booked/A2" in names and "subjects/CHILD/D69" in names
+    b.feed(day(3))
+    left = {key.partition("/")[0] for key, _ in b.state.dump()}
+    assert not left & {"subjects", "booked", "children"}
