@@ -239,9 +239,11 @@ def _check(field: FieldType, value: Any) -> None:
 
 
 _REPEATING: Final = frozenset(
-    ("account", "alloc_account", "bid_venue", "bucket_id", "control_group", "cross_id", "currency")
-    + ("directed_broker", "error_account", "feed", "instrument", "mandate", "offer_venue", "owner", "parent_id")
-    + ("rounding_account", "rule_id", "session_id", "source", "stage", "topic", "venue", "writer")
+    (
+        *("account", "alloc_account", "bid_venue", "bucket_id", "control_group", "cross_id", "currency"),
+        *("directed_broker", "error_account", "feed", "instrument", "mandate", "offer_venue", "owner", "parent_id"),
+        *("rounding_account", "rule_id", "session_id", "source", "stage", "topic", "venue", "writer"),
+    )
 )
 """Text fields whose values come again and again. Others are as many as orders: to keep them would cost, not save."""
 _UNIT_READERS: Final = {

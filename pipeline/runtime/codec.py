@@ -92,7 +92,7 @@ class Codec:
         self._schemas = schemas
         self._ids: dict[str, int] = {}
         self._writers: dict[type[Record], _Writer] = {}
-        self._headers: dict[str, bytes] = {}
+        self._source_writers: dict[str, _Writer] = {}
         self._readers: dict[tuple[str, bytes], Decoder] = {}
         """By topic and header, of schemas that can be read."""
         self._refused: dict[tuple[str, int], tuple[DeadLetterReason, str]] = {}
@@ -100,10 +100,7 @@ class Codec:
     def encode(self, record: Record) -> bytes:
         """The value of ``record`` for its topic. Raises ContractError for what its schema cannot carry exactly."""
         record_type = type(record)
-        try:
-            header, write, of_known_kind = self._writers[record_type]
-        except KeyError:
-            header, write, of_known_kind = self._writer_for(record)
+        header, write, of_known_kind = self._writers.get(record_type) or self._writer_for(record)
         try:
             value = header + write(record)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -190,14 +187,16 @@ class Codec:
         except KeyError:
             raise ContractError(f"{record_type.__name__} is on no topic") from None
         name = topic.name_for(record)
-        header = self._headers.get(name)
-        if header is None:
-            header = self._headers[name] = struct.pack(">bI", MAGIC, self.schema_id(name))
-        # No reader could take a record of ours of kind UNKNOWN.
-        of_known_kind = issubclass(record_type, Owned) and "kind" in record_type.__struct_fields__
-        writer = header, compiled(record_type).encode, of_known_kind
-        if not topic.per_source:
-            self._writers[record_type] = writer
+        writer = self._source_writers.get(name)
+        if writer is None:
+            # No reader could take a record of ours of kind UNKNOWN.
+            of_known_kind = issubclass(record_type, Owned) and "kind" in record_type.__struct_fields__
+            header = struct.pack(">bI", MAGIC, self.schema_id(name))
+            writer = header, compiled(record_type).encode, of_known_kind
+            if topic.per_source:
+                self._source_writers[name] = writer
+            else:
+                self._writers[record_type] = writer
         return writer
 
     def _reader_for(self, topic_name: str, header: bytes) -> Decoder:

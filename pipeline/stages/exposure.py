@@ -152,6 +152,10 @@ class Ledger:
         """Children of an instrument that are not over, by id."""
         return [self.children[child_id] for child_id in sorted(self._live.get(instrument, {}))]
 
+    def live_in_any_order(self, instrument: str) -> list[Child]:
+        """The same, for questions whose answer does not depend on the order."""
+        return [self.children[child_id] for child_id in self._live.get(instrument, ())]
+
     def live(self) -> list[Child]:
         """All children that are not over, by instrument and id."""
         return [child for instrument in sorted(self._live) for child in self.live_in(instrument)]

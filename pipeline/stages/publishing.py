@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import ClassVar, Final
+
+import msgspec
 
 from pipeline.domain.orders import OrderEvent, SourceEvent
 from pipeline.domain.record import Owned, Record
@@ -20,7 +23,6 @@ from pipeline.stages.stage import Meta, Stage, State, Task
 
 # A Kafka topic name is at most 249 of these characters; the prefix takes its part.
 _LEGAL_SOURCE: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
-_FIELDS: Final = tuple(name for name in OrderEvent.__struct_fields__ if name not in Owned.__struct_fields__)
 
 
 def has_topic(event: OrderEvent) -> bool:
@@ -30,7 +32,15 @@ def has_topic(event: OrderEvent) -> bool:
     does not exist. Intake refuses such requests by these two reasons before it looks at anything else.
     """
     stranger = event.reason is RejectReason.UNKNOWN_SOURCE or event.reason is RejectReason.MISSING_SOURCE
-    return not stranger and _LEGAL_SOURCE.fullmatch(event.source) is not None
+    return not stranger and _is_legal(event.source)
+
+
+@lru_cache(maxsize=4096)
+def _is_legal(source: str) -> bool:
+    return _LEGAL_SOURCE.fullmatch(source) is not None
+
+
+_UNSTAMPED: Final = {"writer": "", "seq": 0}
 
 
 class PublishingStage(Stage[State]):
@@ -49,6 +59,6 @@ class PublishingStage(Stage[State]):
             case OrderEvent():
                 if has_topic(message):
                     # Writer and sequence are this stage's own, which the host stamps.
-                    yield SourceEvent(**{name: getattr(message, name) for name in _FIELDS})
+                    yield SourceEvent(**msgspec.structs.asdict(message) | _UNSTAMPED)
             case _:
                 raise TypeError(f"publishing does not read {type(message).__name__}")

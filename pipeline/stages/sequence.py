@@ -241,10 +241,13 @@ def gate_view(state: RoutingState, order: ChildOrder, out: Out) -> GateView:
 
 def resting(state: RoutingState, instrument: str, side: Side) -> tuple[Resting, ...]:
     """Own children on the other side of an order of ``side`` that may still execute."""
+    buying = side is Side.BUY
     return tuple(
-        Resting(venue=own.order.venue, limit_px=own.order.limit_px)
-        for own in state.ledger.live_in(instrument)
-        if own.order.side.sign != side.sign
+        [
+            Resting(own.order.venue, own.order.limit_px)
+            for own in state.ledger.live_in_any_order(instrument)
+            if (own.order.side is Side.BUY) is not buying
+        ]
     )
 
 

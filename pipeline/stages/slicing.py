@@ -68,7 +68,7 @@ class SlicingState(State):
     def siblings(self, parent: Working) -> list[Working]:
         """All parents of its instrument and side, itself included: they share one participation cap."""
         order = parent.order
-        all_of_them = (self.parents[parent_id] for parent_id in self.desk(order.instrument).parent_ids)
+        all_of_them = [self.parents[parent_id] for parent_id in self.desk(order.instrument).parent_ids]
         return [each for each in all_of_them if each.order.side is order.side]
 
     def max_backlog_ns(self) -> int | None:

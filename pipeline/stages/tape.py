@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.domain.market import PrintKind, TradePrint
 from pipeline.domain.units import NS_PER_S
@@ -31,6 +31,15 @@ class Chunk(Entry):
     """Some prints of one minute."""
 
     prints: list[KeptPrint] = []
+
+
+class Total(NamedTuple):
+    """What the prints of a chunk that count for a VWAP add up to."""
+
+    first_ns: int
+    last_ns: int
+    qty: int
+    money: int
 
 
 class Minute(Entry):
@@ -66,6 +75,8 @@ class Tape:
         self._minutes = state.table("minutes", Minute)
         self._chunks = state.table("chunks", Chunk)
         self._places = state.table("places", Place)
+        self._totals: dict[str, Total] = {}
+        """Of chunks, as they were asked for. Derived: a chunk that changes loses its total."""
 
     def apply(self, trade: TradePrint) -> list[tuple[int, int]]:
         """Take in a print, its cancel or correction.
@@ -90,12 +101,32 @@ class Tape:
         for number in range(0 if minute is None else minute.chunks):
             yield from self._chunks[_chunk_key(key, number)].prints
 
-    def between(self, instrument: str, start_ns: int, end_ns: int) -> Iterator[KeptPrint]:
-        """The prints that stand with start <= event time <= end."""
+    def traded(self, instrument: str, start_ns: int, end_ns: int) -> tuple[int, int]:
+        """Quantity and money of the prints that count for a VWAP, with start <= event time <= end."""
+        qty = money = 0
         for minute_ns in range(minute_of(start_ns), end_ns + 1, MINUTE_NS):
-            for kept in self.minute(instrument, minute_ns):
-                if start_ns <= kept.event_ns <= end_ns:
-                    yield kept
+            key = f"{instrument}@{minute_ns}"
+            minute = self._minutes.get(key)
+            for number in range(0 if minute is None else minute.chunks):
+                chunk_key = _chunk_key(key, number)
+                total = self._totals.get(chunk_key) or self._total(chunk_key)
+                if start_ns <= total.first_ns and total.last_ns <= end_ns:
+                    qty += total.qty
+                    money += total.money
+                else:
+                    for kept in self._chunks[chunk_key].prints:
+                        if kept.vwap and start_ns <= kept.event_ns <= end_ns:
+                            qty += kept.qty
+                            money += kept.qty * kept.px
+        return qty, money
+
+    def _total(self, chunk_key: str) -> Total:
+        prints = [kept for kept in self._chunks[chunk_key].prints if kept.vwap]
+        times = [kept.event_ns for kept in prints]
+        money = sum(kept.qty * kept.px for kept in prints)
+        total = Total(min(times, default=0), max(times, default=0), sum(kept.qty for kept in prints), money)
+        self._totals[chunk_key] = total
+        return total
 
     def forget_before(self, trade_date: int) -> None:
         """Drop the prints of days before ``trade_date``."""
@@ -107,6 +138,7 @@ class Tape:
                 for kept in self._chunks[_chunk_key(key, number)].prints:
                     self._places.remove(f"{minute.instrument}@{kept.print_id}")
                 self._chunks.remove(_chunk_key(key, number))
+                self._totals.pop(_chunk_key(key, number), None)
             self._minutes.remove(key)
 
     def _add(self, trade: TradePrint) -> bool:
@@ -136,6 +168,7 @@ class Tape:
         )
         chunk.prints = [*chunk.prints, kept]
         self._chunks.put(_chunk_key(key, minute.chunks - 1), chunk)
+        self._totals.pop(_chunk_key(key, minute.chunks - 1), None)
         self._places.put(place_key, Place(key, minute.chunks - 1))
         return True
 
@@ -148,6 +181,7 @@ class Tape:
         removed = next(kept for kept in chunk.prints if kept.print_id == print_id)
         chunk.prints = [kept for kept in chunk.prints if kept is not removed]
         self._chunks.put(chunk_key, chunk)
+        self._totals.pop(chunk_key, None)
         self._places.remove(f"{instrument}@{print_id}")
         return removed
 

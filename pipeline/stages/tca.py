@@ -36,6 +36,9 @@ class TCAState(State):
         self.tape = Tape(self)
         self.book = CostBook(self, self.tape)
 
+    def restored(self) -> None:
+        self.book.restored()
+
 
 class TCA(Stage[TCAState]):
     """What it cost, against which benchmark."""

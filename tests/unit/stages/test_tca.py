@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource
 from pipeline.domain.analytics import TCALevel, TCARow
+from pipeline.domain.controls import Tick, TickKind
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind
 from pipeline.domain.market import NBBO, PrintKind, QuoteKind, TradePrint
 from pipeline.domain.orders import (
@@ -21,6 +22,7 @@ from pipeline.domain.orders import (
     TimeInForce,
 )
 from pipeline.domain.parents import ParentKind, ParentOrder
+from pipeline.stages.stage import Meta
 from pipeline.stages.tca import TCA
 from tests.bench import Bench
 
@@ -212,3 +214,31 @@ def test_without_a_quote_at_receipt_there_is_no_arrival_and_nothing_is_made_up()
     b.feed(allocation("A1", 30, 99 * PX, T0 + 20 * S))
     found = rows(b, T0 + 21 * S)["O1"]
     assert (found.arrival_px, found.arrival_cost_mbps, found.vwap_cost_mbps) == (None, None, None)
+
+
+def test_rows_beyond_a_ticks_bound_are_written_at_the_next_in_the_order_they_fell_due() -> None:
+    run = Bench(TCA(), swap_every=0)
+    state, step = run.state, run.stage.step
+    count = 1_500
+    tick = Tick(kind=TickKind.TICK, now_ns=T0 + 60 * S, wall_ns=T0 + 60 * S, trade_date=DAY)
+    later = Tick(kind=TickKind.TICK, now_ns=T0 + 61 * S, wall_ns=T0 + 61 * S, trade_date=DAY)
+    for number in range(count):
+        allocated = msgspec.structs.replace(allocation(f"A{number}", 10, PX, T0 + 9 * S), order_id=f"O{number:05d}")
+        # Every third is allocated before its order is seen: its row waits for it.
+        records = [order(f"O{number:05d}"), allocated]
+        for record in reversed(records) if number % 3 == 0 else records:
+            assert not list(step(state, record, Meta(0)))
+    first = [row.subject_id for row in run.all(TCARow, step(state, tick, Meta(0)))]
+    rest = [row.subject_id for row in run.all(TCARow, step(state, later, Meta(0)))]
+    assert len(first) == 1_000
+    assert first + rest == [f"O{number:05d}" for number in range(count)]
+
+
+def test_an_allocation_whose_order_is_not_known_yet_has_no_row_until_it_is() -> None:
+    run = bench()
+    run.feed(allocation("A1", 10, PX, T0 + 9 * S))
+    run.tick(T0 + 10 * S)
+    assert run.all(TCARow) == []
+    run.feed(order())
+    run.tick(T0 + 11 * S)
+    assert [row.subject_id for row in run.all(TCARow)] == ["O1"]
