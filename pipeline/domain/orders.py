@@ -99,7 +99,7 @@ class Completion(Kind):
     BEST_EFFORT = "BEST_EFFORT"
 
 
-class OrderRequest(Record, frozen=True, kw_only=True):
+class OrderRequest(Record, frozen=True, kw_only=True, gc=True, dict=True):
     """A request of an upstream system: a new order, a cancel or a replace. The contract of `orders-in`."""
 
     kind: RequestKind = RequestKind.UNKNOWN

@@ -179,7 +179,7 @@ class Ledger:
                     best[order.venue] = None  # any price
                 else:
                     best[order.venue] = min(known, order.limit_px) if side.sign > 0 else max(known, order.limit_px)
-            shown = self._shown[key] = tuple(Resting(venue=venue, limit_px=best[venue]) for venue in sorted(best))
+            shown = self._shown[key] = tuple(Resting(venue, best[venue]) for venue in sorted(best))
         return shown
 
     def quiet(self, parent: Parent) -> bool:

@@ -137,7 +137,7 @@ def _take(state: IntakeState, r: OrderRequest, append_ns: int) -> Iterator[Owned
         yield _refused(state, r, *nameless)
         return
     key = state.request_key(r.source, r.cl_ord_id)
-    digest = hashlib.blake2b(_encode(r), digest_size=16).digest()
+    digest = hashlib.blake2b(_encode(msgspec.structs.astuple(r)), digest_size=16).digest()
     first = state.requests.get(key)
     if first is not None:
         if first.digest == digest:

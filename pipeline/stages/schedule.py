@@ -157,8 +157,13 @@ def decide(
 
 
 def can_be_at_risk(parent: Working, now_ns: int) -> bool:
-    """Only what must be done can be at risk, and only once it is worked."""
-    return parent.order.completion is Completion.MUST and now_ns >= parent.order.start_ns
+    """Only what must be done can be at risk, only once it is worked, and without a cap only when time is up."""
+    order = parent.order
+    return (
+        order.completion is Completion.MUST
+        and now_ns >= order.start_ns
+        and (order.participation_cap != 0 or now_ns >= order.end_ns)
+    )
 
 
 def is_at_risk(

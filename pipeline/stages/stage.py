@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -38,8 +38,11 @@ class Meta(NamedTuple):
     """The broker's append time of the record; 0 for what was handed on in memory (its unit wrote it just now)."""
 
 
-class Entry(msgspec.Struct, array_like=True):
-    """A value in a state table. Change it, then ``put`` it back: what is not put is not restored."""
+class Entry(msgspec.Struct, array_like=True, gc=False):
+    """A value in a state table. Change it, then ``put`` it back: what is not put is not restored.
+
+    Entries have no cycles (they go to the changelog as they are), so the collector need not walk millions of them.
+    """
 
 
 V = TypeVar("V", bound=Entry)
@@ -53,11 +56,13 @@ class Table(Generic[V]):
     It cannot be iterated in the order of insertion, because a restored table has another: by key, or not at all.
     """
 
-    __slots__ = ("_decode", "_dirty", "_rows", "name")
+    __slots__ = ("_decode", "_dirty", "_rows", "get", "name")
 
     def __init__(self, name: str, entry: type[V]) -> None:
         self.name = name
         self._rows: dict[str, V] = {}
+        self.get: Callable[[str], V | None] = self._rows.get
+        """The value of a key, None for none. Asked so often that it is the dict's own."""
         self._dirty: dict[str, None] = {}
         self._decode = msgspec.msgpack.Decoder(entry).decode
 
@@ -66,9 +71,6 @@ class Table(Generic[V]):
 
     def __contains__(self, key: str) -> bool:
         return key in self._rows
-
-    def get(self, key: str) -> V | None:
-        return self._rows.get(key)
 
     def __getitem__(self, key: str) -> V:
         return self._rows[key]

@@ -50,7 +50,7 @@ class Working(Entry):
 
     @property
     def out_qty(self) -> int:
-        return sum(qty for _, qty in self.out)
+        return sum([qty for _, qty in self.out]) if self.out else 0
 
     @property
     def unreleased_qty(self) -> int:
