@@ -166,11 +166,14 @@ class Cell:
                     raise
                 except Exception as error:
                     raise Poisoned(task.stage.name, message, root or message, error) from error
-                self._hand_on(caused, queue)
+                if caused:
+                    self._hand_on(caused, queue)
 
     def _hand_on(self, caused: list[Output], queue: deque[Message]) -> None:
         self._outputs.extend(caused)
         inner = self.wiring.inner
+        if not inner:
+            return
         for topic, name, partition, key, value, record in caused:
             if name in inner:
                 if partition != self.partition:

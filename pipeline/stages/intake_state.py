@@ -6,7 +6,7 @@ from typing import Final
 
 from pipeline.domain.controls import CreditLease, Tick
 from pipeline.domain.market import ReferencePrice
-from pipeline.domain.orders import OrderClosed, OrderRequest, OrdStatus, Side
+from pipeline.domain.orders import ClosedOrder, OrderRequest, OrdStatus, Side
 from pipeline.domain.reference import Limit, LimitScope
 from pipeline.domain.rejections import RejectReason
 from pipeline.domain.units import NS_PER_S
@@ -190,7 +190,7 @@ class IntakeState(State):
         self.orders.put(order_id, order)
         self._reserve(order, order.reserved)
 
-    def close(self, closed: OrderClosed) -> bool:
+    def close(self, closed: ClosedOrder) -> bool:
         """Give back what the order reserved, once; False when it is not open."""
         order = self.orders.get(closed.order_id)
         if order is None:

@@ -79,11 +79,10 @@ class Dated(Generic[D]):
     def get(self, key: str, now_ns: int) -> D | None:
         """The version that holds at ``now_ns``; None before the first."""
         row = self._table.get(key)
-        if row is None:
-            return None
-        for record in reversed(row.records):
-            if record.effective_ns <= now_ns:
-                return record
+        if row is not None:
+            for record in row.records[::-1]:
+                if record.effective_ns <= now_ns:
+                    return record
         return None
 
 
@@ -115,7 +114,7 @@ def _in_order(records: tuple[D, ...]) -> tuple[D, ...]:
 
 def limit_key(scope: LimitScope, scope_id: str = "") -> str:
     """The key of a limit, the same as on its topic."""
-    return scope.value + "/" + scope_id
+    return scope + "/" + scope_id
 
 
 def instruments(state: State) -> Effective[Instrument]:

@@ -57,11 +57,13 @@ class Table(Generic[V]):
     What was restored stays encoded until it is first asked for: most of a day's rows never are, and bytes are small.
     """
 
-    __slots__ = ("_decode", "_dirty", "_rows", "name")
+    __slots__ = ("_decode", "_dirty", "_rows", "get", "name")
 
     def __init__(self, name: str, entry: type[V]) -> None:
         self.name = name
         self._rows: dict[str, V | bytes] = {}
+        self.get: Callable[[str], V | None] = self._rows.get  # type: ignore[assignment]  # none is encoded yet
+        """The value of a key, None for none. Asked so often that it is the dict's own, until something is restored."""
         self._dirty: dict[str, None] = {}
         self._decode = msgspec.msgpack.Decoder(entry).decode
 
@@ -71,7 +73,7 @@ class Table(Generic[V]):
     def __contains__(self, key: str) -> bool:
         return key in self._rows
 
-    def get(self, key: str) -> V | None:
+    def _get(self, key: str) -> V | None:
         row = self._rows.get(key)
         if isinstance(row, bytes):
             row = self._rows[key] = self._decode(row)
@@ -111,6 +113,7 @@ class Table(Generic[V]):
     def load(self, key: str, value: bytes) -> None:
         """Restore one entry; it is not dirty. Whether it can be decoded shows when it is asked for, or dumped."""
         self._rows[key] = value
+        self.get = self._get
 
     def unload(self, key: str) -> None:
         """Restore a removal."""
