@@ -92,6 +92,9 @@ class AllocationStage(Stage[AllocationState]):
 
     def _go_on(self, state: AllocationState, instrument: str, budget: Budget) -> Iterator[Owned]:
         """What waited for its other half may have it now."""
+        queue = state.queues.get(instrument)
+        if queue is None or not (queue.crosses or queue.fills):
+            return  # nothing waits: the usual case
         yield from book_crosses(state, self._parameters, instrument)
         yield from go_on_settling(state, self._parameters, instrument, budget)
 

@@ -51,7 +51,7 @@ class Subject(Entry):
     """ORDER: its place among those whose midpoint at receipt is not known yet; 0: it is no such."""
     over: bool = False
     """PARENT: it is over, so its rows and its children's are due."""
-    child_ids: list[str] = []
+    child_ids: tuple[str, ...] = ()
 
 
 class Booked(Entry):
@@ -134,7 +134,7 @@ class CostBook:
         parent = self._subject(TCALevel.PARENT, child.parent_id)
         if not parent.child_ids or child.sent_ns < parent.start_ns:
             parent.start_ns, parent.release_px = child.sent_ns, midpoint_px
-        parent.child_ids = [*parent.child_ids, child.child_id]
+        parent.child_ids = (*parent.child_ids, child.child_id)
         self._put(parent)
         if parent.over:
             self._due(parent)  # its end was seen before this child: topics have no order between them
