@@ -119,7 +119,7 @@ def ask_cancel(state: AllocationState, order: Order) -> Iterator[Owned]:
     if known.end is not None:
         yield _refused(state, known, cl_ord_id, RejectReason.TOO_LATE_TO_CANCEL)
         return
-    known.pending = [*known.pending, cl_ord_id]
+    known.pending = (*known.pending, cl_ord_id)
     yield event(state, known, OrderEventKind.PENDING_CANCEL, cl_ord_id=cl_ord_id)
 
 
@@ -176,9 +176,9 @@ def close(
     for request in order.pending:
         if request != cl_ord_id:
             yield _refused(state, order, request, RejectReason.TOO_LATE_TO_CANCEL)
-    order.pending = []
+    order.pending = ()
     if cl_ord_id is not None:
-        order.answered = [*order.answered, cl_ord_id]
+        order.answered = (*order.answered, cl_ord_id)
     order.end = end
     yield event(state, order, _ENDING[end], cl_ord_id=cl_ord_id, last_qty=last_qty, last_px=last_px)
     closed = ClosedOrder(order_id=order.order_id, account=order.account, ord_status=end, cum_qty=order.cum_qty)
@@ -232,8 +232,8 @@ def close_if_filled(state: AllocationState, order: ClientOrder) -> Iterator[Orde
 
 
 def _refused(state: AllocationState, order: ClientOrder, cl_ord_id: str, reason: RejectReason) -> OrderEvent:
-    order.pending = [each for each in order.pending if each != cl_ord_id]
-    order.answered = [*order.answered, cl_ord_id]
+    order.pending = tuple(each for each in order.pending if each != cl_ord_id)
+    order.answered = (*order.answered, cl_ord_id)
     return event(
         state,
         order,

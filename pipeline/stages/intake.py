@@ -107,15 +107,15 @@ class IntakeStage(Stage[IntakeState]):
             case Account():
                 if message.kind is ReferenceKind.SET and message.source not in state.sources:
                     state.sources.put(message.source, SourceKnown())
-                state.accounts.put(message, state.now_ns)
+                state.learn(state.accounts, message)
             case Venue():
                 state.venues.put(message, state.now_ns)
             case Limit():
                 if message.scope is not LimitScope.GATE:
-                    state.limits.put(message, state.now_ns)
+                    state.learn(state.limits, message)
             case CreditLease():
                 if message.partition == state.task.partition:
-                    state.leases.put(message, state.now_ns)
+                    state.learn(state.leases, message)
             case _:
                 raise TypeError(f"intake does not read {type(message).__name__}")
 
@@ -353,7 +353,7 @@ def _close(state: IntakeState, closed: OrdersClosed) -> Iterator[Owned]:
 
 def _learn_instrument(state: IntakeState, instrument: Instrument) -> Iterator[Owned]:
     if instrument.kind is ReferenceKind.REMOVE or (instrument.tick_px > 0 and instrument.lot_qty > 0):
-        state.instruments.put(instrument, state.now_ns)
+        state.learn(state.instruments, instrument)
         return
     yield Alert(
         kind=AlertKind.BREAK,

@@ -65,6 +65,11 @@ class Dated(Generic[D]):
         """All keys that have a version, sorted; whether one stands is for ``get`` to say."""
         return self._table.keys()
 
+    def next_change_ns(self, now_ns: int) -> int | None:
+        """When the first of the versions that wait begins to hold; None when none waits. Walks over the table."""
+        moments = (r.effective_ns for key in self._table.keys() for r in self._table[key].records)
+        return min((at_ns for at_ns in moments if at_ns > now_ns), default=None)
+
     def put(self, record: D, now_ns: int) -> None:
         """Take in a version; drop those of its key that have passed."""
         key = self._key(record)

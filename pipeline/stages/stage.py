@@ -155,6 +155,10 @@ class State:
         self.task = task
         self._tables: dict[str, Table[Any]] = {}
         self._clock = self.table("clock", Clock)
+        self.clock = Clock()
+        """The last applied tick. Not to be changed but by :meth:`apply_tick`."""
+        self.now_ns = 0
+        """Session time: the last applied tick; 0 before the first."""
         self._counters = self.table("counters", Counter)
 
     def table(self, name: str, entry: type[V]) -> Table[V]:
@@ -163,20 +167,16 @@ class State:
         self._tables[name] = table
         return table
 
-    @property
-    def clock(self) -> Clock:
-        return self._clock.get("") or Clock()
-
-    @property
-    def now_ns(self) -> int:
-        """Session time: the last applied tick; 0 before the first."""
-        clock = self._clock.get("")
-        return 0 if clock is None else clock.now_ns
-
     def apply_tick(self, tick: Tick) -> None:
         """Time passes; it never runs backwards."""
         if tick.now_ns >= self.now_ns:
             self._clock.put("", Clock(tick.now_ns, tick.wall_ns, tick.rate, tick.trade_date))
+            self._read_clock()
+
+    def _read_clock(self) -> None:
+        # Asked several times for each message: attributes, not a look into the table each time.
+        self.clock = self._clock.get("") or Clock()
+        self.now_ns = self.clock.now_ns
 
     def session_ns(self, wall_ns: int) -> int:
         """Session time of a moment of wall time, by the last tick."""
@@ -212,6 +212,8 @@ class State:
             self._tables[name].unload(row)
         else:
             self._tables[name].load(row, value)
+        if name == self._clock.name:
+            self._read_clock()
 
     def dump(self) -> Iterator[tuple[str, bytes]]:
         """Everything, in a fixed order."""
