@@ -260,12 +260,13 @@ class Audit(NamedTuple):
         if sealed is None or not sealed.seals:
             return list(_WITHOUT_SEALS)
         many = "a seal" if sealed.seals == 1 else f"{sealed.seals} seals"
+        after = self.records - sealed.records
         where = "from the beginning up to" if sealed.whole else "in the parts that these cover, up to"
         return [
             f"SEALED by {many}, the last of {sealed.last_made_at}: {sealed.records:,} records, inputs too, {where} it",
             f"stand where they stood, with the times, keys and bytes they had; {sealed.heads} journal heads are there.",
-            f"Of the {self.records - sealed.records:,} records after it no more is said than without one; nor that what",
-            "it covers was true when it was made. It is not signed: it is worth what its keeping is worth.",
+            f"Of the {after:,} records after it nothing is said, nor whether what is covered was true when it was made.",
+            "It is not signed: it is worth what its keeping is worth.",
         ]
 
     def _notes(self) -> list[str]:
