@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from itertools import islice
@@ -17,7 +17,7 @@ from pipeline.demo.memory_run import published
 from pipeline.demo.scenario import Scenario, scenario
 from pipeline.domain.record import Owned
 from pipeline.runtime.audit_seal import seal_recording
-from pipeline.runtime.audit_verify import Recording, audit, entry_decoder, recording_of, swept
+from pipeline.runtime.audit_verify import Recording, audit, entry_decoder, guarded, recording_of, swept
 from pipeline.runtime.codec import Codec, LocalIds
 from pipeline.runtime.memory_host import MemoryHost, StoredRecord
 from pipeline.runtime.replaying import MemoryLog, journal_of, places_of, replay_of
@@ -123,17 +123,19 @@ def against(seal: SealFile, topics: Topics) -> list[Finding]:
     return list(done.findings)
 
 
-def findings_around(topics: Topics, topic: str) -> list[Finding]:
+def findings_around(topics: Topics, topic: str, tasks: Collection[str] = ()) -> list[Finding]:
     """What a whole audit finds, of it only: the tasks that write or read ``topic``, and the sweep of that topic.
 
     The whole audit does the same for every task and topic; this is so much faster that every topic can be tried.
+    ``tasks``: only these.
     """
     log = MemoryLog(topics)
     found: list[Finding] = []
     for stage in topology.STAGES:
         if topic_named(topic) in (*outputs_of(stage), *inputs_of(stage)):
             for partition in range(P):
-                found += _replayed(stage, partition, log, topic)
+                if not tasks or f"{stage.name}/{partition}" in tasks:
+                    found += _replayed(stage, partition, log, topic)
     names = recording({place: records for place, records in topics.items() if place[0] == topic})
     for each in swept(replace(names, log=log), topology.STAGES):
         found += each.findings
@@ -145,4 +147,5 @@ def _replayed(stage: AnyStage, partition: int, log: MemoryLog, topic: str) -> li
     also = places_of(stage, partition, P)
     if topic_named(topic).per_source and topic_named(topic) in outputs_of(stage):
         also.append((topic, partition))
-    return list(replay.run(journal_of(stage.name, partition, log, CODEC), also))
+    found = replay.run(journal_of(stage.name, partition, log, CODEC), also)
+    return list(guarded(found, stage.name, partition))

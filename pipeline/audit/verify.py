@@ -265,8 +265,8 @@ class Audit(NamedTuple):
         return [
             f"SEALED by {many}, the last of {sealed.last_made_at}: {sealed.records:,} records, inputs too, {where} it",
             f"stand where they stood, with the times, keys and bytes they had; {sealed.heads} journal heads are there.",
-            f"Of the {after:,} records after it nothing is said, nor whether what is covered was true when it was made.",
-            "It is not signed: it is worth what its keeping is worth.",
+            f"Of the {after:,} records after it nothing is said, nor whether what is covered was true when sealed.",
+            "A seal is not signed: it is worth what its keeping is worth.",
         ]
 
     def _notes(self) -> list[str]:

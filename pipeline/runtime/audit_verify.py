@@ -240,7 +240,7 @@ def _replay(recording: Recording, stages: Sequence[AnyStage], job: _Job, at: Cal
             read = before + replay.inputs
 
         also = [*places_of(stage, job.partition, recording.partitions), *_of_sources(recording, stage, job.partition)]
-        for finding in _guarded(replay.run(entries(), also), stage.name, job.partition):
+        for finding in guarded(replay.run(entries(), also), stage.name, job.partition):
             if run == 0:
                 findings.add(finding)
                 misled = misled or finding.field == "input_hash" or finding.kind in _ASTRAY
@@ -265,7 +265,7 @@ def _replay(recording: Recording, stages: Sequence[AnyStage], job: _Job, at: Cal
     )
 
 
-def _guarded(findings: Iterator[Finding], stage: str, partition: int) -> Iterator[Finding]:
+def guarded(findings: Iterator[Finding], stage: str, partition: int) -> Iterator[Finding]:
     """A journal that cannot even be read is a finding, too."""
     try:
         yield from findings

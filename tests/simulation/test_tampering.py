@@ -58,6 +58,11 @@ def middle(topic: str) -> int:
 
 
 # ---------------------------------------------------------------------- what can be done to a record
+# Each change says at which offset it is to be seen.
+
+
+def next_of_writer(log: list[StoredRecord], writer: str, at: int) -> int:
+    return next((stored.offset for stored in log[at:] if leading(stored.value)[0] == writer), -1)
 
 
 def altered(log: list[StoredRecord], at: int) -> int:
@@ -78,8 +83,9 @@ def other_first_byte(log: list[StoredRecord], at: int) -> int:
 
 
 def removed(log: list[StoredRecord], at: int) -> int:
-    del log[at]
-    return at
+    """Seen by what stands in its place."""
+    gone = log.pop(at)
+    return next_of_writer(log, leading(gone.value)[0], at)
 
 
 def removed_and_closed_up(log: list[StoredRecord], at: int) -> int:
@@ -90,7 +96,7 @@ def removed_and_closed_up(log: list[StoredRecord], at: int) -> int:
 
 def last_removed(log: list[StoredRecord], at: int) -> int:
     log.pop()
-    return len(log)
+    return -1
 
 
 def reordered(log: list[StoredRecord], at: int) -> int:
@@ -107,7 +113,7 @@ def reordered(log: list[StoredRecord], at: int) -> int:
         replace(two, offset=one.offset, append_ns=one.append_ns),
         replace(one, offset=two.offset, append_ns=two.append_ns),
     )
-    return at
+    return int(min(at, other))
 
 
 def forged(log: list[StoredRecord], at: int) -> int:
@@ -118,15 +124,16 @@ def forged(log: list[StoredRecord], at: int) -> int:
     assert last.record is not None
     record = msgspec.structs.replace(last.record, seq=seq + 1)
     log.append(replace(last, offset=last.offset + 1, record=record, value=CODEC.encode(record)))
-    return len(log) - 1
+    return last.offset + 1
 
 
 def forged_between(log: list[StoredRecord], at: int) -> int:
     """In the middle, a copy of what is there; what follows moves on."""
     log[at:] = [log[at], *(replace(stored, offset=stored.offset + 1) for stored in log[at:])]
-    return at
+    return at + 1
 
 
+READING = (FindingKind.RAISED, FindingKind.INPUT_MISSING, FindingKind.INPUT_PASSED)
 Change = Callable[[list[StoredRecord], int], int]
 CHANGES: tuple[Change, ...] = (
     altered, other_key, other_first_byte, removed, last_removed, reordered, forged, forged_between,
@@ -142,6 +149,13 @@ def tampered(topic: str, change: Change) -> tuple[Topics, int]:
     place = fullest(topic)
     topics[place] = list(DAY[place])
     return topics, change(topics[place], middle(topic))
+
+
+def touched(topics: Topics, topic: str) -> set[str]:
+    """The writers whose records were changed: others' tasks need no look."""
+    place = fullest(topic)
+    was, now = ({(stored.key, stored.value) for stored in log} for log in (DAY[place], topics[place]))
+    return {leading(value)[0] for _, value in was ^ now} | {leading(DAY[place][middle(topic)].value)[0]}
 
 
 # ---------------------------------------------------------------------- derived topics
@@ -161,17 +175,22 @@ def test_the_day_has_every_topic_that_stages_write_and_is_good_as_recorded(seal:
 def test_whatever_is_done_to_a_record_a_stage_wrote_is_found_on_its_topic(topic: str, change: Change) -> None:
     topics, at = tampered(topic, change)
     place = fullest(topic)
-    found = [f for f in findings_around(topics, topic) if (f.topic, f.partition) == place]
+    found = [f for f in findings_around(topics, topic, touched(topics, topic)) if (f.topic, f.partition) == place]
+    if topic == "journal":  # its entries are named by their number
+        assert found or change is last_removed, "the last one: see below"
+        return
     assert found, f"{change.__name__} on {topic} was not seen"
-    if topic != "journal":  # its entries are no decisions: they are named by their number
-        first = found[0]
-        assert first.offset == (at if change is not last_removed else -1), str(first)
+    # A stage may read its own topic: what it could not read is not where the change is named.
+    first = next(f for f in found if f.kind not in READING)
+    assert first.offset == at, str(first)
 
 
 @pytest.mark.parametrize("topic", DERIVED)
 def test_what_is_done_to_what_stages_wrote_is_found_by_a_seal_too(topic: str, seal: SealFile) -> None:
     for change in (altered, other_key, removed, last_removed, reordered, forged_between):
-        topics, _ = tampered(topic, change)
+        topics, at = tampered(topic, change)
+        if change is forged_between and at == len(DAY[fullest(topic)]):
+            continue  # it stands after what was sealed
         assert fullest(topic) in {(f.topic, f.partition) for f in against(seal, topics)}, change.__name__
 
 
@@ -181,7 +200,7 @@ def test_the_whole_audit_names_the_altered_record_first_with_both_values() -> No
     place = fullest("slices")
     stored = topics[place][at]
     was = DAY[place][at].record
-    record = msgspec.structs.replace(was, qty=was.qty + 100)  # type: ignore[union-attr,type-var,attr-defined]
+    record = msgspec.structs.replace(was, qty=was.qty + 100)  # type: ignore[union-attr,type-var]
     topics[place][at] = replace(stored, value=CODEC.encode(record))  # type: ignore[arg-type]
     done = audit(recording(topics), topology.STAGES, lambda _: None, processes=1)
     first = done.findings[0]
@@ -197,8 +216,8 @@ def test_the_whole_audit_names_the_altered_record_first_with_both_values() -> No
 @pytest.mark.parametrize("topic", INPUTS)
 def test_whatever_is_done_to_an_input_is_found_by_its_readers_journal(topic: str, change: Change) -> None:
     topics, _ = tampered(topic, change)
-    found = findings_around(topics, topic)
     partition = fullest(topic)[1]
+    found = findings_around(topics, topic, [f"{stage.name}/{partition}" for stage in topology.STAGES])
     named = [f for f in found if f"{topic}/{partition}/" in str(f) or f.topic == topic]
     assert named, f"{change.__name__} on {topic} was not seen: {found[:3]}"
 
