@@ -184,14 +184,17 @@ class Audit(NamedTuple):
     def findings(self) -> list[Finding]:
         """The findings kept, causes first.
 
-        A task that read what it had read live, and yet wrote other records, shows where the log was changed; one that
-        read other records than live only shows what would have followed. What differs from a seal is named after what
-        a replay can name to the field.
+        Inputs that are not what was sealed come before all else. Then tasks that read what they had read live, and yet
+        wrote other records: they show where the log was changed. Those that read other records than live only show
+        what would have followed. What else differs from a seal is named last: a replay names it to the field.
         """
         ordered = sorted(self.tasks, key=lambda task: task.misled)
         kept = [finding for task in ordered for finding in task.findings]
         swept = [finding for each in self.sweeps for finding in each.findings]
-        return [*kept, *swept, *(self.sealed.findings if self.sealed is not None else ())]
+        sealed = () if self.sealed is None else self.sealed.findings
+        written = {each.topic for each in self.sweeps}
+        inputs = [finding for finding in sealed if finding.topic not in written]
+        return [*inputs, *kept, *swept, *(finding for finding in sealed if finding.topic in written)]
 
     @property
     def finding_count(self) -> int:

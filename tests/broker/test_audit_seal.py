@@ -91,7 +91,7 @@ def test_seals_hold_while_the_cluster_lives_and_find_what_is_rewritten(cluster: 
     assert "SEALED by 2 seals" in text and "from the beginning" in text
     assert checked(settings)[1].count("without a seal") == 1
 
-    # One print for one more, everything else as it was: found by the journal's hash, and by the seal.
+    # One print with another id, everything else as it was; the append times cannot be. The seal says where to look.
     prints = cluster.read("prints")[0]
     other = prints[9].record
     assert isinstance(other, TradePrint)
@@ -99,11 +99,10 @@ def test_seals_hold_while_the_cluster_lives_and_find_what_is_rewritten(cluster: 
     forged = [StoredRecord(9, 0, prints[9].key, cluster.codec.encode(changed))]
     made_anew(cluster, "prints", [*prints[:9], *forged, *prints[10:]])
     code, text = checked(settings)
-    assert code == 1 and "input_hash" in text and "prints/0/" in text, text
+    assert code == 1 and "NOT VERIFIED" in text, text
     code, text = checked(settings, noon)
-    assert code == 1 and "the topic was made anew" in text and "the log is not what was sealed: prints/0/0" in text, (
-        text
-    )
+    assert code == 1 and "the topic was made anew" in text, text
+    assert "the log is not what was sealed: prints/0/0, field sha256 of offsets 0 to " in text, text
     _needs_the_earlier_one(settings, tmp_path, second)
 
 
@@ -152,7 +151,7 @@ def test_the_same_inputs_in_the_recorded_order_give_the_same_bytes_on_kafka_and_
 
     for topic in ("bars", "venue-scores", "alerts", "reference-prices"):
         on_kafka, in_memory = bodies(cluster.read(topic)[0]), bodies(host.topics[topic, 0])
-        assert len(on_kafka) > 20 and on_kafka == in_memory, topic
+        assert len(on_kafka) > 10 and on_kafka == in_memory, topic
     kept = read_changelogs(
         cluster.bootstrap_servers, [(f"changelog.{stage.name}", 0) for stage in FLOW], Patience("test", lambda _: None)
     )

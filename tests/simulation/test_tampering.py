@@ -291,7 +291,7 @@ def test_a_history_rewritten_with_all_that_follows_is_found_by_the_seal_and_by_n
     assert "What it cannot say without a seal" in blind.text()
     seeing = audit(recording(topics), topology.STAGES, lambda _: None, processes=1, seals=[kept])
     assert not seeing.verified
-    assert "the log is not what was sealed" in seeing.text()
+    assert "First finding:\n  the log is not what was sealed: orders-in/" in seeing.text()
     found = seeing.findings
     assert any(f.topic == "orders-in" for f in found) and any("of intake/" in f.field for f in found)
 
