@@ -237,9 +237,9 @@ class MemoryHost:
         for stage, records in closed.changelog.items():
             changelog = self.changelogs.setdefault((stage, cell.partition), {})
             for key, value in records:
-                if value is None:
-                    changelog.pop(key, None)
-                else:
+                # As in a compacted topic a key stands where it was last written: a restore meets another order.
+                changelog.pop(key, None)
+                if value is not None:
                     changelog[key] = value
         for output in closed.outputs:
             self._append(*output)
