@@ -17,9 +17,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from pipeline.audit.replay import leading
+from pipeline.audit.recorded import leading
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.memory_host import StoredRecord
 from pipeline.runtime.observer import Event
 from pipeline.runtime.patience import Patience
 from pipeline.runtime.task import META_KEY
@@ -261,7 +260,7 @@ def _tell(told: Told, error: KafkaError | None, message: Message) -> None:
 
 def _writer(value: bytes) -> str:
     """The name in a record of ours: its first field, after the schema's id."""
-    return leading(StoredRecord(0, 0, None, value))[0]
+    return leading(value)[0]
 
 
 def _text(error: KafkaException) -> str:
