@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", nargs="?", choices=("run", "report"), default="run")
     parser.add_argument("--case", action="append", choices=list(CASES), help="only this case; may be repeated")
+    parser.add_argument("--profile", action="store_true", help="the case `profile`: functions by their share")
     parser.add_argument("--list", action="store_true", help="name the cases")
     parser.add_argument("--row", default="", help="only rows whose name contains this")
     parser.add_argument("--runs", type=int, help="runs of each row")
@@ -41,6 +42,8 @@ def main(arguments: list[str]) -> int:
         for case in CASES.values():
             print(f"{case.name:14} {case.title}")
         return 0
+    if asked.profile:
+        asked.case = [*(asked.case or []), "profile"]
     if asked.what == "report":
         return report.write(asked.results, quick=asked.quick)
     return measure(asked, ["python", "-m", "ops.bench", *arguments])

@@ -130,11 +130,13 @@ def _rows(stand: Stand, peers: Peers | None, fast: int, warm: int, quick: bool) 
     )  # fmt: skip
     yield Row(
         "Faust 0.15.3, exactly_once", lambda name: peers.faust(name, exactly_once=True), *slow,
-        "one output, one changelog record", out=lambda name: f"eos-{name}.out", runs=2, exact=False, net_of=net_of_theirs, peer=True,
+        "one output, one changelog record", out=lambda name: f"eos-{name}.out",
+        runs=2, exact=False, net_of=net_of_theirs, peer=True,
     )  # fmt: skip
     yield Row(
         "Faust 0.15.3, at least once", lambda name: peers.faust(name, exactly_once=False), *slow,
-        "one output, one changelog record", out=lambda name: f"alo-{name}.out", exact=False, runs=2, net_of=net_of_theirs, peer=True,
+        "one output, one changelog record", out=lambda name: f"alo-{name}.out",
+        runs=2, exact=False, net_of=net_of_theirs, peer=True,
     )  # fmt: skip
 
 
