@@ -113,7 +113,9 @@ class World:
 
     # ------------------------------------------------------------------ orders
 
-    def order(self, *, end_ns: int | None = None, held: bool = False, largest_qty: int = 100) -> OrderRequest:
+    def order(
+        self, *, end_ns: int | None = None, held: bool = False, largest_qty: int = 100, transact_ns: int | None = None
+    ) -> OrderRequest:
         """The next small order: two thirds buys."""
         draw = self._draw
         self._count += 1
@@ -131,7 +133,7 @@ class World:
             strategy=Strategy.VWAP if draw.random() < 0.6 else Strategy.TWAP,
             end_ns=self.base_ns + 10_000 * NS_PER_S if end_ns is None else end_ns,
             crossing_consent=True,
-            transact_ns=time.time_ns(),
+            transact_ns=time.time_ns() if transact_ns is None else transact_ns,
         )
 
     def place_of(self, request: OrderRequest) -> tuple[int, bytes]:

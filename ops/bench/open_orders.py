@@ -1,0 +1,9 @@
+"""placeholder"""
+
+from ops.bench.case import Bench, Case
+
+
+def run(bench: Bench) -> None: ...
+
+
+CASE = Case("open-orders", "", "", "", run)
