@@ -6,6 +6,7 @@ Decoded, applied with all that it causes, encoded, hashed for the journal, state
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -81,6 +82,35 @@ class Inside:
     def records(self, topic: str) -> list[Any]:
         """Kept outputs, decoded."""
         return [self.codec.decode(topic, value) for _, value in self.outputs.get(topic, ())]
+
+
+class Chain:
+    """Several units, one after the other on one partition: what one writes and another reads is fed on, as bytes."""
+
+    def __init__(self, *units: Sequence[str]) -> None:
+        self.insides = [Inside(stages) for stages in units]
+        self._topics = {topic.name: topic for each in self.insides for topic in each.wiring.outside}
+        for each in self.insides:
+            each.keep = set(self._topics)
+
+    def feed(self, topic: Topic, raws: Sequence[Raw], append_ns: int, step_ns: int = 0) -> None:
+        """Give raw records to all who read them, then all that they cause, until nothing is left."""
+        waiting = deque([(topic, raws)])
+        while waiting:
+            topic, raws = waiting.popleft()
+            for each in self.insides:
+                if topic in each.wiring.outside:
+                    each.feed(topic, raws, append_ns, step_ns)
+                    each.close()
+                    outputs, each.outputs = each.outputs, {}
+                    waiting.extend((self._topics[name], caused) for name, caused in outputs.items())
+
+    def tell(self, records: Iterable[Record], append_ns: int) -> None:
+        """Outside records as objects, to all who read them."""
+        codec = self.insides[0].codec
+        for record in records:
+            topic = topic_of(type(record))
+            self.feed(topic, [(topic.key(record).encode(), codec.encode(record))], append_ns)
 
 
 def timed_s() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ops.bench.case import Bench, Case
@@ -63,8 +64,11 @@ def run(bench: Bench) -> None:
         rate = int(rate * 0.8) // 50 * 50
 
 
-def measure(bench: Bench, rate: int, seconds: int, row: str) -> Day:
-    """Offer ``rate`` for ``seconds``, wait until all orders are over, count what came of them."""
+def measure(bench: Bench, rate: int, seconds: int, row: str, after: Callable[[Stand, Day], None] | None = None) -> Day:
+    """Offer ``rate`` for ``seconds``, wait until all orders are over, count what came of them.
+
+    ``after``: what is to be done with the cluster then; every unit has stopped.
+    """
     drain_s = LIVE_S + 15
     with Stand(P) as stand:
         flow = Flow(stand, instruments=INSTRUMENTS, seconds=3_600)
@@ -100,6 +104,8 @@ def measure(bench: Bench, rate: int, seconds: int, row: str) -> Day:
         note = f"about {max(backlog, 0)} orders waited for intake when the last was sent; {day.accepted} accepted"
         bench.record(row, figures, settings, note)
         flow.stop()
+        if after is not None:
+            after(stand, day)
         return day
 
 
