@@ -47,7 +47,6 @@ def page(by_case: Mapping[str, Sequence[Line]]) -> str:
 
 
 def _case(case: Case, lines: Sequence[Line]) -> Iterator[str]:
-    last = lines[-1]
     yield f"## {case.title}"
     yield ""
     if any(line.quick for line in lines):
@@ -75,8 +74,9 @@ def _case(case: Case, lines: Sequence[Line]) -> Iterator[str]:
     settings = list(dict.fromkeys(_told(line.setting) for line in lines if line.setting))
     if settings:
         yield f"- Setting: {'; '.join(settings)}"
-    yield f"- {_told(last.machine)}"
-    yield f"- `{last.command}`, {last.at[:16].replace('T', ' ')} UTC"
+    for line in {line.session: line for line in lines}.values():
+        yield f"- {_told(line.machine)}"
+        yield f"- `{line.command}`, {line.at[:16].replace('T', ' ')} UTC"
     yield ""
 
 

@@ -79,11 +79,18 @@ def load(folder: Path, *, quick: bool = False) -> list[Line]:
 
 
 def latest(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    """Case to the lines of its last session."""
+    """Case to its last whole session; rows that were measured alone since (``--row``) take the place of older ones."""
     by_case: dict[str, dict[str, list[Line]]] = {}
     for line in lines:
         by_case.setdefault(line.case, {}).setdefault(line.session, []).append(line)
-    return {case: list(sessions.values())[-1] for case, sessions in by_case.items()}
+    found = {}
+    for case, sessions in by_case.items():
+        rows: dict[str, list[Line]] = {}
+        for session in sessions.values():
+            again = rows_of(session)
+            rows = rows | again if any("--row" in line.command for line in session) else again
+        found[case] = [line for runs in rows.values() for line in runs]
+    return found
 
 
 def rows_of(lines: Iterable[Line]) -> dict[str, list[Line]]:

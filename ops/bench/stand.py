@@ -90,6 +90,12 @@ class Stand:
         assert self._single is not None
         return {"broker": self._single.pid}
 
+    def log_bytes(self) -> int:
+        """Size of all records on the (first) broker's disk, as they are stored."""
+        broker = self._single if self._cluster is None else self._cluster.nodes[1]
+        assert broker is not None
+        return sum(path.stat().st_size for path in (broker.data_dir / "data").glob("*/*.log"))
+
     # ------------------------------------------------------------------ topics
 
     def topics(self, sources: Iterable[str]) -> None:

@@ -72,6 +72,7 @@ def measure(bench: Bench, rate: int, seconds: int, row: str, after: Callable[[St
     drain_s = LIVE_S + 15
     with Stand(P) as stand:
         flow = Flow(stand, instruments=INSTRUMENTS, seconds=3_600)
+        empty_bytes = stand.log_bytes()
         sender = flow.send(rate, seconds, live_s=LIVE_S, largest_qty=LARGEST_QTY)
         begin_s = flow.start_ns / 1e9
         end_s = begin_s + seconds
@@ -96,6 +97,7 @@ def measure(bench: Bench, rate: int, seconds: int, row: str, after: Callable[[St
         }
         for name in (*ALL, "market", *stand.broker_pids):
             figures[f"{name} CPU"] = f"{watch.cpu_s(name, begin_s, end_s) / seconds:.0%}"
+        figures["log bytes an order"] = (stand.log_bytes() - empty_bytes) / max(day.accepted, 1)
         figures["engine peak MB"] = watch.peak_mb("engine")
         settings: dict[str, Figure] = {
             "P": P, "replication": 1, "seconds": seconds, "instruments": INSTRUMENTS, "orders live s": LIVE_S,
