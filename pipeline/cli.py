@@ -119,8 +119,8 @@ def _run(options: argparse.Namespace) -> int:
         raise WrongUse(f"name units or stages ({', '.join(running.unit_names())}), or say --all")
     if options.all:
         names = [unit.name for unit in topology.UNITS] + [running.DESK]
-        return running.supervise(_settings(options), names)
-    return running.run(_settings(options), names, slot=options.slot)
+        return running.supervise(_settings(options), names, metrics_port=options.metrics_port)
+    return running.run(_settings(options), names, slot=options.slot, metrics_port=options.metrics_port)
 
 
 def _market(options: argparse.Namespace) -> int:
@@ -261,6 +261,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("unit", nargs="*", help="a unit, or a stage as a unit of its own; several: a process each")
     run.add_argument("--all", action="store_true", help="every unit and the desk, a process each")
     run.add_argument("--slot", type=int, help="this worker's slot in its unit; default: the first that is free")
+    run.add_argument(
+        "--metrics-port",
+        metavar="PORT",
+        help="serve /metrics, /health, /ready here (several units: here and on the ports that follow); "
+        "0: any free port, which the log names (default); off",
+    )
 
     market = command(
         "market", "a market and its clock: recorded or simulated", _market,

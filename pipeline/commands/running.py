@@ -14,8 +14,10 @@ from typing import Final
 
 from pipeline import topology
 from pipeline.commands.setup import codec_for
+from pipeline.runtime.endpoint import Listen, variables
 from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
 from pipeline.runtime.kafka import Kafka
+from pipeline.runtime.log import wants_json
 from pipeline.runtime.run import run_unit
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.supervisor import Supervisor
@@ -46,13 +48,19 @@ def unit_names() -> list[str]:
     return [*units, *(unit.name for unit in topology.single_units_of(topology.STAGES) if unit.name not in units), DESK]
 
 
-def run(settings: Settings, names: Sequence[str], say: Say = print, slot: int | None = None) -> int:
+def run(
+    settings: Settings,
+    names: Sequence[str],
+    say: Say = print,
+    slot: int | None = None,
+    metrics_port: str | None = None,
+) -> int:
     """Run one unit in this process, or several in a process each."""
     unknown = [name for name in names if name not in unit_names()]
     if unknown:
         raise WrongUse(f"there is no unit or stage {', '.join(unknown)}: one of {', '.join(unit_names())}")
     if len(names) > 1:
-        return supervise(settings, names, say)
+        return supervise(settings, names, say, metrics_port=metrics_port)
     if names[0] == DESK:
         from pipeline.desk.app import DEFAULT_PORT, run_desk
 
@@ -65,13 +73,24 @@ def run(settings: Settings, names: Sequence[str], say: Say = print, slot: int | 
     known = (*topology.single_units_of(flow), *topology.units_of(flow))
     units = {each.name: tuple(stage.name for stage in each.stages) for each in known}
     deployment = Deployment(Kafka(settings.bootstrap_servers), settings.state_dir, flow, units)
-    return run_unit(unit.name, unit.stages, deployment, codec_for(settings), slot=slot, say=say)
+    listen = Listen.read(metrics_port)
+    return run_unit(unit.name, unit.stages, deployment, codec_for(settings), slot=slot, say=say, listen=listen)
 
 
-def supervise(settings: Settings, names: Sequence[str], say: Say = print, log_dir: Path | None = None) -> int:
+def supervise(
+    settings: Settings,
+    names: Sequence[str],
+    say: Say = print,
+    log_dir: Path | None = None,
+    metrics_port: str | None = None,
+) -> int:
     """A process per unit until SIGTERM or SIGINT; 1 when one of them failed for good."""
     logs = log_dir or settings.state_dir / "logs"
-    supervisor = Supervisor(names, logs, {**os.environ, **environment(settings)}, say)
+    listen = Listen.read(metrics_port)
+    wants_json()  # what cannot be is refused here, not by each unit in its log
+    workers = [name for name in names if name != DESK]
+    own = {name: variables(listen and listen.of_unit(number)) for number, name in enumerate(workers)}
+    supervisor = Supervisor(names, logs, {**os.environ, **environment(settings)}, say, own)
     over = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -81,6 +100,11 @@ def supervise(settings: Settings, names: Sequence[str], say: Say = print, log_di
         signal.signal(number, stop)
     supervisor.start()
     say(f"{', '.join(names)}: started, logs in {logs}. End with Ctrl-C.")
+    if listen and listen.port:
+        ports = ", ".join(f"{name} {listen.port + number}" for number, name in enumerate(workers))
+        say(f"metrics on {listen.host}: {ports}")
+    elif listen:
+        say(f"addresses of /metrics, /health and /ready: {settings.state_dir}/*.metrics")
     try:
         while not over.is_set() and not supervisor.failed:
             supervisor.look()

@@ -15,6 +15,8 @@ from confluent_kafka import Message as Fetched
 from pipeline.runtime import facts
 from pipeline.runtime.cell import Cell, read_fetched
 from pipeline.runtime.codec import Codec
+from pipeline.runtime.garbage import while_restoring
+from pipeline.runtime.observer import Event
 from pipeline.runtime.patience import Patience
 from pipeline.runtime.restore import ASK_TIMEOUT_S, Place, ends, read_changelogs, read_to_end
 from pipeline.runtime.survey import Surroundings
@@ -31,6 +33,8 @@ class Adopted(NamedTuple):
     """Outside input and partition: where to read on; OFFSET_BEGINNING when nothing was read yet."""
     earliest: dict[Place, int]
     """Outside input and partition: first offset of the log."""
+    migrated: int = 0
+    """Entries that the first transaction brings to this version of the state."""
 
 
 class Adoption:
@@ -45,6 +49,10 @@ class Adoption:
 
     def adopt(self, consumer: Consumer, partitions: Sequence[int]) -> Adopted:
         """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch."""
+        with while_restoring():
+            return self._adopt(consumer, partitions)
+
+    def _adopt(self, consumer: Consumer, partitions: Sequence[int]) -> Adopted:
         kafka = self._patience.kafka
         started = kafka.monotonic()
         stages = [stage.name for stage in self._wiring.stages]
@@ -71,9 +79,16 @@ class Adoption:
         entries = sum(len(task.state) for cell in cells.values() for task in cell.tasks)
         self._patience.say(
             f"partitions {list(partitions)} of {self._around.partitions}, {entries} entries restored in "
-            f"{kafka.monotonic() - started:.2f} s"
+            f"{kafka.monotonic() - started:.2f} s",
+            Event.RESTORED,
+            partitions=list(partitions),
+            entries=entries,
+            epochs={task.task.writer: task.place.epoch for cell in cells.values() for task in cell.tasks},
         )
-        return Adopted(cells, starts, earliest)
+        migrated = sum(len(task.migrated) for cell in cells.values() for task in cell.tasks)
+        if migrated:
+            self._patience.say(f"state of an older version: {migrated} entries are migrated in the first transaction")
+        return Adopted(cells, starts, earliest, migrated)
 
     def _check(
         self, cell: Cell, positions: Mapping[str, int], committed: Mapping[Place, int], earliest: Mapping[Place, int]

@@ -1,7 +1,8 @@
-"""Running a unit as a process: its slot, its signals, its watchdog, its exit code."""
+"""Running a unit as a process: its slot, its signals, its log and metrics, its watchdog, its exit code."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,9 +12,15 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final
 
+from pipeline.runtime.cell import Poisoned
 from pipeline.runtime.codec import Codec
+from pipeline.runtime.endpoint import Endpoint, Listen
 from pipeline.runtime.errors import EXIT_GOOD, PipelineError
+from pipeline.runtime.garbage import only_the_young
+from pipeline.runtime.log import Log, wants_json
+from pipeline.runtime.observer import Event
 from pipeline.runtime.slots import Slot
+from pipeline.runtime.telemetry import Telemetry
 from pipeline.runtime.wiring import AnyStage
 from pipeline.runtime.worker import Deployment, Worker
 
@@ -31,19 +38,33 @@ def run_unit(
     *,
     slot: int | None = None,
     say: Callable[[str], None] = print,
+    listen: Listen | None = None,
 ) -> int:
-    """Work until SIGTERM or SIGINT; returns the exit code. Call from the main thread."""
+    """Work until SIGTERM or SIGINT; returns the exit code. Call from the main thread.
+
+    ``say`` gets the log, a line an event. ``listen``: where metrics and readiness are served; None: nowhere.
+    """
+    log = Log(say, as_json=wants_json(), unit=name, pid=os.getpid())
     hanging = False
     code = EXIT_GOOD
+    only_the_young()
     try:
-        with Slot(name, deployment.state_dir, slot) as leased:
-            worker = Worker(name, stages, deployment, codec, leased.name, say)
+        with contextlib.ExitStack() as stack:
+            leased = stack.enter_context(Slot(name, deployment.state_dir, slot))
+            log.ids["slot"] = leased.name
+            telemetry = Telemetry(name, leased.name, log)
+            worker = Worker(name, stages, deployment, codec, leased.name, observer=telemetry)
+            telemetry.alive_at = lambda: worker.alive_at
+            if listen is not None:
+                endpoint = Endpoint(telemetry, listen, deployment.state_dir / f"{leased.name}.metrics")
+                stack.enter_context(endpoint)
+                log.event(Event.NOTE, f"serves {endpoint.address}/metrics, /health, /ready", address=endpoint.address)
 
             def stop(_signal: int, _frame: FrameType | None) -> None:
                 worker.stop()
 
             before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-            threading.Thread(target=_watch, args=(worker, say), daemon=True).start()
+            threading.Thread(target=_watch, args=(worker, telemetry), daemon=True).start()
             try:
                 worker.run()
             finally:
@@ -51,20 +72,25 @@ def run_unit(
                 for number, handler in before.items():
                     signal.signal(number, handler)
     except PipelineError as error:
-        say(f"{name}: {error}")
+        if isinstance(error, Poisoned):
+            log.event(Event.POISONED, str(error), stage=error.stage, position=error.position)
+        else:
+            log.event(Event.FAILED, str(error), error=type(error).__name__)
         code = error.exit_code
     else:
-        say(f"{name}: stopped in good order, {worker.committed} records committed")
+        done = worker.committed
+        log.event(Event.STOPPED, f"stopped in good order, {done} records committed", records=done)
     if hanging:
         sys.stdout.flush()
         os._exit(code)
     return code
 
 
-def _watch(worker: Worker, say: Callable[[str], None]) -> None:
+def _watch(worker: Worker, telemetry: Telemetry) -> None:
     while True:
         time.sleep(5)
         still = time.monotonic() - worker.alive_at
         if still > WATCHDOG_S:
-            say(f"{worker.name}: no progress for {still:.0f} s: ending, so that another process can restore")
+            text = f"no progress for {still:.0f} s: ending, so that another process can restore"
+            telemetry.event(Event.HUNG, text, seconds=round(still))
             os._exit(EXIT_HUNG)

@@ -5,6 +5,8 @@ SCHEMA_REGISTRY_URL       the registry
 PIPELINE_PARTITIONS       P, partitions of every topic a stage reads (default 2)
 PIPELINE_SOURCES          upstream systems, each with a topic of its own for its order events (comma-separated)
 PIPELINE_STATE_DIR        where workers lease their slots (default: in the user's cache)
+PIPELINE_LOG              text (default) or json; see log.py
+PIPELINE_METRICS_PORT     where a worker serves its metrics; see endpoint.py
 """
 
 from __future__ import annotations

@@ -45,7 +45,10 @@ class _Member:
 
 
 class Supervisor:
-    """The processes of a deployment on this machine. ``log_dir`` gets a log per unit."""
+    """The processes of a deployment on this machine. ``log_dir`` gets a log per unit.
+
+    ``env`` is for all of them (default: our own), ``own_env`` for one unit alone.
+    """
 
     def __init__(
         self,
@@ -53,10 +56,12 @@ class Supervisor:
         log_dir: Path,
         env: Mapping[str, str] | None = None,
         say: Callable[[str], None] = print,
+        own_env: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._units = tuple(units)
         self._log_dir = log_dir
         self._env = dict(os.environ if env is None else env)
+        self._own_env = own_env or {}
         self._say = say
         self._members: dict[str, _Member] = {}
 
@@ -150,8 +155,9 @@ class Supervisor:
         self._pid_file(unit).unlink(missing_ok=True)
         command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(self._pid_file(unit)), ""]
         worker = [sys.executable, "-m", "pipeline", "run", unit]
+        env = {**self._env, **self._own_env.get(unit, {})}
         return subprocess.Popen(
-            [*command, *worker], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
+            [*command, *worker], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True
         )
 
 

@@ -21,6 +21,8 @@ from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import DeadLetterReason
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.migration import StateMismatch as StateMismatch
+from pipeline.runtime.migration import migrated
 from pipeline.runtime.wiring import AnyStage
 from pipeline.stages.stage import Meta, Task
 from pipeline.topics import JOURNAL, Spread, Topic, partitions_for, topic_of
@@ -34,10 +36,6 @@ IN_MEMORY: Final = -1
 
 class SequenceGap(PipelineError):
     """Records of one of our writers are missing: nothing may be decided on what is left."""
-
-
-class StateMismatch(PipelineError):
-    """The restored state is not this task's or not of this version."""
 
 
 class Encoder(Protocol):
@@ -103,6 +101,8 @@ class Place(msgspec.Struct):
     no: int = 0
     epoch: int = 0
     last_hash: str = ""
+    entries: int = -1
+    """Entries of the state: a restore that finds another number is not complete. -1: not counted (older code)."""
 
 
 class Epoch(NamedTuple):
@@ -150,6 +150,8 @@ class TaskRunner:
         self._writes = frozenset(stage.writes)
         self._writer = self.task.writer
         self._journal: list[Output] = []
+        self.migrated: list[tuple[bytes, bytes | None]] = []
+        """What a migration at the restore has changed; the next :meth:`close` writes it."""
         self._begin()
 
     def _begin(self) -> None:
@@ -172,7 +174,10 @@ class TaskRunner:
         if epoch.wall_ns and Resumed in self._reads:
             outputs = self._step(Resumed(wall_ns=epoch.wall_ns), Meta(0))
         self.touched = True
-        self._seal(JournalKind.EPOCH, epoch)
+        try:
+            self._seal(JournalKind.EPOCH, epoch)  # its state hash is the first look at every entry
+        except msgspec.DecodeError as error:
+            raise self._unreadable(error) from error
         return outputs
 
     def apply(self, message: Message) -> list[Output]:
@@ -319,8 +324,10 @@ class TaskRunner:
         if self._runs:
             self._seal(JournalKind.TRANSACTION, Epoch())
         journal, self._journal = self._journal, []
-        changelog: list[tuple[bytes, bytes | None]] = [(key.encode(), value) for key, value in self.state.drain()]
+        changelog, self.migrated = self.migrated, []
+        changelog.extend((key.encode(), value) for key, value in self.state.drain())
         if self.touched:
+            self.place.entries = len(self.state)
             changelog.append((META_KEY, msgspec.msgpack.encode(self.place)))
         self.touched = False
         return Closed(journal, changelog)
@@ -369,18 +376,39 @@ class TaskRunner:
         self._begin()
 
     def restore(self, changelog: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Load a changelog, oldest first, into a task just made. Raises StateMismatch."""
-        for key, value in changelog:
-            if key != META_KEY:
+        """Load a changelog, oldest first, into a task just made. Raises StateMismatch.
+
+        State of an older version is migrated, if the stage knows how (:mod:`pipeline.runtime.migration`).
+        """
+        rows = {key: value for key, value in dict(changelog).items() if value is not None}
+        meta = rows.pop(META_KEY, None)
+        if meta is not None:
+            place = msgspec.msgpack.decode(meta, type=Place)
+            want = (self.stage.name, self.task.partition, self.task.partitions)
+            if (place.stage, place.partition, place.partitions) != want:
+                raise StateMismatch(
+                    f"{self._writer}: the changelog is of {place.stage}/{place.partition} of {place.partitions}; "
+                    f"this task is {want[0]}/{want[1]} of {want[2]}."
+                )
+            if place.entries not in (-1, len(rows)):
+                raise StateMismatch(
+                    f"{self._writer}: {len(rows)} entries were restored, the state had {place.entries}: the changelog "
+                    f"is not whole. Nothing was written."
+                )
+            if place.state_version != self.stage.state_version:
+                rows, self.migrated = migrated(self.stage, place.state_version, rows)
+                place.state_version = self.stage.state_version
+            self.place = place
+        try:
+            for key, value in rows.items():
                 self.state.load(key.decode(), value)
-            elif value is not None:
-                place = msgspec.msgpack.decode(value, type=Place)
-                want = (self.stage.name, self.task.partition, self.task.partitions, self.stage.state_version)
-                if (place.stage, place.partition, place.partitions, place.state_version) != want:
-                    raise StateMismatch(
-                        f"{self._writer}: the changelog is of {place.stage}/{place.partition} of {place.partitions}, "
-                        f"state version {place.state_version}; this task is {want[0]}/{want[1]} of {want[2]}, "
-                        f"version {want[3]}."
-                    )
-                self.place = place
-        self.state.restored()
+            self.state.restored()
+        except (KeyError, msgspec.DecodeError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> StateMismatch:
+        return StateMismatch(
+            f"{self._writer}: the restored state cannot be read by this code, though both say version "
+            f"{self.stage.state_version} ({type(error).__name__}: {error}). Run the code that wrote it; a changed "
+            f"table needs a new state_version and a migration. Nothing was written."
+        )

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from pipeline.runtime.observer import Event
 from pipeline.runtime.patience import Patience
 
 TRANSACTION_TIMEOUT_S: Final = 5.0
@@ -26,12 +27,29 @@ Row = tuple[str, int, bytes | None, bytes | None]
 """Topic, partition, key, value."""
 
 
+_FENCING: Final = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.ILLEGAL_GENERATION,
+    }
+)
+"""Another producer has our id, or the group has gone on without us."""
+
+
 class Aborted(Exception):
     """The transaction was taken back: nothing of it is visible to anybody who reads committed."""
+
+    event = Event.ABORTED
 
 
 class Indefinite(Exception):
     """Nobody knows how the transaction ended."""
+
+    event = Event.INDEFINITE
 
 
 class Transactions:
@@ -161,9 +179,11 @@ def _error(error: KafkaException) -> KafkaError:
 
 
 def _failure(error: KafkaException) -> Aborted | Indefinite:
-    if _error(error).txn_requires_abort() and not _error(error).fatal():
-        return Aborted(_text(error))
-    return Indefinite(_text(error))
+    abortable = _error(error).txn_requires_abort() and not _error(error).fatal()
+    failure = Aborted(_text(error)) if abortable else Indefinite(_text(error))
+    if _error(error).code() in _FENCING:
+        failure.event = Event.FENCED
+    return failure
 
 
 def _text(error: KafkaException) -> str:

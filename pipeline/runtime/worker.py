@@ -26,6 +26,7 @@ from pipeline.runtime.codec import Codec
 from pipeline.runtime.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.merge import Merge, rank_of
+from pipeline.runtime.observer import Event, Observer, sight_of
 from pipeline.runtime.patience import Patience, Stopping
 from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place
 from pipeline.runtime.survey import SESSION_S, refuse_if_elsewhere, survey
@@ -72,6 +73,7 @@ class Worker:
         codec: Codec,
         slot_name: str,
         say: Callable[[str], None] = print,
+        observer: Observer | None = None,
     ) -> None:
         self.name = name
         self.wiring = Wiring(name, stages, deployment.flow)
@@ -81,7 +83,8 @@ class Worker:
         self._codec = codec
         self._slot_name = slot_name
         self._kafka = deployment.kafka
-        self._patience = Patience(slot_name, say, self._kafka)
+        self._patience = Patience(slot_name, say, self._kafka, observer)
+        self._observer = self._patience.observer
         self._admin = self._kafka.admin()
         self._transactions = Transactions(slot_name, self._patience)
         self._topics: set[str] = set()
@@ -94,6 +97,7 @@ class Worker:
         self._merges: dict[int, Merge[Fetched]] = {}
         self._earliest: dict[Place, int] = {}
         self._sent: dict[Place, int] = {}
+        self._eofs: dict[Place, int] = {}
         self._paused: set[Place] = set()
         self._last_commit = 0.0
         self.committed = 0
@@ -125,6 +129,12 @@ class Worker:
             self._adoption = Adoption(self.wiring, around, self._codec, self._slot_name, self._patience)
             self._transactions.open()
             consumer = self._consumer()
+            self._patience.say(
+                f"started on cluster {around.cluster_id}, {around.partitions} partitions",
+                Event.STARTED,
+                cluster=around.cluster_id,
+                partitions_of_topics=around.partitions,
+            )
         except Stopping:
             return
         try:
@@ -132,7 +142,7 @@ class Worker:
                 [topic.name for topic in self.wiring.outside],
                 on_assign=self._on_assign,
                 on_revoke=self._on_revoke,
-                on_lost=self._on_revoke,
+                on_lost=self._on_lost,
             )
             self._loop(consumer)
         except Stopping:
@@ -163,6 +173,9 @@ class Worker:
                 self._patience.rest(1.0)
                 continue
             self._commit_when_due(consumer)
+            if self._observer.wants_sight(self._patience.alive_at):
+                self._observer.saw(sight_of(consumer, self._cells, self._merges, self._paused, self._sent, self._eofs))
+        self._patience.say("told to stop: the batch in hand is finished", Event.STOPPING)
         if not self._adopt_needed:
             self._commit(consumer)
 
@@ -196,8 +209,17 @@ class Worker:
         self._assignment = [(each.topic, each.partition) for each in partitions]
         self._drop()
         consumer.assign([])  # the real one follows in `_adopt`, with offsets
+        self._tell_partitions(Event.ASSIGNED, partitions)
 
-    def _on_revoke(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._tell_partitions(Event.REVOKED, partitions)
+        self._forget(consumer)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._tell_partitions(Event.LOST, partitions)
+        self._forget(consumer)
+
+    def _forget(self, consumer: Consumer) -> None:
         self._assignment_epoch += 1
         self._assignment = []
         self._drop()
@@ -215,7 +237,14 @@ class Worker:
         self._cells.clear()
         self._merges.clear()
         self._paused.clear()
+        self._sent.clear()
+        self._eofs.clear()
         self._adopt_needed = True
+        self._observer.dropped()
+
+    def _tell_partitions(self, event: Event, places: list[TopicPartition]) -> None:
+        partitions = sorted({place.partition for place in places})
+        self._patience.say(f"{event}: partitions {partitions}", event, partitions=partitions)
 
     # ------------------------------------------------------------------ adopting an assignment
 
@@ -229,6 +258,7 @@ class Worker:
             # Whatever brought us here may have left the producer with a coordinator that is no more.
             self._transactions.open()
         self._adopted = True
+        began = self._kafka.monotonic()
         adopted = self._adoption.adopt(consumer, partitions)
         self._cells = adopted.cells
         self._earliest = adopted.earliest
@@ -237,6 +267,11 @@ class Worker:
         self._sent = dict.fromkeys(adopted.earliest, -1)
         consumer.assign([TopicPartition(*place, offset) for place, offset in adopted.starts.items()])
         self._commit(consumer)
+        if not self._adopt_needed:
+            seconds = self._kafka.monotonic() - began
+            self._patience.say(
+                f"ready, on partitions {partitions}", Event.READY, partitions=partitions, seconds=seconds
+            )
 
     def _own_partitions(self) -> list[int]:
         sets = {topic.name: {p for name, p in self._assignment if name == topic.name} for topic in self.wiring.outside}
@@ -263,6 +298,8 @@ class Worker:
             name, partition = str(message.topic()), int(message.partition() or 0)
             merge = self._merges.get(partition)
             if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._eofs[name, partition] = int(message.offset() or 0)
                 self._on_fetch_error(error, name, partition, merge, now_ns)
             elif merge is not None:
                 merge.push(name, message.timestamp()[1] * 1_000_000, message)
@@ -292,6 +329,8 @@ class Worker:
                 if size > PAUSE_AT and place not in self._paused:
                     consumer.pause([TopicPartition(*place)])
                     self._paused.add(place)
+                    text = f"{name}/{partition} comes faster than it is merged: not fetched until it has shrunk"
+                    self._patience.say_now_and_then(text, Event.PAUSED, 60.0, topic=name, partition=partition)
         for place in [p for p in self._paused if self._merges[p[1]].size(p[0]) < RESUME_AT]:
             consumer.resume([TopicPartition(*place)])
             self._paused.discard(place)
@@ -338,6 +377,7 @@ class Worker:
             if not offsets:  # the offsets are what fences us: never a transaction without
                 place = self.wiring.outside[0].name, cell.partition
                 offsets[place] = self._sent[place]
+        began = self._kafka.monotonic()
         try:
             self._transactions.write(
                 rows,
@@ -346,15 +386,16 @@ class Worker:
             )
         except Aborted as error:
             self._drop()
-            self._patience.say(f"transaction taken back ({error}); its records are read again")
+            self._patience.say(f"transaction taken back ({error}); its records are read again", error.event)
             return
         except Indefinite as error:
             self._drop()
-            self._patience.say(f"outcome of a transaction unknown ({error}); a new producer settles it")
+            self._patience.say(f"outcome of a transaction unknown ({error}); a new producer settles it", error.event)
             return
         self._sent.update(offsets)
         self.committed += applied
         self._last_commit = self._kafka.monotonic()
+        self._observer.committed(applied, rows, self._last_commit - began)
 
     def _create(self, name: str) -> None:
         """A source's own topic, when it has none yet."""

@@ -181,9 +181,10 @@ class NettingState(State):
 
     def restored(self) -> None:
         self._members, self._joinable = {}, {}
-        rows = [Located(order_id, self.orders[order_id]) for order_id in self.orders.keys()]
-        for order_id, row in sorted(rows, key=lambda each: each.row.join_no):
-            self._members.setdefault(row.parent_id or row.bucket_id, {})[order_id] = None
+        seen = ((order_id, self.orders.peek(order_id)) for order_id in self.orders.keys())
+        joined = sorted((row.join_no, order_id, row.parent_id or row.bucket_id) for order_id, row in seen)
+        for _, order_id, place_id in joined:
+            self._members.setdefault(place_id, {})[order_id] = None
         for instrument in self.books.keys():
             for bucket_id in self.books[instrument].buckets:
                 self._joinable[self.buckets[bucket_id].key] = bucket_id

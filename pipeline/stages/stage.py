@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -38,8 +38,11 @@ class Meta(NamedTuple):
     """The broker's append time of the record; 0 for what was handed on in memory (its unit wrote it just now)."""
 
 
-class Entry(msgspec.Struct, array_like=True):
-    """A value in a state table. Change it, then ``put`` it back: what is not put is not restored."""
+class Entry(msgspec.Struct, array_like=True, gc=False):
+    """A value in a state table. Change it, then ``put`` it back: what is not put is not restored.
+
+    A tree, never a cycle (it could not be encoded): so the cyclic collector need not look at it.
+    """
 
 
 V = TypeVar("V", bound=Entry)
@@ -51,13 +54,14 @@ class Table(Generic[V]):
     """A keyed part of a stage's state. What was put or removed since the last drain goes to the changelog.
 
     It cannot be iterated in the order of insertion, because a restored table has another: by key, or not at all.
+    What was restored stays encoded until it is first asked for: most of a day's rows never are, and bytes are small.
     """
 
     __slots__ = ("_decode", "_dirty", "_rows", "name")
 
     def __init__(self, name: str, entry: type[V]) -> None:
         self.name = name
-        self._rows: dict[str, V] = {}
+        self._rows: dict[str, V | bytes] = {}
         self._dirty: dict[str, None] = {}
         self._decode = msgspec.msgpack.Decoder(entry).decode
 
@@ -68,10 +72,21 @@ class Table(Generic[V]):
         return key in self._rows
 
     def get(self, key: str) -> V | None:
-        return self._rows.get(key)
+        row = self._rows.get(key)
+        if isinstance(row, bytes):
+            row = self._rows[key] = self._decode(row)
+        return row
 
     def __getitem__(self, key: str) -> V:
-        return self._rows[key]
+        row = self._rows[key]
+        if isinstance(row, bytes):
+            row = self._rows[key] = self._decode(row)
+        return row
+
+    def peek(self, key: str) -> V:
+        """As ``[]``, for one look over all rows after a restore: a copy perhaps, so neither to be changed nor kept."""
+        row = self._rows[key]
+        return self._decode(row) if isinstance(row, bytes) else row
 
     def put(self, key: str, value: V) -> None:
         self._rows[key] = value
@@ -91,20 +106,20 @@ class Table(Generic[V]):
         dirty, self._dirty = self._dirty, {}
         for key in dirty:
             row = self._rows.get(key)
-            yield key, None if row is None else _encode(row)
+            yield key, None if row is None else row if isinstance(row, bytes) else _encode(row)
 
     def load(self, key: str, value: bytes) -> None:
-        """Restore one entry; it is not dirty."""
-        self._rows[key] = self._decode(value)
+        """Restore one entry; it is not dirty. Whether it can be decoded shows when it is asked for, or dumped."""
+        self._rows[key] = value
 
     def unload(self, key: str) -> None:
         """Restore a removal."""
         self._rows.pop(key, None)
 
     def dump(self) -> Iterator[tuple[str, bytes]]:
-        """All entries, encoded, by key."""
+        """All entries by key, encoded as this version does it (an older one may have written fewer fields)."""
         for key in sorted(self._rows):
-            yield key, _encode(self._rows[key])
+            yield key, _encode(self.peek(key))
 
 
 class Clock(Entry):
@@ -206,6 +221,11 @@ class State:
         return sum(len(table) for table in self._tables.values())
 
 
+Migration = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
+"""What becomes of an entry: changelog key ``table/key`` and encoded value to none, one or several of the next version.
+
+A pure function of the entry alone. It decodes with a copy of the older Entry kept for it."""
+
 S = TypeVar("S", bound=State)
 
 
@@ -223,6 +243,9 @@ class Stage(ABC, Generic[S]):
     reads: ClassVar[tuple[type[Record], ...]]
     writes: ClassVar[tuple[type[Owned], ...]]
     state_version: ClassVar[int] = 1
+    """To be raised when tables or their entries change otherwise than by a new last field with a default."""
+    migrations: ClassVar[Mapping[int, Migration]] = {}
+    """State version to how its entries become the next version's. Without one, older state is refused."""
 
     @abstractmethod
     def new_state(self, task: Task) -> S:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from pipeline.runtime.codec import Codec, LocalIds
+from pipeline.runtime.endpoint import Listen
 from pipeline.runtime.kafka import Kafka
 from pipeline.runtime.run import run_unit
 from pipeline.runtime.worker import Deployment
@@ -18,7 +20,8 @@ UNITS = {"both": ("adder", "repeater"), "adder": ("adder",), "repeater": ("repea
 def main(bootstrap_servers: str, unit: str, state_dir: str) -> int:
     stages = [stage for stage in FLOW if stage.name in UNITS[unit]]
     deployment = Deployment(Kafka(bootstrap_servers), Path(state_dir), FLOW, UNITS)
-    return run_unit(unit, stages, deployment, Codec(LocalIds()), say=lambda text: print(text, flush=True))
+    say = partial(print, flush=True)
+    return run_unit(unit, stages, deployment, Codec(LocalIds()), say=say, listen=Listen.read())
 
 
 if __name__ == "__main__":
