@@ -1,6 +1,7 @@
 """A unit on one partition without a broker: everything the worker does with a record but fetch it and send it.
 
 Decoded, applied with all that it causes, encoded, hashed for the journal, state drained for the changelog: on one core.
+The garbage collector is set as a worker's process sets it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from pipeline import topology
 from pipeline.domain.record import Record
+from pipeline.runtime import garbage
 from pipeline.runtime.cell import Cell, Transaction, read
 from pipeline.runtime.codec import Codec, LocalIds
 from pipeline.runtime.task import Epoch
@@ -29,6 +31,7 @@ class Inside:
     """The cell of a unit of these stages."""
 
     def __init__(self, stages: Sequence[str], partition: int = 0, partitions: int = 1) -> None:
+        garbage.only_the_young()
         self.codec = Codec(LocalIds())
         chosen = [topology.stage_named(name) for name in stages]
         self.wiring = Wiring("+".join(stages), chosen, topology.STAGES)

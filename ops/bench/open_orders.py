@@ -166,7 +166,7 @@ CASE = Case(
     "Intake, engine and reporting on one partition of one process, no broker: orders nobody may cross, the venues not "
     "open, so that all stay open in windows and parents. Then 5,000 more with a tick each 2,500: CPU seconds of the "
     "thread, decoding, journal and changelog included. A pause is a garbage collection, a message with all it causes, "
-    "or a tick through all units. The garbage collector runs as Python has it. *bytes an order since*: growth of the "
+    "or a tick through all units. The garbage collector is set as in a worker. *bytes an order since*: growth of the "
     "resident size since the level before, by order.",
     run,
 )
