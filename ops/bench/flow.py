@@ -35,6 +35,7 @@ class Flow:
         arguments = (stand.bootstrap, str(stand.partitions), str(instruments), str(seconds))
         self.market = stand.process("ops.bench.market_process", *arguments, log="market")
         stand.until_written(topics.CLOCK.name, stand.partitions * 3, 60, self.market)
+        stand.until_read("intake", topics.CREDIT.name)
         self.start_ns = 0
         """Wall time of the first order."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -167,7 +166,7 @@ def _on_broker(bench: Bench, count: int, warm: int) -> None:
             intake = stand.unit("intake")
             stand.ready("intake")
             stand.wait(lambda: len(pulse.ticks) > 5, 20, "no ticks")
-            time.sleep(1.0)
+            stand.until_read("intake", topics.CREDIT.name)
             stand.stop(intake)
             rows = []
             for _ in range(count + warm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ops.bench.case import Bench, Case
@@ -33,6 +34,7 @@ def _measure(bench: Bench, workers: int) -> None:
         with Pulse(stand, world):
             # Every worker has its share: the last words of each slot name partitions that are P together.
             stand.wait(lambda: _assigned(stand.said("intake"), workers) == P, 90, "the partitions are not shared out")
+            stand.until_read("intake", topics.CREDIT.name)
             rows = []
             for _ in range(count):
                 request = world.order()
@@ -67,14 +69,12 @@ def _measure(bench: Bench, workers: int) -> None:
         )  # fmt: skip
 
 
+_READY: Final = re.compile(r"(\S+): (?:ready, on )?partitions \[([\d, ]*)\]")
+
+
 def _assigned(said: str, workers: int) -> int:
     """How many partitions the slots' last words name."""
-    last: dict[str, int] = {}
-    for line in said.splitlines():
-        slot, _, text = line.partition(": partitions [")
-        if text:
-            numbers = text.partition("]")[0]
-            last[slot] = len(numbers.split(",")) if numbers else 0
+    last = {slot: len(numbers.split(",")) if numbers else 0 for slot, numbers in _READY.findall(said)}
     return sum(last.values()) if len(last) == workers else 0
 
 

@@ -184,6 +184,21 @@ class Stand:
         """Wait until a unit's worker has said that its partitions are restored."""
         self.wait(lambda: self.said(name).count(" restored in ") >= times, timeout_s, f"{name} is not ready")
 
+    def until_read(self, unit: str, topic: str, timeout_s: float = 120.0) -> None:
+        """Wait until a unit has committed all that a topic holds now."""
+        settings = {"bootstrap.servers": self.bootstrap, "group.id": unit, "log_level": 0}
+        consumer = Consumer(settings)  # it does not join: it only asks
+        places = [TopicPartition(topic, partition) for partition in range(self.partitions)]
+        ends = self.ends(topic)
+        try:
+            self.wait(
+                # The last record of a transaction is its marker, which nobody reads past until another one follows.
+                lambda: all(at.offset >= end - 1 for at, end in zip(consumer.committed(places, 10), ends, strict=True)),
+                timeout_s, f"{unit} has not read {topic} to its end", 0.2,
+            )  # fmt: skip
+        finally:
+            consumer.close()
+
     def wait(self, what: Callable[[], bool], timeout_s: float, otherwise: str, every_s: float = 0.05) -> None:
         """Raises Failed with the logs' ends."""
         deadline = time.monotonic() + timeout_s

@@ -34,7 +34,6 @@ from pipeline.domain.units import NS_PER_S, PX_ONE
 CENT: Final = PX_ONE // 100
 PX: Final = 50 * PX_ONE
 VENUES: Final = (("XNAS", VenueKind.LIT), ("XBAT", VenueKind.LIT), ("XDRK", VenueKind.DARK))
-ACCOUNTS_A_SOURCE: Final = 50
 
 
 class World:
@@ -43,6 +42,8 @@ class World:
     def __init__(
         self, partitions: int, *, instruments: int = 100, sources: int = 8, base_ns: int = 0, seed: int = 1
     ) -> None:
+        # Every account has a lease for each partition, copied to each: accounts times P squared records.
+        self._accounts_a_source = 50 if partitions <= 4 else 5
         self.partitions = partitions
         self.base_ns = base_ns or time.time_ns()
         self.trade_date = int(time.strftime("%Y%m%d", time.gmtime(self.base_ns // NS_PER_S)))
@@ -74,7 +75,7 @@ class World:
             max_backlog_ns=20_000 * NS_PER_S,
         )  # fmt: skip
         for source in self.sources:
-            for account in accounts(source):
+            for account in self._accounts(source):
                 yield Account(
                     kind=ReferenceKind.SET, account=account, effective_ns=since_ns, source=source,
                     account_class=AccountClass.CLIENT, owner=f"owner-{account}", control_group=f"group-{account}",
@@ -125,7 +126,7 @@ class World:
             source=source,
             cl_ord_id=f"C{self._count:09d}",
             list_id=f"PROG{self._count // 1000:06d}",
-            account=f"{source}/{draw.randrange(ACCOUNTS_A_SOURCE):03d}",
+            account=f"{source}/{draw.randrange(self._accounts_a_source):03d}",
             instrument=self.instruments[int(draw.random() * len(self.instruments))],
             side=Side.BUY if draw.random() < 0.6 else Side.SELL,
             order_qty=1 + int(draw.random() * largest_qty),
@@ -136,13 +137,12 @@ class World:
             transact_ns=time.time_ns() if transact_ns is None else transact_ns,
         )
 
+    def _accounts(self, source: str) -> list[str]:
+        return [f"{source}/{number:03d}" for number in range(self._accounts_a_source)]
+
     def place_of(self, request: OrderRequest) -> tuple[int, bytes]:
         """Partition and key on `orders-in`."""
         return partition_of(request.source, self.partitions), request.source.encode()
-
-
-def accounts(source: str) -> list[str]:
-    return [f"{source}/{number:03d}" for number in range(ACCOUNTS_A_SOURCE)]
 
 
 def even(prefix: str, count: int, partitions: int) -> list[str]:
