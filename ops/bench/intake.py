@@ -75,12 +75,12 @@ def run_netting(inside: Inside, world: World, raws: list[Raw]) -> None:
 
 
 def run(bench: Bench) -> None:
-    count, warm = bench.count(200_000, 10_000), bench.count(20_000, 1_000)
+    count, warm = bench.count(100_000, 10_000), bench.count(20_000, 1_000)
     for _ in bench.runs(3):
         _inside(bench, count, warm)
-    for _ in bench.runs(3):
+    for _ in bench.runs(2):
         if bench.wanted("worker"):
-            _on_broker(bench, bench.count(300_000, 20_000), bench.count(60_000, 4_000))
+            _on_broker(bench, bench.count(200_000, 20_000), bench.count(40_000, 4_000))
 
 
 def _inside(bench: Bench, count: int, warm: int) -> None:

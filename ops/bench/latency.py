@@ -33,7 +33,7 @@ def run(bench: Bench) -> None:
 
 
 def _measure(bench: Bench, name: str, partitions: int, brokers: int) -> None:
-    rate, seconds, warm_s = bench.options.rate or RATE, bench.count(40, 10), bench.count(10, 3)
+    rate, seconds, warm_s = bench.options.rate or RATE, bench.count(30, 10), bench.count(8, 3)
     with Stand(partitions, brokers=brokers, heap_mb=512 if brokers > 1 else 1024) as stand:
         flow = Flow(stand, instruments=INSTRUMENTS, seconds=600, units=UNITS)
         seen = Seen(stand, *(topic.name for topic in WATCHED))

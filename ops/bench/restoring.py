@@ -35,11 +35,11 @@ LIGHT_RATE: Final = 100
 
 def run(bench: Bench) -> None:
     if bench.wanted("restore"):
-        for _ in bench.runs(3):
+        for _ in bench.runs(2):
             _restore(bench, bench.count(1_000_000, 20_000))
     for partitions in (2, 12):
         if bench.wanted(f"kill -9, P = {partitions}"):
-            for _ in bench.runs(3):
+            for _ in bench.runs(2):
                 _killed(bench, partitions)
     if bench.wanted("replay"):
         _replayed(bench)
@@ -128,19 +128,19 @@ def _restore(bench: Bench, count: int) -> None:
 
 
 def _killed(bench: Bench, partitions: int) -> None:
-    seconds = 40
+    seconds = 25
     with Stand(partitions) as stand:
         flow = Flow(stand, instruments=2 * partitions, seconds=600, units=("intake", "engine"))
         flow.send(LIGHT_RATE, seconds)
         journal = Seen(stand, topics.JOURNAL.name)
-        journal.until(flow.start_ns + 8 * NS_PER_S)
+        journal.until(flow.start_ns + 5 * NS_PER_S)
         engine = flow.processes["engine"]
         restored = stand.said("engine").count(" restored in ")
         killed_ns = time.time_ns()
         engine.send_signal(signal.SIGKILL)
         engine.wait(10)
         flow.processes["engine"] = stand.unit("engine")
-        journal.until(killed_ns + 20 * NS_PER_S)
+        journal.until(killed_ns + 12 * NS_PER_S)
         flow.check()
         first: dict[int, int] = {}
         for at_ns, entry in journal.records():
@@ -153,7 +153,7 @@ def _killed(bench: Bench, partitions: int) -> None:
                 first.setdefault(entry.partition, at_ns)
         journal.close()
         if len(first) != partitions:
-            raise Failed(f"{len(first)} of {partitions} partitions work 20 s after the kill: {stand.said('engine')}")
+            raise Failed(f"{len(first)} of {partitions} partitions work 12 s after the kill: {stand.said('engine')}")
         said = _RESTORED.findall(stand.said("engine"))[restored:]
         bench.record(
             f"kill -9, P = {partitions}",

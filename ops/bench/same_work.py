@@ -47,7 +47,7 @@ class Row:
 
 
 def run(bench: Bench) -> None:
-    fast, warm = bench.count(300_000, 30_000), bench.count(200_000, 10_000)
+    fast, warm = bench.count(300_000, 30_000), bench.count(100_000, 10_000)
     with Stand(P) as stand:
         stand.create(ORDERS.name, "orders", "controls", "journal", "dead-letters")
         try:
@@ -73,7 +73,7 @@ def run(bench: Bench) -> None:
 
 def _rows(stand: Stand, peers: Peers | None, fast: int, warm: int, quick: bool) -> Iterator[Row]:
     here = stand.bootstrap
-    slow = (2_000, 500) if quick else (20_000, 5_000)
+    slow = (2_000, 500) if quick else (12_000, 3_000)
     python = ["python"]
     codec = Codec(SameIds())
 
@@ -111,12 +111,12 @@ def _rows(stand: Stand, peers: Peers | None, fast: int, warm: int, quick: bool) 
     yield Row(
         "own loop, the prototype, a changelog record per message",
         lambda name: peers.own_loop(name, 10**12, each=True), fast, warm,
-        "one output, one changelog record; no journal, no restore", net_of=net_of_theirs, peer=True,
+        "one output, one changelog record; no journal, no restore", net_of=net_of_theirs, peer=True, runs=2,
     )  # fmt: skip
     yield Row(
         "own loop, the prototype, per key and batch",
         lambda name: peers.own_loop(name, 10**12, each=False), fast, warm,
-        "one output; a changelog record per key and transaction", net_of=net_of_theirs, peer=True,
+        "one output; a changelog record per key and transaction", net_of=net_of_theirs, peer=True, runs=2,
     )  # fmt: skip
     yield Row(
         "Kafka Streams 4.1.0 exactly_once_v2, one thread", peers.kafka_streams, fast, warm,
@@ -126,7 +126,7 @@ def _rows(stand: Stand, peers: Peers | None, fast: int, warm: int, quick: bool) 
         f"Quix Streams {QUIX.partition('==')[2]}, exactly once",
         lambda name: peers.quix(name, 10_000), fast, warm,
         "one output; a changelog record per key and transaction of 10,000 messages; state in RocksDB",
-        out=lambda name: f"eos-{name}.out", runs=3, net_of=net_of_theirs, peer=True,
+        out=lambda name: f"eos-{name}.out", runs=2, net_of=net_of_theirs, peer=True,
     )  # fmt: skip
     yield Row(
         "Faust 0.15.3, exactly_once", lambda name: peers.faust(name, exactly_once=True), *slow,

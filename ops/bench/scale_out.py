@@ -19,13 +19,13 @@ WORKERS: Final = (1, 2, 4)
 
 def run(bench: Bench) -> None:
     for workers in WORKERS:
-        for _ in bench.runs(2):
+        for _ in bench.runs(1):
             if bench.wanted(f"{workers} worker"):
                 _measure(bench, workers)
 
 
 def _measure(bench: Bench, workers: int) -> None:
-    count = bench.count(240_000, 24_000)
+    count = bench.count(160_000, 24_000)
     world = World(P, sources=2 * P)
     with Stand(P) as stand:
         stand.topics(world.sources)
@@ -69,7 +69,7 @@ def _measure(bench: Bench, workers: int) -> None:
         )  # fmt: skip
 
 
-_READY: Final = re.compile(r"(\S+): (?:ready, on )?partitions \[([\d, ]*)\]")
+_READY: Final = re.compile(r"(\S+): ready, on partitions \[([\d, ]*)\]")
 
 
 def _assigned(said: str, workers: int) -> int:

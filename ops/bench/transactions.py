@@ -35,11 +35,11 @@ def run(bench: Bench) -> None:
         for touched in TOUCHED:
             for apart_s in (0.0, APART_S):
                 row = f"{touched} partitions, " + (f"{apart_s * 1000:.0f} ms apart" if apart_s else "back to back")
-                for _ in bench.runs(3):
+                for _ in bench.runs(1 if apart_s else 2):
                     if bench.wanted(row):
                         _measure(bench, stand, row, touched, apart_s, settings)
     if bench.wanted("kill"):
-        for _ in bench.runs(2):
+        for _ in bench.runs(1):
             _kill(bench)
 
 
@@ -54,7 +54,7 @@ def _measure(bench: Bench, stand: Stand, row: str, touched: int, apart_s: float,
     transactions = Transactions(f"bench-{touched}", Patience("bench", lambda text: None, Kafka(stand.bootstrap)))
     transactions.open()
     took = []
-    for number in range(bench.count(120, 20) + 10):
+    for number in range(bench.count(60, 20) + 10):
         rows = [("out", partition, b"k", VALUE) for partition in range(touched)]
         begun = time.perf_counter()
         transactions.write(rows, [TopicPartition("in", 0, number)], consumer.consumer_group_metadata())
