@@ -84,6 +84,7 @@ def changelog(partition: int, count: int) -> Iterator[tuple[bytes, bytes]]:
     meta = msgspec.msgpack.decode(dict(written)[META_KEY] or b"", type=Place)
     # It has read nothing of this cluster: the worker goes on from the topics' beginnings.
     meta.offsets, meta.seen, meta.unit = {}, {}, ""
+    meta.entries = max(count, len(others))
     yield META_KEY, msgspec.msgpack.encode(meta)
 
 
