@@ -193,6 +193,7 @@ def _measure(
         folder = stand.folder / "peers"
         process = stand.command(command, name, cwd=folder)
     count = row.measured + row.warm
+    journaled = sum(stand.ends("journal"))
     with Watch(worker=process.pid, **stand.broker_pids) as watch:
         stand.until_written(out, count, 240 if row.measured > 50_000 else 120, process)
         times: list[float] = []
@@ -214,6 +215,10 @@ def _measure(
         "broker CPU s per 100,000": watch.cpu_s("broker", found.begin_s, found.end_s) / found.records * 100_000,
         "worker peak MB": watch.peak_mb("worker"),
     }
+    # A transaction leaves a journal entry and a marker on each partition it had records of.
+    transactions = (sum(stand.ends("journal")) - journaled) / 2 / P
+    if transactions >= 1:
+        figures["messages a transaction"] = count / transactions
     bench.record(row.name, figures, {**settings, "messages": row.measured, "warm-up": row.warm}, row.does)
 
 
