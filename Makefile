@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-machine test-rest lint types broker-test seeds mutants chaos setup lock clean
+.PHONY: help demo test test-machine test-rest lint types broker-test seeds mutants chaos bench setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 	@echo
-	@echo "  ARGS=...                    more arguments for demo, broker-test and pytest"
+	@echo "  ARGS=...                    more arguments for demo, bench, broker-test and pytest"
 	@echo "  MARKET=path                 your own LOBSTER files for the demo"
 	@echo "  KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL   use your own broker and registry"
 
@@ -45,6 +45,9 @@ broker-test: $(VENV)/.ready ## only the tests on the real broker
 
 chaos: $(VENV)/.ready ## faults on a real broker for about an hour: counted, checked, reported in .chaos (--help: ARGS)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+bench: $(VENV)/.ready ## measure: every case, or ARGS="--case intake"; then ARGS=report
+	@$(BIN)/python -m ops.bench $(ARGS)
 
 setup: $(VENV)/.ready ## only the virtual environment
 

@@ -42,7 +42,7 @@ IMPURE_CALLS_ALLOWED: Final = {("pipeline/topics.py", "globals")}
 
 
 def python_files() -> list[Path]:
-    return sorted(path for folder in ("pipeline", "tests") for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for folder in ("pipeline", "tests", "ops") for path in (ROOT / folder).rglob("*.py"))
 
 
 def named(path: Path) -> str:
