@@ -80,6 +80,7 @@ def refuse_if_elsewhere(
         except (KafkaException, TimeoutError) as error:
             patience.say_now_and_then(f"waiting for Kafka's group coordinator ({error!r})")
             patience.rest(0.5)
+            admin = patience.kafka.admin()  # the old one may go on asking a broker that is not the coordinator any more
             continue
         if not running:
             return
@@ -102,7 +103,7 @@ def _with_members(admin: AdminClient, groups: list[str]) -> list[str]:
     return found
 
 
-def refuse_if_replaced(admin: AdminClient, group: str, slot_name: str, session_s: float, patience: Patience) -> None:
+def refuse_if_replaced(group: str, slot_name: str, session_s: float, patience: Patience) -> None:
     """After our membership was fenced: has another process taken the slot? Raises PipelineError when it has.
 
     The client library also fences itself: when the broker was away for longer than the session, it forgets its member
@@ -113,7 +114,8 @@ def refuse_if_replaced(admin: AdminClient, group: str, slot_name: str, session_s
     deadline = patience.kafka.monotonic() + span_s
     while True:
         try:
-            found = admin.describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
+            # A client made for it: one that was told NOT_COORDINATOR may go on asking the same broker, for ever.
+            found = patience.kafka.admin().describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
             members = found[group].result(ASK_TIMEOUT_S).members
             if all(member.group_instance_id != slot_name for member in members):
                 return
