@@ -100,7 +100,7 @@ class Rivals:
         shared = {name: sorted(ours & set(stages)) for name, stages in units.items() if name != wiring.unit}
         self._others: Final = {name: stages for name, stages in shared.items() if stages}
         self._unit: Final = wiring.unit
-        self._admin: Final = admin
+        self._admin = admin
         self._patience: Final = patience
         self._seen_since: float | None = None
 
@@ -114,6 +114,7 @@ class Rivals:
         try:
             running = _with_members(self._admin, sorted(self._others))
         except (KafkaException, TimeoutError) as error:
+            self._admin = self._patience.kafka.admin()  # the old one may go on asking a broker that is none any more
             raise NotRestored(f"waiting for Kafka's group coordinator ({error!r})") from error
         if not running:
             self._seen_since = None
@@ -139,7 +140,7 @@ def _with_members(admin: AdminClient, groups: list[str]) -> list[str]:
     return found
 
 
-def refuse_if_replaced(admin: AdminClient, group: str, slot_name: str, session_s: float, patience: Patience) -> None:
+def refuse_if_replaced(group: str, slot_name: str, session_s: float, patience: Patience) -> None:
     """After our membership was fenced: has another process taken the slot? Raises PipelineError when it has.
 
     The client library also fences itself: when the broker was away for longer than the session, it forgets its member
@@ -150,7 +151,8 @@ def refuse_if_replaced(admin: AdminClient, group: str, slot_name: str, session_s
     deadline = patience.kafka.monotonic() + span_s
     while True:
         try:
-            found = admin.describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
+            # A client made for it: one that was told NOT_COORDINATOR may go on asking the same broker, for ever.
+            found = patience.kafka.admin().describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
             members = found[group].result(ASK_TIMEOUT_S).members
             if all(member.group_instance_id != slot_name for member in members):
                 return

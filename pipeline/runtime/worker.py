@@ -179,7 +179,7 @@ class Worker:
         self._fenced = ""
         self._assignment = []
         self._drop()
-        refuse_if_replaced(self._admin, self.name, self._slot_name, self._deployment.session_s, self._patience)
+        refuse_if_replaced(self.name, self._slot_name, self._deployment.session_s, self._patience)
 
     def _loop(self, consumer: Consumer) -> None:
         while not self._patience.stopping:
