@@ -17,6 +17,7 @@ import pytest
 from pipeline import topology
 from pipeline.domain.audit import JournalEntry, JournalKind
 from pipeline.runtime.audit_verify import audit, recording_of
+from pipeline.runtime.migration import StateMismatch
 from tests import recordings
 from tests.recordings import (
     APART,
@@ -176,8 +177,20 @@ def test_a_changelog_tampered_with_is_found_at_the_next_start() -> None:
     host = host_of(small())
     host.run(len(host._outside) // 2)
     host.commit()
-    del host.changelogs["analytics", 0][b"instruments/SIMX"]
+    rows = host.changelogs["analytics", 0]
+    one, other = sorted(key for key in rows if key.startswith(b"instruments/"))[:2]
+    assert rows[one] != rows[other]
+    rows[one] = rows[other]
     host.crash()
     host.commit()
     done = audited(host)
     assert {(f.writer, f.field) for f in done.findings} >= {("analytics/0", "state_hash")}, done.text()
+
+
+def test_a_changelog_that_lost_an_entry_is_refused_at_the_next_start() -> None:
+    host = host_of(small())
+    host.run(len(host._outside) // 2)
+    host.commit()
+    del host.changelogs["analytics", 0][b"instruments/SIMX"]
+    with pytest.raises(StateMismatch, match="the changelog is not whole"):
+        host.crash()
