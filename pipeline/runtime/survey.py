@@ -115,7 +115,8 @@ def refuse_if_replaced(group: str, slot_name: str, session_s: float, patience: P
     while True:
         try:
             # A client made for it: one that was told NOT_COORDINATOR may go on asking the same broker, for ever.
-            found = patience.kafka.admin().describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
+            admin = patience.kafka.admin()  # held: when it goes, its answer never comes
+            found = admin.describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
             members = found[group].result(ASK_TIMEOUT_S).members
             if all(member.group_instance_id != slot_name for member in members):
                 return
