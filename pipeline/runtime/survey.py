@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from pipeline.runtime.codec import Codec
@@ -152,10 +152,13 @@ def refuse_if_replaced(group: str, slot_name: str, session_s: float, patience: P
     while True:
         try:
             # A client made for it: one that was told NOT_COORDINATOR may go on asking the same broker, for ever.
-            found = patience.kafka.admin().describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
-            members = found[group].result(ASK_TIMEOUT_S).members
-            if all(member.group_instance_id != slot_name for member in members):
+            admin = patience.kafka.admin()  # held: when it goes, its answer never comes
+            found = admin.describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
+            described = found[group].result(ASK_TIMEOUT_S)
+            if all(member.group_instance_id != slot_name for member in described.members):
                 return
+            if described.state is not ConsumerGroupState.STABLE:
+                deadline = patience.kafka.monotonic() + span_s  # who waits in a rebalance has no session that runs out
         except (KafkaException, TimeoutError) as error:
             # A coordinator that comes back gives every member it finds a new session.
             deadline = patience.kafka.monotonic() + span_s

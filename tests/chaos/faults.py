@@ -156,6 +156,7 @@ def broker(arena: Arena, target: int) -> None:
     """The only broker is killed with -9, or stopped in good order, and started again on the same data."""
     arena.fleet.start(*TOGETHER[:2])
     arena.progress()
+    committed = arena.fleet.committed()
     while arena.injected.total() < target:
         arena.between(0.0, 1.0)
         if arena.injected["killed"] <= arena.injected["stopped"]:
@@ -166,27 +167,35 @@ def broker(arena: Arena, target: int) -> None:
             arena.count("stopped")
         arena.pause(arena.chance.choice((0.0, 0.0, 0.5, 2.0)))
         arena.kafka.start(120)
-        if arena.chance.random() < 0.8:
-            arena.progress(1)
+        committed = _keep_going(arena, committed)
 
 
 def one_of_three(arena: Arena, target: int) -> None:
     """Three brokers, every record on three, two must have it: one is killed with -9 and comes back."""
     arena.fleet.start(*TOGETHER[:2])
     arena.progress()
+    committed = arena.fleet.committed()
     while arena.injected.total() < target:
         arena.between(0.0, 0.8)
         node = arena.nodes[arena.chance.choice(sorted(arena.nodes))]
         node.kill()
         arena.count("killed")
-        if arena.chance.random() < 0.5:
-            arena.progress(1)
+        if arena.chance.random() < 0.2:
+            arena.progress(1)  # with two of three
         node.start(90, wait=False)
         while not node.ready():
             node.check()
             arena.pause(0.05)
         # The next one may only go when this one has caught up: two away, and nothing may be written.
         _wait_for_replicas(arena)
+        committed = _keep_going(arena, committed)
+
+
+def _keep_going(arena: Arena, before: int) -> int:
+    """Let one fault in two meet workers that are still busy with the one before, but never two in a row."""
+    if arena.fleet.committed() == before or arena.chance.random() < 0.5:
+        arena.progress(1)
+    return arena.fleet.committed()
 
 
 def _wait_for_replicas(arena: Arena, timeout_s: float = 60.0) -> None:
