@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-machine test-rest lint types broker-test seeds mutants chaos bench setup lock clean
+.PHONY: help demo test test-machine test-broker test-rest lint types broker-test seeds mutants chaos bench setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -17,12 +17,13 @@ help: ## show this list
 demo: $(VENV)/.ready ## run the main job: orders in, allocations out, audited
 	@$(BIN)/pipeline demo $(ARGS)
 
-# Two cores: the tests of the machine (workers, desk, audit on brokers of their own) run beside all others.
-MACHINE := tests/broker/test_worker.py tests/broker/test_desk.py tests/broker/test_audit_verify.py
+# Tests on brokers mostly wait: two halves of them (the worker's and the desk's, all others) run beside the rest.
+MACHINE := tests/broker/test_worker.py tests/broker/test_desk.py tests/broker/test_audit_verify.py \
+           tests/broker/test_restore.py tests/broker/test_backpressure.py
 
 test: lint types ## lint, types and every test, the real broker's too
 ifeq ($(strip $(ARGS)),)
-	@$(MAKE) --no-print-directory -j2 test-machine test-rest
+	@$(MAKE) --no-print-directory -j3 test-machine test-broker test-rest
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
@@ -30,8 +31,11 @@ endif
 test-machine: $(VENV)/.ready
 	$(BIN)/python -m pytest -q -p no:cacheprovider $(MACHINE)
 
+test-broker: $(VENV)/.ready
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/broker $(addprefix --ignore=,$(MACHINE))
+
 test-rest: $(VENV)/.ready
-	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(MACHINE))
+	$(BIN)/python -m pytest -q --ignore=tests/broker
 
 lint: $(VENV)/.ready ## ruff: rules and format
 	$(BIN)/ruff check .
