@@ -10,10 +10,11 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 
 from tests.simulated.cluster import Cluster, Unanswered
 from tests.simulated.consumer import SimConsumer
+from tests.simulated.groups import Group
 from tests.simulated.log import Refused
 from tests.simulated.producer import SimProducer
 from tests.simulated.world import Process
@@ -93,21 +94,30 @@ class SimAdmin:
         found = {}
         for name in names:
             try:
-                members = self._cluster.ask(
+                described = self._cluster.ask(
                     self._process,
                     "describe group",
-                    lambda name=name: list(self._cluster.groups[name].members),  # type: ignore[misc]
+                    lambda name=name: Described(self._cluster.groups[name]),  # type: ignore[misc]
                     request_timeout,
                 )
-                found[name] = Future(Described(members), None)
+                found[name] = Future(described, None)
             except (Unanswered, Refused):
                 found[name] = Future(None, KafkaException(KafkaError(KafkaError._TIMED_OUT, "Failed to describe")))
         return found
 
 
+_STATES: Final = {
+    "empty": ConsumerGroupState.EMPTY,
+    "preparing": ConsumerGroupState.PREPARING_REBALANCING,
+    "completing": ConsumerGroupState.COMPLETING_REBALANCING,
+    "stable": ConsumerGroupState.STABLE,
+}
+
+
 class Described:
-    def __init__(self, instances: list[str]) -> None:
-        self.members = [Listed(instance) for instance in instances]
+    def __init__(self, group: Group) -> None:
+        self.members = [Listed(instance) for instance in group.members]
+        self.state = _STATES[group.state]
 
 
 class Listed(NamedTuple):
