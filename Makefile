@@ -5,24 +5,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-machine test-rest lint types broker-test chaos setup lock clean
+.PHONY: help demo test test-machine test-broker test-rest lint types broker-test seeds mutants chaos bench setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 	@echo
-	@echo "  ARGS=...                    more arguments for demo, broker-test and pytest"
+	@echo "  ARGS=...                    more arguments for demo, bench, broker-test and pytest"
 	@echo "  MARKET=path                 your own LOBSTER files for the demo"
 	@echo "  KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL   use your own broker and registry"
 
 demo: $(VENV)/.ready ## run the main job: orders in, allocations out, audited
 	@$(BIN)/pipeline demo $(ARGS)
 
-# Two cores: the tests of the machine (workers, desk, audit on brokers of their own) run beside all others.
-MACHINE := tests/broker/test_worker.py tests/broker/test_desk.py tests/broker/test_audit_verify.py
+# Tests on brokers mostly wait: two halves of them (the worker's and the desk's, all others) run beside the rest.
+MACHINE := tests/broker/test_worker.py tests/broker/test_desk.py tests/broker/test_audit_verify.py \
+           tests/broker/test_restore.py tests/broker/test_backpressure.py
 
 test: lint types ## lint, types and every test, the real broker's too
 ifeq ($(strip $(ARGS)),)
-	@$(MAKE) --no-print-directory -j2 test-machine test-rest
+	@$(MAKE) --no-print-directory -j3 test-machine test-broker test-rest
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
@@ -30,8 +31,11 @@ endif
 test-machine: $(VENV)/.ready
 	$(BIN)/python -m pytest -q -p no:cacheprovider $(MACHINE)
 
+test-broker: $(VENV)/.ready
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/broker $(addprefix --ignore=,$(MACHINE))
+
 test-rest: $(VENV)/.ready
-	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(MACHINE))
+	$(BIN)/python -m pytest -q --ignore=tests/broker
 
 lint: $(VENV)/.ready ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -46,10 +50,19 @@ broker-test: $(VENV)/.ready ## only the tests on the real broker
 chaos: $(VENV)/.ready ## faults on a real broker for about an hour: counted, checked, reported in .chaos (--help: ARGS)
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+bench: $(VENV)/.ready ## measure: every case, or ARGS="--case intake"; then ARGS=report
+	@$(BIN)/python -m ops.bench $(ARGS)
+
 setup: $(VENV)/.ready ## only the virtual environment
 
 lock: $(VENV)/.ready ## choose new versions: rewrites requirements.lock
 	sh ops/lock_requirements.sh
+
+seeds: $(VENV)/.ready ## many seeds of the simulated broker (ARGS="--count 10000 --jobs 2")
+	$(BIN)/python -m tests.simulated.seeds $(ARGS)
+
+mutants: $(VENV)/.ready ## deliberate defects in the worker, each to be found by a cheap test
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean: ## remove the virtual environment and caches (the fetched broker stays in the user's cache)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist

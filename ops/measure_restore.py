@@ -19,8 +19,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from pipeline import topology
-from pipeline.domain.orders import OrdStatus
-from pipeline.domain.reference import AccountClass
+from pipeline.domain.orders import AccountClass, OrdStatus
 from pipeline.runtime.adoption import Adoption
 from pipeline.runtime.broker import LocalKafka
 from pipeline.runtime.codec import Codec, LocalIds

@@ -159,11 +159,11 @@ def _controls(options: argparse.Namespace) -> int:
 def _audit(options: argparse.Namespace) -> int:
     from pipeline.commands import auditing
 
-    if options.action != "verify" and not options.id:
-        raise WrongUse(f"which id? pipeline audit {options.action} ID")
     match options.action:
         case "verify":
-            return auditing.verify(_settings(options))
+            return auditing.verify(_settings(options), options.seal)
+        case "seal":
+            return auditing.seal(_settings(options), options.file, options.after)
         case "lineage":
             return auditing.lineage(_settings(options), options.id)
         case _:
@@ -304,11 +304,12 @@ def _parser() -> argparse.ArgumentParser:
     control.add_argument("--new")
 
     audit = command(
-        "audit", "recompute every decision from the log; follow an id; ask a child why", _audit,
-        "audit verify", "audit lineage O0-17", "audit explain P0-3/2.1",
+        "audit", "recompute every decision from the log; seal it; follow an id; ask a child why", _audit,
+        "audit verify", "audit seal 2026-01-05.seal", "audit verify --seal 2026-01-05.seal",
+        "audit lineage O0-17", "audit explain P0-3/2.1",
+        connects=False,
     )  # fmt: skip
-    audit.add_argument("action", choices=["verify", "lineage", "explain"])
-    audit.add_argument("id", nargs="?", help="lineage, explain: any id of ours, a ClOrdID or an ExecID")
+    _audits(audit)
 
     tca = command("tca", "what it cost, by strategy and venue", _tca, "tca report")
     tca.add_argument("action", choices=["report"])
@@ -334,6 +335,44 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--kill", action="append", default=[], metavar="UNIT@SECOND",
                       help="kill -9 a unit so many seconds after the opening (wall time); may be repeated")  # fmt: skip
     return parser
+
+
+def _audits(audit: argparse.ArgumentParser) -> None:
+    actions = audit.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+
+    def action(name: str, text: str, more: str, *examples: str) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = actions.add_parser(
+            name,
+            help=text,
+            description=f"{text}. {more}",
+            epilog="examples:\n" + "\n".join(f"  pipeline audit {example}" for example in examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _connection(added)
+        return added
+
+    verify = action(
+        "verify", "replay every task from the topics and compare every record",
+        "Exit code 0: identical, and as\nsealed; 1: something was found, the first of it named with topic, partition, "
+        "offset and field;\n2: a seal's file is none; 3: broker or registry unreachable. Copies the topics to TMPDIR.",
+        "verify", "verify --seal monday.seal tuesday.seal",
+    )  # fmt: skip
+    verify.add_argument(
+        "--seal", nargs="+", type=Path, default=[], metavar="FILE", help="check the topics against these seals too"
+    )
+    seal = action(
+        "seal", "write down what the topics hold now, to be kept outside the cluster",
+        "Journal heads, and of every\npartition how far it goes and the SHA-256 of it. Exit code 0: written; 1: the "
+        "journal does not go on from the earlier seal;\n2: the file is there already, or an earlier seal is none; "
+        "3: broker or registry unreachable.",
+        "seal monday.seal", "seal tuesday.seal --after monday.seal",
+    )  # fmt: skip
+    seal.add_argument("file", type=Path, help="the file to write; never over another one")
+    seal.add_argument("--after", type=Path, metavar="FILE", help="go on from this seal: read only what came since")
+    lineage = action("lineage", "the tree around an id", "", "lineage O0-17")
+    lineage.add_argument("id", help="any id of ours, a ClOrdID or an ExecID")
+    explain = action("explain", "why a child was sent", "", "explain P0-3/2.1")
+    explain.add_argument("id", help="a child's id")
 
 
 def _connection(parser: argparse.ArgumentParser) -> None:

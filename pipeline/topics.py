@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 from typing import Any, Final
 
 from pipeline.domain import allocations, analytics, audit, controls, executions, market, orders, parents, reference
@@ -59,20 +60,15 @@ class Topic:
         return f"{self.name}.{record.source}" if self.per_source else self.name
 
 
-def _instrument(record: Any) -> str:
-    return str(record.instrument)
-
-
-def _source(record: Any) -> str:
-    return str(record.source)
-
+_instrument: Final = attrgetter("instrument")
+_source: Final = attrgetter("source")
 
 ORDERS_IN: Final = Topic("orders-in", orders.OrderRequest, _source, Spread.SENDER)
 ORDERS_REROUTED: Final = Topic("orders-rerouted", orders.OrderRerouted, _source)
 ORDERS: Final = Topic("orders", orders.Order, _instrument)
 ORDER_EVENTS: Final = Topic("order-events", orders.OrderEvent, _instrument)
 SOURCE_EVENTS: Final = Topic("source-events", orders.SourceEvent, _instrument, Spread.OWN, per_source=True)
-ORDER_CLOSURES: Final = Topic("order-closures", orders.OrderClosed, _source)
+ORDER_CLOSURES: Final = Topic("order-closures", orders.OrdersClosed, _source)
 LINEAGE: Final = Topic("lineage", parents.Lineage, _instrument)
 PARENTS: Final = Topic("parents", parents.ParentOrder, _instrument)
 CROSSES: Final = Topic("crosses", parents.Cross, _instrument)

@@ -12,12 +12,13 @@ from pipeline.domain.market import QuoteKind
 from pipeline.domain.orders import (
     AccountClass,
     Capacity,
+    ClosedOrder,
     Order,
-    OrderClosed,
     OrderEvent,
     OrderEventKind,
     OrderKind,
     OrderRequest,
+    OrdersClosed,
     RequestKind,
     Side,
 )
@@ -288,7 +289,7 @@ class Books:
         self.standing: dict[str, Allocation] = {}
         self.seen: set[str] = set()
         self.reconciliations: dict[tuple[str | None, int, str | None], Reconciliation] = {}
-        self.closed: dict[str, OrderClosed] = {}
+        self.closed: dict[str, ClosedOrder] = {}
         self.epochs: dict[tuple[str, int], list[EpochClosed]] = {}
         self.add(records)
 
@@ -304,11 +305,18 @@ class Books:
                 assert record.version == (1 if before is None else before.version + 1)
                 assert record.balanced
                 self.reconciliations[key] = record
-            elif isinstance(record, OrderClosed):
-                assert record.order_id not in self.closed, "closed twice"
-                last = self.events[record.order_id][-1]
-                assert last.final and last.cum_qty == record.cum_qty and last.ord_status is record.ord_status
-                self.closed[record.order_id] = record
+            elif isinstance(record, OrdersClosed):
+                assert record.orders
+                for closed in record.orders:
+                    assert closed.order_id not in self.closed, "closed twice"
+                    (last,) = (event for event in self.events[closed.order_id] if event.kind in ENDS)
+                    assert last.final and last.cum_qty == closed.cum_qty and last.ord_status is closed.ord_status
+                    assert (last.source, last.account, last.instrument) == (
+                        record.source,
+                        closed.account,
+                        record.instrument,
+                    )
+                    self.closed[closed.order_id] = closed
             elif isinstance(record, EpochClosed):
                 self.epochs.setdefault((record.parent_id, record.epoch_no), []).append(record)
 

@@ -7,6 +7,7 @@ same bytes.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable
 from typing import Final
 
@@ -19,6 +20,7 @@ SCHEMA_HEADER: Final = 5
 
 _NONE: Final = b"\xff\xff\xff\xff"
 _encode = msgspec.json.Encoder().encode
+_size = struct.Struct(">I").pack
 
 
 def input_frame(key: bytes | None, value: bytes | None) -> bytes:
@@ -26,18 +28,20 @@ def input_frame(key: bytes | None, value: bytes | None) -> bytes:
     return _frame(key) + _frame(value)
 
 
-def output_frame(topic: str, partition: int, key: bytes | None, value: bytes) -> bytes:
-    """The bytes hashed for one record written."""
-    return _frame(topic.encode()) + partition.to_bytes(4, "big") + _frame(key) + _frame(value[SCHEMA_HEADER:])
+def output_head(topic: str, partition: int, key: bytes | None) -> bytes:
+    """What the bytes hashed for a record written begin with: where it goes."""
+    return _frame(topic.encode()) + partition.to_bytes(4, "big") + _frame(key)
+
+
+def output_frame(head: bytes, value: bytes) -> bytes:
+    """The bytes hashed for one record written; ``head`` of :func:`output_head`."""
+    return head + _size(len(value) - SCHEMA_HEADER) + value[SCHEMA_HEADER:]
 
 
 def hash_of(frames: Iterable[bytes]) -> str:
     """SHA-256 of the frames, hex; the empty string when there are none."""
-    digest = None
-    for frame in frames:
-        digest = digest or hashlib.sha256()
-        digest.update(frame)
-    return "" if digest is None else digest.hexdigest()
+    hashed = b"".join(frames)
+    return hashlib.sha256(hashed).hexdigest() if hashed else ""
 
 
 def entry_hash(entry: JournalEntry) -> str:
@@ -46,4 +50,4 @@ def entry_hash(entry: JournalEntry) -> str:
 
 
 def _frame(part: bytes | None) -> bytes:
-    return _NONE if part is None else len(part).to_bytes(4, "big") + part
+    return _NONE if part is None else _size(len(part)) + part

@@ -1,43 +1,25 @@
 """Replay: a task is fed what the journal says it read, in that order, and must write what the topics say it wrote.
 
 Pure: topics come as a :class:`Log`, the task as a :class:`ReplayedTask`; findings go out. Nothing here knows where
-either comes from. Outputs are compared by (writer, seq): key, and value after the schema's id.
+either comes from. Outputs are compared by (writer, seq): key, and value after the schema's id. The order of inputs is
+the journal's, and is checked: each transaction must have gone on, on every input, where the one before had stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from enum import StrEnum
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
+from pipeline.audit.findings import Finding as Finding
+from pipeline.audit.findings import FindingKind as FindingKind
+from pipeline.audit.findings import short_bytes, shortened
 from pipeline.audit.journal import SCHEMA_HEADER, entry_hash
-from pipeline.domain.audit import JournalEntry, JournalKind
+from pipeline.audit.recorded import IN_MEMORY, Cursor, Place, leading
+from pipeline.audit.recorded import Log as Log
+from pipeline.audit.recorded import Stored as Stored
+from pipeline.domain.audit import InputStart, JournalEntry, JournalKind
 from pipeline.domain.record import Record
-
-IN_MEMORY: Final = -1
-"""Offset of what was handed on inside a unit, as in the journal."""
-
-
-class Stored(Protocol):
-    """A record as it lies on a topic."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def append_ns(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-
-
-class Log(Protocol):
-    """The recorded topics: committed records only."""
-
-    def read(self, topic: str, partition: int, offset: int) -> Iterator[Stored]:
-        """The records of a partition from ``offset`` on, in order; none for a topic that is not there."""
-        ...
 
 
 class Written(Protocol):
@@ -72,43 +54,6 @@ class ReplayedTask(Protocol):
         ...
 
 
-class FindingKind(StrEnum):
-    """What is wrong."""
-
-    CHAIN = "the journal's chain is broken"
-    ENTRY = "the journal says otherwise"
-    INPUT_MISSING = "an input is not there any more"
-    OUTPUT_DIFFERS = "a record is not what the stage decides"
-    OUTPUT_MISSING = "a record the stage decides is not there"
-    OUTPUT_UNEXPLAINED = "a record is there that no journal entry explains"
-    RAISED = "the stage raises on what it applied live"
-    FORGED = "a record is there that no stage can have written"
-    ORDER = "a writer's records are not numbered one after the other"
-    PARAMETERS = "recorded with other parameters"
-    SCHEMA = "written under another schema"
-
-
-class Finding(NamedTuple):
-    """One mismatch, and where it is. ``offset`` -1: at no offset."""
-
-    kind: FindingKind
-    writer: str
-    entry_no: int
-    topic: str
-    partition: int
-    offset: int
-    field: str
-    recorded: str
-    replayed: str
-
-    def __str__(self) -> str:
-        where = f"{self.topic}/{self.partition}" + (f"/{self.offset}" if self.offset >= 0 else "")
-        return (
-            f"{self.kind.value}: {where}, field {self.field}: recorded {self.recorded}, replayed {self.replayed} "
-            f"(task {self.writer}, journal entry {self.entry_no})"
-        )
-
-
 _COMPARED: Final = (
     "kind", "no", "epoch", "runs", "starts", "input_hash", "outputs", "output_hash", "state_hash",
     "partitions", "state_version",
@@ -124,13 +69,19 @@ class Replay:
         self.inputs = 0
         self.outputs = 0
         self.last_hash = ""
+        self.unread = 0
+        """Records at the ends of its inputs that no entry covers."""
         self._task = task
         self._partition = partition
         self._log = log
         self._decode = decode
         self._digest = hashlib.sha256()
-        self._reading: dict[tuple[str, bool], _Cursor] = {}
-        self._written: dict[tuple[str, int], _Cursor] = {}
+        self._reading: dict[tuple[str, bool], Cursor] = {}
+        self._written: dict[Place, Cursor] = {}
+        self._read: dict[str, tuple[int, int]] = {}
+        """Of the current entry: each input, the first and the last offset read."""
+        self._last_read: dict[str, bool] = {}
+        """Of each input: whether it was handed on in memory when it was last read."""
         self._entry_no = 0
 
     @property
@@ -138,10 +89,10 @@ class Replay:
         """SHA-256 over every output byte of the replay, in order."""
         return self._digest.hexdigest()
 
-    def run(self, entries: Iterable[JournalEntry], also: Iterable[tuple[str, int]] = ()) -> Iterator[Finding]:
+    def run(self, entries: Iterable[JournalEntry], also: Iterable[Place] = ()) -> Iterator[Finding]:
         """Replay the task's entries, in order. ``also``: more places where nothing of this writer may be left over.
 
-        Ends early when an input is missing or the stage raises: nothing after that could be judged.
+        Ends early when the inputs are not those it read, or the stage raises: nothing after that could be judged.
         """
         for entry in entries:
             self._entry_no = entry.no
@@ -158,18 +109,14 @@ class Replay:
             yield from self._compare_entry(entry, rebuilt)
         for place in also:
             self._outputs_of(place)
-        for (topic, partition), cursor in self._written.items():
+        for place, cursor in self._written.items():
             left = cursor.next()
             if left is not None:
-                yield self._finding(
-                    FindingKind.OUTPUT_UNEXPLAINED,
-                    topic,
-                    partition,
-                    left.offset,
-                    "seq",
-                    str(leading(left)[1]),
-                    "nothing",
-                )
+                yield self._unexplained(place, left)
+        for (topic, in_memory), reader in self._reading.items():
+            if self._last_read.get(topic) == in_memory:
+                while reader.next() is not None:
+                    self.unread += 1
 
     # ------------------------------------------------------------------ inputs
 
@@ -180,92 +127,138 @@ class Replay:
             yield self._of_journal(FindingKind.CHAIN, "previous_hash", entry.previous_hash, self.last_hash)
         if entry.no != self.entries + 1:
             yield self._of_journal(FindingKind.CHAIN, "no", str(entry.no), str(self.entries + 1))
+        # Entries are found by their writer: one that speaks of another task would explain nothing to anybody.
+        named = f"{entry.stage}/{entry.partition}"
+        if named != self._task.writer:
+            yield self._of_journal(FindingKind.CHAIN, "stage, partition", named, self._task.writer)
 
     def _feed(self, entry: JournalEntry, outputs: list[Written]) -> Generator[Finding, None, bool]:
         """Feed the entry's inputs; returns whether to stop."""
-        task = self._task
+        self._read = {}
         if entry.kind is JournalKind.EPOCH:
-            outputs.extend(task.start(entry.wall_ns))
+            outputs.extend(self._task.start(entry.wall_ns))
             return False
         starts = {start.topic: start for start in entry.starts}
-        for name, start in starts.items():
-            if start.offset != IN_MEMORY and not self._reader(name, False).seek(start.offset):
-                yield self._finding(
-                    FindingKind.INPUT_MISSING, name, self._partition, start.offset, "offset", str(start.offset),
-                    "cannot verify from here on",
-                )  # fmt: skip
-                return True
         for run in entry.runs:
-            in_memory = starts[run.topic].offset == IN_MEMORY
-            reader, left = self._reader(run.topic, in_memory), run.count
-            while left:
-                record = reader.next()
-                if record is None:
-                    yield self._finding(
-                        FindingKind.INPUT_MISSING, run.topic, self._partition, -1, "count", str(run.count),
-                        f"{run.count - left}; cannot verify from here on",
-                    )  # fmt: skip
+            start = starts.get(run.topic)
+            if start is None:
+                yield self._of_journal(FindingKind.ENTRY, "starts", f"none of {run.topic}", "one")
+                return True
+            self._last_read[run.topic] = start.offset == IN_MEMORY
+            for read in range(run.count):
+                wrong = self._feed_one(start, run.count, read, outputs)
+                if wrong is not None:
+                    yield wrong
                     return True
-                try:
-                    counted, caused = task.apply(run.topic, record, in_memory)
-                except Exception as error:
-                    yield self._finding(
-                        FindingKind.RAISED, run.topic, self._partition, record.offset, "-", "applied",
-                        f"{type(error).__name__}: {error}",
-                    )  # fmt: skip
-                    return True
-                outputs.extend(caused)
-                if counted:
-                    left -= 1
-                    self.inputs += 1
+                self.inputs += 1
         return False
 
-    def _reader(self, topic: str, in_memory: bool) -> _Cursor:
+    def _feed_one(self, start: InputStart, due: int, read: int, outputs: list[Written]) -> Finding | None:
+        """Feed the next record of an input that counts; what was applied before is passed over, as it was live."""
+        topic, in_memory = start.topic, start.offset == IN_MEMORY
+        reader = self._reader(topic, in_memory)
+        while True:
+            record = reader.next()
+            if record is None:
+                found, missing = str(due), f"{read}; cannot verify from here on"
+                return self._finding(FindingKind.INPUT_MISSING, topic, self._partition, -1, "count", found, missing)
+            # The first one tells whether the task went on where it had stopped; in memory there are no offsets.
+            first = topic not in self._read and not in_memory
+            if first and record.offset > start.offset:
+                found = str(start.offset)
+                missing = f"the next is at {record.offset}; cannot verify from here on"
+                return self._finding(
+                    FindingKind.INPUT_MISSING, topic, self._partition, start.offset, "offset", found, missing
+                )
+            passed = first and record.offset < start.offset
+            try:
+                counted, caused = self._task.apply(topic, record, in_memory)
+            except Exception as error:
+                if passed:
+                    return self._passed(topic, record, start)
+                raised = f"{type(error).__name__}: {error}"
+                return self._finding(FindingKind.RAISED, topic, self._partition, record.offset, "-", "applied", raised)
+            if counted:
+                if passed:
+                    return self._passed(topic, record, start)
+                outputs.extend(caused)
+                self._read[topic] = self._read.get(topic, (record.offset, 0))[0], record.offset
+                return None
+
+    def _passed(self, topic: str, record: Stored, start: InputStart) -> Finding:
+        read = f"read on from {start.offset}"
+        due = "read in its turn; cannot verify from here on"
+        return self._finding(FindingKind.INPUT_PASSED, topic, self._partition, record.offset, "offset", read, due)
+
+    def _reader(self, topic: str, in_memory: bool) -> Cursor:
         cursor = self._reading.get((topic, in_memory))
         if cursor is None:
             # In memory only what a task of the same partition wrote was handed on; others' bytes on the topic were not.
             suffix = f"/{self._partition}" if in_memory else ""
-            cursor = self._reading[topic, in_memory] = _Cursor(self._log, topic, self._partition, suffix=suffix)
+            cursor = self._reading[topic, in_memory] = Cursor(self._log, topic, self._partition, suffix=suffix)
         return cursor
 
     # ------------------------------------------------------------------ outputs
 
-    def _outputs_of(self, place: tuple[str, int]) -> _Cursor:
+    def _outputs_of(self, place: Place) -> Cursor:
         cursor = self._written.get(place)
         if cursor is None:
-            cursor = self._written[place] = _Cursor(self._log, *place, writer=self._task.writer)
+            cursor = self._written[place] = Cursor(self._log, *place, writer=self._task.writer)
         return cursor
 
     def _compare(self, output: Written) -> Iterator[Finding]:
         self.outputs += 1
-        body = output.value[SCHEMA_HEADER:]
-        self._digest.update(output.key + body)
+        self._digest.update(output.key + output.value[SCHEMA_HEADER:])
         place = output.name, output.partition
-        recorded = self._outputs_of(place).next()
-        if recorded is None:
-            yield self._finding(FindingKind.OUTPUT_MISSING, *place, -1, "-", "nothing", _short(output.value))
-            return
+        due = leading(output.value)[1]
+        cursor = self._outputs_of(place)
+        while True:
+            recorded = cursor.next()
+            number = 0 if recorded is None else leading(recorded.value)[1]
+            if recorded is None or number > due:
+                # Usually. When the next one has the right number again, this one's own was altered.
+                following = None if recorded is None else cursor.peek()
+                if recorded is None or following is None or leading(following.value)[1] != due + 1:
+                    if recorded is not None:
+                        cursor.put_back(recorded)
+                    yield self._missing(place, recorded, output)
+                    return
+            elif number < due:
+                following = cursor.peek()
+                if following is None or leading(following.value)[1] != due + 1:
+                    yield self._unexplained(place, recorded)
+                    continue
+            break
         if recorded.key != output.key:
-            yield self._finding(
-                FindingKind.OUTPUT_DIFFERS, *place, recorded.offset, "key", repr(recorded.key), repr(output.key)
-            )
+            was, now = shortened(recorded.key, output.key)
+            yield self._finding(FindingKind.OUTPUT_DIFFERS, *place, recorded.offset, "key", was, now)
         value = recorded.value or b""
-        if value[SCHEMA_HEADER:] != body:
+        if value[SCHEMA_HEADER:] != output.value[SCHEMA_HEADER:]:
             for field, was, now in self._differences(output.name, value, output.value):
                 yield self._finding(FindingKind.OUTPUT_DIFFERS, *place, recorded.offset, field, was, now)
+
+    def _missing(self, place: Place, instead: Stored | None, output: Written) -> Finding:
+        at = -1 if instead is None else instead.offset
+        found = "nothing" if instead is None else f"number {leading(instead.value)[1]} in its place"
+        replayed = f"number {leading(output.value)[1]}, {short_bytes(output.value)}"
+        return self._finding(FindingKind.OUTPUT_MISSING, *place, at, "(whole record)", found, replayed)
+
+    def _unexplained(self, place: Place, record: Stored) -> Finding:
+        number = str(leading(record.value)[1])
+        return self._finding(FindingKind.OUTPUT_UNEXPLAINED, *place, record.offset, "seq", number, "nothing")
 
     def _differences(self, topic: str, recorded: bytes, replayed: bytes) -> list[tuple[str, str, str]]:
         now = self._decode(topic, replayed)
         try:
             was = self._decode(topic, recorded)
         except Exception as error:
-            return [("(whole record)", f"unreadable, {error}", _short(replayed))]
+            return [("(whole record)", f"unreadable, {error}", short_bytes(replayed))]
         found = [
-            (field, repr(getattr(was, field)), repr(getattr(now, field)))
+            (field, *shortened(getattr(was, field), getattr(now, field)))
             for field in now.__struct_fields__
             if getattr(was, field) != getattr(now, field)
         ]
-        return found or [("(bytes)", _short(recorded), _short(replayed))]
+        return found or [("(bytes)", *shortened(recorded, replayed))]
 
     def _compare_entry(self, entry: JournalEntry, rebuilt: JournalEntry | None) -> Iterator[Finding]:
         if rebuilt is None:
@@ -274,7 +267,18 @@ class Replay:
         for field in _COMPARED:
             was, now = getattr(entry, field), getattr(rebuilt, field)
             if was != now:
-                yield self._of_journal(FindingKind.ENTRY, field, repr(was), repr(now))
+                recorded, replayed = shortened(was, now)
+                if field == "input_hash":
+                    replayed += f" over {self._read_text()}"
+                yield self._of_journal(FindingKind.ENTRY, field, recorded, replayed)
+
+    def _read_text(self) -> str:
+        """Where the entry's inputs lie: one of these records is not as it was read."""
+        places = [
+            f"{topic}/{self._partition}/{first}" + (f"…{last}" if last != first else "")
+            for topic, (first, last) in self._read.items()
+        ]
+        return ", ".join(places[:6]) + (f" and {len(places) - 6} more" if len(places) > 6 else "")
 
     def _of_journal(self, kind: FindingKind, field: str, recorded: str, replayed: str) -> Finding:
         return self._finding(kind, "journal", self._partition, -1, field, recorded, replayed)
@@ -283,66 +287,3 @@ class Replay:
         self, kind: FindingKind, topic: str, partition: int, offset: int, field: str, recorded: str, replayed: str
     ) -> Finding:
         return Finding(kind, self._task.writer, self._entry_no, topic, partition, offset, field, recorded, replayed)
-
-
-class _Cursor:
-    """Reads a partition forward; of one writer, or of writers whose name ends so, when given."""
-
-    def __init__(self, log: Log, topic: str, partition: int, *, writer: str = "", suffix: str = "") -> None:
-        self._log = log
-        self._place = topic, partition
-        self._writer = writer
-        self._suffix = suffix
-        self._records = log.read(topic, partition, 0)
-        self._peeked: Stored | None = None
-
-    def next(self) -> Stored | None:
-        if self._peeked is not None:
-            record, self._peeked = self._peeked, None
-            return record
-        for record in self._records:
-            if not self._writer and not self._suffix:
-                return record
-            name = leading(record)[0]
-            if (self._writer and name == self._writer) or (self._suffix and name.endswith(self._suffix)):
-                return record
-        return None
-
-    def seek(self, offset: int) -> bool:
-        """Stand before the record at ``offset``; whether it is there."""
-        self._peeked = self.next()
-        if self._peeked is None or self._peeked.offset != offset:
-            self._records, self._peeked = self._log.read(*self._place, offset), None
-            self._peeked = self.next()
-        return self._peeked is not None and self._peeked.offset == offset
-
-
-def leading(record: Stored) -> tuple[str, int]:
-    """Writer and number of a record: every contract of ours begins with them. Empty for what is not ours."""
-    value = record.value or b""
-    try:
-        length, at = _long(value, SCHEMA_HEADER)
-        if length < 0 or at + length > len(value):
-            return "", 0
-        return value[at : at + length].decode(), _long(value, at + length)[0]
-    except (IndexError, UnicodeDecodeError):
-        return "", 0
-
-
-def _long(value: bytes, at: int) -> tuple[int, int]:
-    """Avro's zigzag number at ``at``, and where it ends."""
-    number = shift = 0
-    while True:
-        byte = value[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return (number >> 1) ^ -(number & 1), at
-        shift += 7
-        if shift > 63:
-            raise IndexError("no number")
-
-
-def _short(value: bytes) -> str:
-    text = value.hex()
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -10,24 +10,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pipeline.audit.replay import Finding, FindingKind, Stored, leading
+from pipeline.audit.findings import Finding, FindingKind, Findings
+from pipeline.audit.recorded import Stored, leading
+from pipeline.audit.seal_check import SealCheck
 from pipeline.domain.audit import JournalEntry, JournalKind
+from pipeline.topics import JOURNAL
 
-SHOWN_MAX: Final = 20
-"""Findings kept of one task or topic partition; the others are counted."""
-
-
-class Findings:
-    """The first findings, and how many there were."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.kept: list[Finding] = []
-
-    def add(self, finding: Finding) -> None:
-        self.count += 1
-        if len(self.kept) < SHOWN_MAX:
-            self.kept.append(finding)
+MAGIC: Final = 0
+"""First byte of the wire format."""
 
 
 class TaskResult(NamedTuple):
@@ -45,9 +35,12 @@ class TaskResult(NamedTuple):
     journal_head: str
     findings: tuple[Finding, ...]
     finding_count: int
-    notes: tuple[str, ...]
+    notes: tuple[tuple[str, int], ...]
+    """What may explain a difference, and how many of its starts say so."""
     misled: bool = False
     """It was given other inputs than it read live."""
+    unread: int = 0
+    """Records at the ends of its inputs that no journal entry covers."""
 
     @property
     def writer(self) -> str:
@@ -74,6 +67,8 @@ def sweep(
 ) -> SweepResult:
     """Every record must be of one of ``writers``, each writer's next, and under the contract's own schema.
 
+    A replay compares keys and what follows the schema's id; the rest is looked at here.
+
     ``fingerprint_of_id`` gives the fingerprint of a schema id, or a word for an unknown one.
     """
     findings, count = Findings(), 0
@@ -84,16 +79,22 @@ def sweep(
 
     for record in records:
         count += 1
-        writer, seq = leading(record)
+        writer, seq = leading(record.value)
         if writer not in writers:
             named = ", ".join(sorted(writers)[:4]) + (" …" if len(writers) > 4 else "")
-            found(FindingKind.FORGED, writer, record.offset, "writer", repr(writer), f"one of {named}")
+            due_writer = f"one of {named}" if writers else "no record in this partition"
+            found(FindingKind.FORGED, writer, record.offset, "writer", repr(writer), due_writer)
             continue
         due = last.get(writer, 0) + 1
         if seq != due:
             found(FindingKind.ORDER, writer, record.offset, "seq", str(seq), str(due))
         last[writer] = max(seq, due - 1)
-        schema_id = int.from_bytes((record.value or b"")[1:5], "big")
+        value = record.value or b""
+        if value[0] != MAGIC:
+            found(FindingKind.SCHEMA, writer, record.offset, "(first byte)", str(value[0]), str(MAGIC))
+        if topic == JOURNAL.name and record.key != writer.encode():
+            found(FindingKind.FORGED, writer, record.offset, "key", repr(record.key), repr(writer.encode()))
+        schema_id = int.from_bytes(value[1:5], "big")
         fingerprint = fingerprint_of_id(schema_id)
         if fingerprint != due_fingerprint:
             found(FindingKind.SCHEMA, writer, record.offset, f"schema id {schema_id}", fingerprint, due_fingerprint)
@@ -153,6 +154,18 @@ def against_code(entry: JournalEntry, code: Code) -> tuple[list[Finding], list[s
     return findings, notes
 
 
+_PROVED: Final = (
+    "What this proves: outputs follow from the recorded inputs, the recorded order and this code; no record that a",
+    "stage wrote was altered, removed, added or reordered by itself, and no input that a journal entry covers.",
+)
+_WITHOUT_SEALS: Final = (
+    "What it cannot say without a seal (`pipeline audit seal`), kept where nobody who can write to the cluster can:",
+    "that inputs, journal and all that follows were not rewritten together, or cut off together at the end; that",
+    "nobody touched what no task reads: inputs after the journal's end, append times that decided nothing, the order",
+    "between different writers' records on topics no stage reads.",
+)
+
+
 class Audit(NamedTuple):
     """All of it."""
 
@@ -164,21 +177,30 @@ class Audit(NamedTuple):
     sweeps: tuple[SweepResult, ...]
     later: int = 0
     """Records written while the audit read: explained by later journal entries, not judged."""
+    sealed: SealCheck | None = None
+    """What the log is against the seals given, when any were."""
 
     @property
     def findings(self) -> list[Finding]:
         """The findings kept, causes first.
 
-        A task that read what it had read live, and yet wrote other records, shows where the log was changed; one that
-        read other records than live only shows what would have followed.
+        Inputs that are not what was sealed come before all else. Then tasks that read what they had read live, and yet
+        wrote other records: they show where the log was changed. Those that read other records than live only show
+        what would have followed. What else differs from a seal is named last: a replay names it to the field.
         """
         ordered = sorted(self.tasks, key=lambda task: task.misled)
         kept = [finding for task in ordered for finding in task.findings]
-        return [*kept, *(finding for each in self.sweeps for finding in each.findings)]
+        swept = [finding for each in self.sweeps for finding in each.findings]
+        sealed = () if self.sealed is None else self.sealed.findings
+        written = {each.topic for each in self.sweeps}
+        inputs = [finding for finding in sealed if finding.topic not in written]
+        return [*inputs, *kept, *swept, *(finding for finding in sealed if finding.topic in written)]
 
     @property
     def finding_count(self) -> int:
-        return sum(task.finding_count for task in self.tasks) + sum(each.finding_count for each in self.sweeps)
+        replayed = sum(task.finding_count for task in self.tasks)
+        swept = sum(each.finding_count for each in self.sweeps)
+        return replayed + swept + (len(self.sealed.findings) if self.sealed is not None else 0)
 
     @property
     def anything(self) -> bool:
@@ -201,7 +223,7 @@ class Audit(NamedTuple):
 
     @property
     def heads(self) -> str:
-        """SHA-256 over the heads of all journals: what a seal would sign."""
+        """SHA-256 over the heads of all journals."""
         lines = (f"{task.writer} {task.journal_head}\n" for task in self.tasks)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -230,21 +252,41 @@ class Audit(NamedTuple):
             f"{'' if runs == 1 else f', {runs} times over'}.",
             f"  SHA-256 of all decisions  {self.digests[0]}",
             f"  SHA-256 of journal heads  {self.heads}",
-            "What this proves: outputs follow from the recorded inputs, the recorded order and this code; no record of",
-            "a stage was altered, removed, added or reordered by itself. What it does not prove without a seal kept",
-            "outside the cluster: that inputs and journal were not rewritten together, with everything that follows.",
+            *_PROVED,
+            *self._claims(),
         ]
         return "\n".join([*lines, *self._notes()])
+
+    def _claims(self) -> list[str]:
+        """What can be said beyond that, with these seals or without any."""
+        sealed = self.sealed
+        if sealed is None or not sealed.seals:
+            return list(_WITHOUT_SEALS)
+        many = "a seal" if sealed.seals == 1 else f"{sealed.seals} seals"
+        after = self.records - sealed.records
+        where = "from the beginning up to" if sealed.whole else "in the parts that these cover, up to"
+        return [
+            f"SEALED by {many}, the last of {sealed.last_made_at}: {sealed.records:,} records, inputs too, {where} it",
+            f"stand where they stood, with the times, keys and bytes they had; {sealed.heads} journal heads are there.",
+            f"Of the {after:,} records after it nothing is said, nor whether what is covered was true when sealed.",
+            "A seal is not signed: it is worth what its keeping is worth.",
+        ]
 
     def _notes(self) -> list[str]:
         counted: dict[str, int] = {}
         for task in self.tasks:
-            for note in task.notes:
-                counted[note] = counted.get(note, 0) + 1
+            for note, count in task.notes:
+                counted[note] = counted.get(note, 0) + count
         silent = [task.writer for task in self.tasks if not task.starts]
         notes = [f"  note: {note} ({count} task starts)" for note, count in counted.items()]
         if silent and self.anything:
             notes.append(f"  note: never ran: {', '.join(silent)}")
+        behind = [task for task in self.tasks if task.unread]
+        if behind:
+            waiting = ", ".join(f"{task.writer} {task.unread:,}" for task in behind[:4])
+            notes.append(f"  note: records at the ends of inputs are in no journal entry, not read yet: {waiting}"
+                         f"{' …' if len(behind) > 4 else ''}")  # fmt: skip
+        notes += [f"  note: {note}" for note in (self.sealed.notes if self.sealed is not None else ())]
         if self.later:
             notes.append(
                 f"  note: {self.later} places were written to while the audit read; that is for the next audit"

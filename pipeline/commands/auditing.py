@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from pipeline.commands.running import deployed_flow
-from pipeline.runtime import audit_lineage, audit_verify
+from pipeline.runtime import audit_lineage, audit_seal, audit_verify
 from pipeline.runtime.settings import Settings
 
 Say = Callable[[str], None]
 
 
-def verify(settings: Settings, say: Say = print) -> int:
-    """Replay every decision from the topics; the exit code."""
-    return audit_verify.verify(settings, say, stages=deployed_flow())
+def verify(settings: Settings, seals: Sequence[Path] = (), say: Say = print) -> int:
+    """Replay every decision from the topics, and check them against seals; the exit code. Raises WrongUse."""
+    return audit_verify.verify(settings, say, stages=deployed_flow(), seals=audit_seal.load(seals))
+
+
+def seal(settings: Settings, path: Path, after: Path | None = None, say: Say = print) -> int:
+    """Write a seal of what the topics hold now; the exit code. Raises WrongUse, PlatformError."""
+    return audit_seal.seal(settings, path, after, say)
 
 
 def lineage(settings: Settings, wanted: str, say: Say = print) -> int:

@@ -72,7 +72,7 @@ def run(
     unit = topology.unit_named(names[0], flow)
     known = (*topology.single_units_of(flow), *topology.units_of(flow))
     units = {each.name: tuple(stage.name for stage in each.stages) for each in known}
-    deployment = Deployment(Kafka(settings.bootstrap_servers), settings.state_dir, flow, units)
+    deployment = Deployment(Kafka(settings.bootstrap_servers), settings.state_dir, flow, units, snapshots=True)
     listen = Listen.read(metrics_port)
     return run_unit(unit.name, unit.stages, deployment, codec_for(settings), slot=slot, say=say, listen=listen)
 

@@ -31,15 +31,8 @@ def run_in_memory(
     together = _whole(stages) and not one_unit_per_stage
     units = [[stage.name for stage in unit.stages] for unit in topology.units_of(stages)] if together else None
     host = MemoryHost(stages, partitions, encode=encode, units=units)
-    for record in scenario.reference():
-        host.publish(record, scenario.day.open_ns)
-    host.run()
     told_ns = 0
-    for at_ns, item in _inputs(scenario, scenario.sendings if sendings is None else sendings):
-        if isinstance(item, Sending):
-            _send(host, item, at_ns, partitions, encode)
-        else:
-            host.publish(item, at_ns)
+    for at_ns in published(host, scenario, sendings=sendings, encode=encode):
         host.run()
         if at_ns - told_ns >= 1_000_000_000:
             told_ns = at_ns
@@ -47,6 +40,21 @@ def run_in_memory(
     if encode:
         host.commit()
     return host
+
+
+def published(
+    host: MemoryHost, scenario: Scenario, *, sendings: Sequence[Sending] | None = None, encode: bool = True
+) -> Iterator[int]:
+    """Publish the day record by record, running nothing; gives each record's append time."""
+    for record in scenario.reference():
+        host.publish(record, scenario.day.open_ns)
+        yield scenario.day.open_ns
+    for at_ns, item in _inputs(scenario, scenario.sendings if sendings is None else sendings):
+        if isinstance(item, Sending):
+            _send(host, item, at_ns, host.partitions, encode)
+        else:
+            host.publish(item, at_ns)
+        yield at_ns
 
 
 def _whole(stages: Sequence[AnyStage]) -> bool:

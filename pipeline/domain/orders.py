@@ -99,7 +99,7 @@ class Completion(Kind):
     BEST_EFFORT = "BEST_EFFORT"
 
 
-class OrderRequest(Record, frozen=True, kw_only=True):
+class OrderRequest(Record, frozen=True, kw_only=True, gc=True, dict=True):
     """A request of an upstream system: a new order, a cancel or a replace. The contract of `orders-in`."""
 
     kind: RequestKind = RequestKind.UNKNOWN
@@ -307,7 +307,7 @@ class OrderEvent(Owned, frozen=True, kw_only=True):
     avg_px: Px | None = None
     """Average price of cum_qty, rounded half up, crosses included."""
     last_qty: Qty = 0
-    """What this event added to cum_qty."""
+    """What this event added to cum_qty. A FILLED tells of the execution or cross that filled the order, if one did."""
     last_px: Px | None = None
     """The price of last_qty: average of what was added, or the cross's own."""
     crossed_qty: Qty = 0
@@ -330,20 +330,30 @@ class SourceEvent(OrderEvent, frozen=True, kw_only=True):
     """The same, for one source's own eyes. The contract of `source-events.<source>`."""
 
 
-class OrderClosed(Owned, frozen=True, kw_only=True):
-    """An order is done: intake gives back the credit it reserved. The contract of `order-closures`, keyed by source."""
+class ClosedOrder(Record, frozen=True, kw_only=True):
+    """An order that is done."""
 
-    source: str
-    """Whose order; the key."""
     order_id: str
     """Our id of it."""
     account: str
     """The account its credit was reserved on."""
-    instrument: str
-    """The instrument."""
     ord_status: OrdStatus
     """How it ended."""
     cum_qty: Qty
     """What was done."""
+
+
+class OrdersClosed(Owned, frozen=True, kw_only=True):
+    """Orders are done: intake gives back the credit they reserved. The contract of `order-closures`, keyed by source.
+
+    What ends together is told together: one record for the orders of a source that one message ended.
+    """
+
+    source: str
+    """Whose orders; the key."""
+    instrument: str
+    """The instrument."""
+    orders: tuple[ClosedOrder, ...]
+    """Each order is in exactly one of these, once."""
     at_ns: Ns
     """Session time."""

@@ -12,8 +12,8 @@ from enum import StrEnum
 import msgspec
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A message on a topic of ours, or a part of one."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A message on a topic of ours, or a part of one. Without cycles, so the collector need not walk it."""
 
 
 class Owned(Record, frozen=True, kw_only=True):

@@ -18,11 +18,15 @@ from pipeline.runtime.codec import Codec
 from pipeline.runtime.garbage import while_restoring
 from pipeline.runtime.observer import Event
 from pipeline.runtime.patience import Patience
-from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place, ends, read_changelogs, read_to_end
+from pipeline.runtime.restore import ASK_TIMEOUT_S, Begin, NotRestored, Place, ends, read_changelogs, read_to_end
+from pipeline.runtime.snapshots import Snapshots
 from pipeline.runtime.survey import Surroundings
-from pipeline.runtime.task import IN_MEMORY, Epoch, Message, StateMismatch
+from pipeline.runtime.task import IN_MEMORY, META_KEY, Epoch, Message, StateMismatch
 from pipeline.runtime.wiring import Wiring
 from pipeline.topics import changelog_of
+
+TAIL: Final = 20
+"""Last offsets of a changelog in which our `_meta` and the marker after it must stand, or the state is read anew."""
 
 
 class Adopted(NamedTuple):
@@ -40,26 +44,31 @@ class Adopted(NamedTuple):
 class Adoption:
     """How the worker in slot ``slot_name`` of ``wiring``'s unit adopts partitions."""
 
-    def __init__(self, wiring: Wiring, around: Surroundings, codec: Codec, slot_name: str, patience: Patience) -> None:
+    def __init__(self, wiring: Wiring, around: Surroundings, codec: Codec, slot_name: str, patience: Patience,
+                 snapshots: Snapshots | None = None) -> None:  # fmt: skip
         self._wiring: Final = wiring
         self._around: Final = around
         self._codec: Final = codec
         self._slot_name: Final = slot_name
         self._patience: Final = patience
+        self._snapshots: Final = snapshots or Snapshots(None, around.cluster_id, around.partitions, patience)
 
-    def adopt(self, consumer: Consumer, partitions: Sequence[int]) -> Adopted:
-        """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch."""
+    def adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, Cell] | None = None) -> Adopted:
+        """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch.
+
+        ``kept``: cells of an assignment that is no more, with nothing in them that was not committed.
+        """
         with while_restoring():
-            return self._adopt(consumer, partitions)
+            return self._adopt(consumer, partitions, kept or {})
 
-    def _adopt(self, consumer: Consumer, partitions: Sequence[int]) -> Adopted:
+    def _adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, Cell]) -> Adopted:
         kafka = self._patience.kafka
         started = kafka.monotonic()
-        stages = [stage.name for stage in self._wiring.stages]
         outside = [topic.name for topic in self._wiring.outside]
         places = [(name, p) for name in outside for p in partitions]
         before = _committed(consumer, places)
-        changelogs = read_changelogs([(changelog_of(name), p) for name in stages for p in partitions], self._patience)
+        restored = self._unchanged({p: cell for p, cell in kept.items() if p in partitions})
+        restored |= self._restore([p for p in partitions if p not in restored])
         committed = _committed(consumer, places)
         if committed != before:
             # We have slept, and do not know yet that we have lost them.
@@ -68,9 +77,7 @@ class Adoption:
         epoch = self._epoch()
         cells = {}
         starts = {}
-        for partition in partitions:
-            cell = Cell(self._wiring, partition, self._around.partitions, self._codec)
-            cell.restore({name: changelogs[changelog_of(name), partition].items() for name in stages})
+        for partition, cell in sorted(restored.items()):
             positions = cell.positions()
             self._check(cell, positions, committed, earliest)
             cell.start(epoch, self._backlog(cell))
@@ -90,6 +97,52 @@ class Adoption:
         if migrated:
             self._patience.say(f"state of an older version: {migrated} entries are migrated in the first transaction")
         return Adopted(cells, starts, earliest, migrated)
+
+    def _unchanged(self, kept: Mapping[int, Cell]) -> dict[int, Cell]:
+        """Those whose own `_meta` is still the last one in every changelog: nobody has been there since."""
+        if not kept:
+            return {}
+        own = {(changelog_of(task.stage.name), p): task for p, cell in kept.items() for task in cell.tasks}
+        tails = {
+            place: Begin({}, max(low, end - TAIL)) for place, (low, end) in ends(self._patience.kafka, own).items()
+        }
+        last = read_changelogs(own, self._patience, tails)
+        changed = {place[1] for place, task in own.items() if last[place].get(META_KEY) != task.meta()}
+        same = {p: cell for p, cell in kept.items() if p not in changed}
+        if same:
+            self._patience.say(f"state of partitions {sorted(same)} kept: nobody has written since")
+        return same
+
+    def _restore(self, partitions: Sequence[int]) -> dict[int, Cell]:
+        """Cells with the committed state: from snapshots and what follows them, or from the changelogs alone."""
+        if not partitions:
+            return {}
+        logs = {
+            (changelog_of(stage.name), p): (stage.name, stage.state_version)
+            for stage in self._wiring.stages
+            for p in partitions
+        }
+        begins = self._snapshots.find(logs, lambda: ends(self._patience.kafka, logs))
+        try:
+            return self._load(partitions, read_changelogs(logs, self._patience, begins), begins)
+        except StateMismatch as error:
+            if not begins:
+                raise
+            self._patience.say(f"snapshots are not used, the changelogs are read whole: {error}")
+            return self._load(partitions, read_changelogs(logs, self._patience), {})
+
+    def _load(
+        self, partitions: Sequence[int], changelogs: Mapping[Place, dict[bytes, bytes]], begins: Mapping[Place, Begin]
+    ) -> dict[int, Cell]:
+        cells = {}
+        for partition in partitions:
+            cell = cells[partition] = Cell(self._wiring, partition, self._around.partitions, self._codec)
+            cell.restore(
+                {stage.name: changelogs[changelog_of(stage.name), partition].items() for stage in self._wiring.stages}
+            )
+        if begins:
+            self._patience.say(f"{len(begins)} of {len(changelogs)} changelogs read over a snapshot")
+        return cells
 
     def _check(
         self, cell: Cell, positions: Mapping[str, int], committed: Mapping[Place, int], earliest: Mapping[Place, int]

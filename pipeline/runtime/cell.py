@@ -42,6 +42,7 @@ class Transaction(NamedTuple):
     """Stage to its changelog records."""
     positions: dict[str, int]
     """Outside input to its next offset."""
+    day_began: bool = False
 
 
 def read(topic: Topic, codec: Codec, partition: int, offset: int, append_ns: int,
@@ -134,13 +135,14 @@ class Cell:
         """End the transaction."""
         outputs, self._outputs = self._outputs, []
         self.applied = 0
+        began = any(task.day_began for task in self.tasks)
         changelog = {}
         for task in self.tasks:
             closed = task.close()
             outputs.extend(closed.journal)
             if closed.changelog:
                 changelog[task.stage.name] = closed.changelog
-        return Transaction(outputs, changelog, self.positions())
+        return Transaction(outputs, changelog, self.positions(), began)
 
     @property
     def pending(self) -> int:
@@ -164,11 +166,14 @@ class Cell:
                     raise
                 except Exception as error:
                     raise Poisoned(task.stage.name, message, root or message, error) from error
-                self._hand_on(caused, queue)
+                if caused:
+                    self._hand_on(caused, queue)
 
     def _hand_on(self, caused: list[Output], queue: deque[Message]) -> None:
         self._outputs.extend(caused)
         inner = self.wiring.inner
+        if not inner:
+            return
         for topic, name, partition, key, value, record in caused:
             if name in inner:
                 if partition != self.partition:

@@ -18,7 +18,7 @@ import msgspec
 from pipeline.domain.audit import DeadLetter
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import DeadLetterReason
-from pipeline.runtime.avro_code import Decoder, Encoder, compiled, explain
+from pipeline.runtime.avro_code import Decoder, Encoder, compiled, explain, keeps_wire
 from pipeline.runtime.avro_resolve import resolving
 from pipeline.runtime.contracts import NAMESPACE, ContractError, contract_text, fingerprint_of, subject_of
 from pipeline.topics import DEAD_LETTERS, TOPICS, Topic, topic_named, topic_of
@@ -81,28 +81,32 @@ class LocalIds:
         return known
 
 
+_Writer = tuple[bytes, Encoder, bool]
+"""Header, encoder, and whether a kind of UNKNOWN is to be refused."""
+
+
 class Codec:
     """Encodes and decodes the records of all topics. Not for several threads at once."""
 
     def __init__(self, schemas: SchemaSource) -> None:
         self._schemas = schemas
         self._ids: dict[str, int] = {}
-        self._writers: dict[type[Record], tuple[bytes, Encoder]] = {}
-        self._headers: dict[str, bytes] = {}
-        self._readers: dict[tuple[str, int], Decoder] = {}
+        self._writers: dict[type[Record], _Writer] = {}
+        self._source_writers: dict[str, _Writer] = {}
+        self._readers: dict[tuple[str, bytes], Decoder] = {}
+        """By topic and header, of schemas that can be read."""
         self._refused: dict[tuple[str, int], tuple[DeadLetterReason, str]] = {}
 
     def encode(self, record: Record) -> bytes:
         """The value of ``record`` for its topic. Raises ContractError for what its schema cannot carry exactly."""
         record_type = type(record)
-        try:
-            header, write = self._writers[record_type]
-        except KeyError:
-            header, write = self._writer_for(record)
+        header, write, of_known_kind = self._writers.get(record_type) or self._writer_for(record)
         try:
             value = header + write(record)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise ContractError(explain(record)) from error
+        if of_known_kind and record.kind == "UNKNOWN":  # type: ignore[attr-defined]
+            raise ContractError(f"{record_type.__name__}.kind: is UNKNOWN; say what the record is")
         if len(value) > MAX_BYTES and (record_type is not DeadLetter or len(value) > DEAD_LETTER_MAX_BYTES):
             raise ContractError(
                 f"{record_type.__name__}: {len(value)} bytes, more than {MAX_BYTES}: write it in chunks"
@@ -123,27 +127,20 @@ class Codec:
         size = len(value)
         if size > MAX_BYTES and (topic_name != DEAD_LETTERS.name or size > DEAD_LETTER_MAX_BYTES):
             raise Undecodable(DeadLetterReason.TOO_LARGE, f"{size} bytes; {MAX_BYTES} is the most")
-        if size < HEADER_BYTES or value[0] != MAGIC:
-            raise Undecodable(
-                DeadLetterReason.NO_SCHEMA_ID,
-                f"begins with {value[:HEADER_BYTES].hex() or 'nothing'}; a zero and four bytes of schema id are due",
-            )
-        schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
-        try:
-            read = self._readers[topic_name, schema_id]
-        except KeyError:
-            read = self._reader_for(topic_name, schema_id)
+        header = value[:HEADER_BYTES]
+        read = self._readers.get((topic_name, header)) or self._reader_for(topic_name, header)
         try:
             record, end = read(value, HEADER_BYTES)
         except msgspec.ValidationError as error:
-            raise Undecodable(DeadLetterReason.BAD_VALUE, f"schema {schema_id}: {error}") from error
+            raise Undecodable(DeadLetterReason.BAD_VALUE, f"schema {_id_in(header)}: {error}") from error
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise Undecodable(
-                DeadLetterReason.UNDECODABLE, f"not a record of schema {schema_id}: {type(error).__name__}: {error}"
+                DeadLetterReason.UNDECODABLE,
+                f"not a record of schema {_id_in(header)}: {type(error).__name__}: {error}",
             ) from error
         if end != size:
             if end > size:
-                raise Undecodable(DeadLetterReason.UNDECODABLE, f"not a record of schema {schema_id}: cut short")
+                raise Undecodable(DeadLetterReason.UNDECODABLE, f"not a record of schema {_id_in(header)}: cut short")
             raise Undecodable(DeadLetterReason.TRAILING_BYTES, f"{size - end} bytes after the record's end")
         if getattr(record, "kind", None) == "UNKNOWN":
             raise Undecodable(
@@ -183,21 +180,32 @@ class Codec:
 
     # ---------------------------------------------------------------- schemas, looked up once
 
-    def _writer_for(self, record: Record) -> tuple[bytes, Encoder]:
+    def _writer_for(self, record: Record) -> _Writer:
+        record_type = type(record)
         try:
-            topic = topic_of(type(record))
+            topic = topic_of(record_type)
         except KeyError:
-            raise ContractError(f"{type(record).__name__} is on no topic") from None
+            raise ContractError(f"{record_type.__name__} is on no topic") from None
         name = topic.name_for(record)
-        header = self._headers.get(name)
-        if header is None:
-            header = self._headers[name] = struct.pack(">bI", MAGIC, self.schema_id(name))
-        write = _known_kind_only(topic.record)
-        if not topic.per_source:
-            self._writers[topic.record] = header, write
-        return header, write
+        writer = self._source_writers.get(name)
+        if writer is None:
+            # No reader could take a record of ours of kind UNKNOWN.
+            of_known_kind = issubclass(record_type, Owned) and "kind" in record_type.__struct_fields__
+            header = struct.pack(">bI", MAGIC, self.schema_id(name))
+            writer = header, compiled(record_type).encode, of_known_kind
+            if topic.per_source:
+                self._source_writers[name] = writer
+            else:
+                self._writers[record_type] = writer
+        return writer
 
-    def _reader_for(self, topic_name: str, schema_id: int) -> Decoder:
+    def _reader_for(self, topic_name: str, header: bytes) -> Decoder:
+        if len(header) < HEADER_BYTES or header[0] != MAGIC:
+            raise Undecodable(
+                DeadLetterReason.NO_SCHEMA_ID,
+                f"begins with {header.hex() or 'nothing'}; a zero and four bytes of schema id are due",
+            )
+        schema_id = _id_in(header)
         asked = topic_name, schema_id
         refused = self._refused.get(asked)
         if refused is None:
@@ -210,7 +218,7 @@ class Codec:
                 except ValueError as error:
                     refused = DeadLetterReason.WRONG_SCHEMA, f"schema {schema_id} cannot be read as ours: {error}"
                 else:
-                    self._readers[asked] = reader
+                    self._readers[topic_name, header] = reader
                     return reader
             if len(self._refused) >= _UNKNOWN_IDS_MAX:
                 self._refused.pop(next(iter(self._refused)))
@@ -233,18 +241,8 @@ class Codec:
         return None
 
 
-def _known_kind_only(record_type: type[Record]) -> Encoder:
-    """An encoder that also refuses our own records of kind UNKNOWN: no reader could take them."""
-    write = compiled(record_type).encode
-    if not issubclass(record_type, Owned) or "kind" not in record_type.__struct_fields__:
-        return write
-
-    def write_known(record: Any) -> bytes:
-        if record.kind == "UNKNOWN":
-            raise ContractError(f"{record_type.__name__}.kind: is UNKNOWN; say what the record is")
-        return write(record)
-
-    return write_known
+def _id_in(header: bytes) -> int:
+    return int.from_bytes(header[1:], "big")
 
 
 def _name_in(text: str) -> str:
@@ -262,7 +260,18 @@ def _reader(text: str, record_type: type[Record]) -> Decoder:
     """Raises ValueError for a text that is no Avro schema."""
     try:
         if fingerprint_of(text) == fingerprint_of(contract_text(record_type)):
-            return compiled(record_type).decode
+            return _with_wire(compiled(record_type).decode) if keeps_wire(record_type) else compiled(record_type).decode
     except (fastavro.schema.SchemaParseException, KeyError, TypeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     return resolving(text, record_type)
+
+
+def _with_wire(decode: Decoder) -> Decoder:
+    """Also keeps the record's own bytes, for the encoder to copy where the record is nested in another as it came."""
+
+    def decode_and_keep(buffer: bytes, at: int) -> tuple[Any, int]:
+        record, end = decode(buffer, at)
+        record.__dict__["wire"] = buffer[at:end]
+        return record, end
+
+    return decode_and_keep

@@ -1,5 +1,7 @@
-"""Health checks for containers: is this worker a member of its group, does this edge still write.
+"""Health checks for containers: does this worker work, is it a member of its group, does this edge still write.
 
+    python -m pipeline.runtime.health ready engine-0    the worker in this slot, here, is restored and assigned
+    python -m pipeline.runtime.health ready 9464        the same of the worker with its metrics on this port
     python -m pipeline.runtime.health unit engine       a member of group `engine`, in a settled group, on this machine
     python -m pipeline.runtime.health topic clock 30    the newest record of topic `clock` is at most 30 s old
     python -m pipeline.runtime.health platform          broker and registry answer
@@ -13,6 +15,8 @@ import os
 import socket
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 
 from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
@@ -21,6 +25,8 @@ from confluent_kafka.admin._listoffsets import OffsetSpec  # not exported where 
 
 from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable, WrongUse
 from pipeline.runtime.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, require_reachable
+from pipeline.runtime.ports import HOST
+from pipeline.runtime.settings import state_dir
 
 _TIMEOUT_S = 8.0
 
@@ -31,6 +37,23 @@ def unit_is_healthy(client: AdminClient, unit: str, *, here: frozenset[str] | No
     if group.state is not ConsumerGroupState.STABLE:
         return False
     return any(here is None or member.host.lstrip("/") in here for member in group.members)
+
+
+def worker_is_ready(where: str) -> tuple[bool, str]:
+    """Whether the worker at port or in slot ``where`` answers that it is ready; and its words, or why it has none."""
+    address = f"http://{HOST}:{where}"
+    if not where.isdigit():
+        file = state_dir() / f"{where}.metrics"
+        if not file.exists():
+            return False, f"no worker in slot {where} serves its metrics: there is no {file}"
+        address = file.read_text(encoding="utf-8").strip()
+    try:
+        with urllib.request.urlopen(f"{address}/ready", timeout=_TIMEOUT_S) as answer:
+            return True, answer.read().decode().strip()
+    except urllib.error.HTTPError as error:
+        return False, error.read().decode().strip()
+    except OSError as error:
+        return False, f"{address} does not answer: {error}"
 
 
 def topic_age_s(client: AdminClient, topic: str, now_s: float) -> float | None:
@@ -47,6 +70,11 @@ def topic_age_s(client: AdminClient, topic: str, now_s: float) -> float | None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one check; prints the reason when the answer is not 0."""
+    if arguments[:1] == ["ready"] and len(arguments) == 2:
+        ready, reason = worker_is_ready(arguments[1])
+        if not ready:
+            print(reason, file=sys.stderr)
+        return EXIT_GOOD if ready else EXIT_FOUND
     try:
         bootstrap_servers, registry_url = os.environ[KAFKA_VARIABLE], os.environ[REGISTRY_VARIABLE]
     except KeyError as missing:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 Settings = dict[str, Any]
@@ -34,6 +34,12 @@ class Kafka:
 
     def admin(self) -> AdminClient:
         return AdminClient({**_QUIET, "bootstrap.servers": self.bootstrap_servers})
+
+    def topic_ids(self, names: list[str]) -> dict[str, str]:
+        """The cluster's own ids: one that is deleted and made anew gets another. Raises KafkaException."""
+        admin = self.admin()  # held until the answers are there
+        asked = admin.describe_topics(TopicCollection(names), request_timeout=10)
+        return {name: str(future.result(15).topic_id) for name, future in asked.items()}
 
     def aside(self) -> Aside:
         """For calls that may hang."""

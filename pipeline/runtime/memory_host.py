@@ -43,7 +43,8 @@ class MemoryHost:
     ``units``: which stages share a unit, by name (default: each alone, everything through topics). ``encode=False``
     keeps records only: no bytes, no journal, no dead letters for raw input. ``resumed_ns``: wall time of the tasks'
     start, handed on as ``Resumed``; 0 means that this is no live start. ``boundary``: asked after each record applied
-    whether that unit's transaction ends here (not to be used together with :meth:`crash`).
+    whether that unit's transaction ends here (not to be used together with :meth:`crash`). ``lost``: asked whenever one
+    ended there whether the unit's tasks of this partition die, and are restored from their changelogs.
     """
 
     def __init__(
@@ -56,14 +57,14 @@ class MemoryHost:
         units: Sequence[Sequence[str]] | None = None,
         resumed_ns: int = 0,
         boundary: Callable[[], bool] | None = None,
+        lost: Callable[[], bool] | None = None,
     ) -> None:
         self.partitions = partitions
         self.topics: dict[tuple[str, int], list[StoredRecord]] = {}
         self.changelogs: dict[tuple[str, int], dict[bytes, bytes]] = {}
         self._codec = (codec or Codec(LocalIds())) if encode else None
-        by_name = {stage.name: stage for stage in stages}
-        names = [[stage.name] for stage in stages] if units is None else units
-        self._wirings = [Wiring("+".join(unit), [by_name[name] for name in unit], stages) for unit in names]
+        self._stages = stages
+        self._wirings = self._wired([[stage.name] for stage in stages] if units is None else units)
         self._epoch = Epoch(wall_ns=resumed_ns)
         self._outside: deque[tuple[Topic, tuple[int, ...], bytes | None, bytes | None, Record | None, int]] = deque()
         self._redo: list[tuple[Topic, tuple[int, ...], bytes | None, bytes | None, Record | None, int]] = []
@@ -71,6 +72,9 @@ class MemoryHost:
         self._now_ns = 0
         self._cells: list[list[Cell]] = []
         self._boundary = boundary
+        self._lost = lost
+        self.losses = 0
+        """How often tasks were restored."""
         self._queue: deque[Message] = deque()
         self._start()
 
@@ -128,6 +132,12 @@ class MemoryHost:
         self._queue.clear()
         self._start()
 
+    def move(self, units: Sequence[Sequence[str]]) -> None:
+        """Commit, stop every unit, and go on with others: no task loses its place."""
+        self.commit()
+        self._wirings = self._wired(units)
+        self._start()
+
     # ------------------------------------------------------------------ looking
 
     @overload
@@ -152,6 +162,10 @@ class MemoryHost:
 
     # ------------------------------------------------------------------ inside
 
+    def _wired(self, units: Sequence[Sequence[str]]) -> list[Wiring]:
+        by_name = {stage.name: stage for stage in self._stages}
+        return [Wiring("+".join(unit), [by_name[name] for name in unit], self._stages) for unit in units]
+
     def _start(self) -> None:
         self._cells = [
             [Cell(wiring, partition, self.partitions, self._codec) for partition in range(self.partitions)]
@@ -164,16 +178,30 @@ class MemoryHost:
         }
         for row in self._cells:
             for cell in row:
-                cell.restore(
-                    {
-                        stage.name: list(self.changelogs.get((stage.name, cell.partition), {}).items())
-                        for stage in cell.wiring.stages
-                    }
-                )
-                cell.start(self._epoch)
-                self._collect(cell)
+                self._restore(cell)
         # What others wrote and a task had not read when it was lost is read again, from the topics.
         self._until_quiet()
+
+    def _restore(self, cell: Cell) -> None:
+        cell.restore(
+            {
+                stage.name: list(self.changelogs.get((stage.name, cell.partition), {}).items())
+                for stage in cell.wiring.stages
+            }
+        )
+        cell.start(self._epoch)
+        self._collect(cell)
+
+    def _replace(self, row: list[Cell], lost: Cell) -> None:
+        cell = Cell(lost.wiring, lost.partition, self.partitions, self._codec)
+        row[lost.partition] = cell
+        self.losses += 1
+        self._restore(cell)
+        for before, after in zip(lost.tasks, cell.tasks, strict=True):
+            if before.state.digest() != after.state.digest():
+                raise RuntimeError(
+                    f"{before.task.writer}: restored, its state is not what it was: an entry was not put"
+                )
 
     def _append(
         self, topic: Topic, name: str, partition: int, key: bytes | None, value: bytes | None, record: Record | None
@@ -197,6 +225,8 @@ class MemoryHost:
                 self._collect(cell)
                 if self._boundary is not None and self._boundary():
                     self._close(cell)
+                    if self._lost is not None and self._lost():
+                        self._replace(row, cell)
 
     def _collect(self, cell: Cell) -> None:
         for topic, name, partition, key, value, record in cell.take():
@@ -207,9 +237,9 @@ class MemoryHost:
         for stage, records in closed.changelog.items():
             changelog = self.changelogs.setdefault((stage, cell.partition), {})
             for key, value in records:
-                if value is None:
-                    changelog.pop(key, None)
-                else:
+                # As in a compacted topic a key stands where it was last written: a restore meets another order.
+                changelog.pop(key, None)
+                if value is not None:
                     changelog[key] = value
         for output in closed.outputs:
             self._append(*output)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.audit.replay import Log, Replay, Stored
+from pipeline.audit.recorded import Log, Stored, leading
+from pipeline.audit.replay import Replay
 from pipeline.domain.audit import JournalEntry
 from pipeline.domain.record import Record
 from pipeline.runtime.cell import read
@@ -78,11 +79,12 @@ def replay_of(
 
 
 def journal_of(stage: str, partition: int, log: Log, codec: Codec) -> Iterator[JournalEntry]:
-    """A task's journal entries, in order."""
+    """The journal entries a task wrote, in order. Raises Undecodable."""
+    writer = f"{stage}/{partition}"
     for stored in log.read(JOURNAL.name, partition, 0):
-        entry = codec.decode(JOURNAL.name, stored.value)
-        assert isinstance(entry, JournalEntry)
-        if entry.stage == stage:
+        if leading(stored.value)[0] == writer:
+            entry = codec.decode(JOURNAL.name, stored.value)
+            assert isinstance(entry, JournalEntry)
             yield entry
 
 

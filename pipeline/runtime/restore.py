@@ -7,8 +7,8 @@ reached: what stands in the way is another worker's open transaction, which the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import (
     KafkaError,
@@ -114,12 +114,19 @@ def read_to_end(
         consumer.close()
 
 
+class Begin(NamedTuple):
+    """What is known of a changelog already: its rows below ``offset``, or later ones."""
+
+    rows: dict[bytes, bytes]
+    offset: int
+
+
 def read_changelogs(
-    places: Iterable[Place],
-    patience: Patience,
+    places: Iterable[Place], patience: Patience, begins: Mapping[Place, Begin] | None = None
 ) -> dict[Place, dict[bytes, bytes]]:
-    """Every changelog's last value per key. Raises NotRestored."""
-    found: dict[Place, dict[bytes, bytes]] = {place: {} for place in places}
+    """Every changelog's last value per key, read from its beginning or over ``begins``. Raises NotRestored."""
+    begins = begins or {}
+    found: dict[Place, dict[bytes, bytes]] = {place: begins[place].rows if place in begins else {} for place in places}
 
     def take(message: Message) -> None:
         entries = found[message.topic(), message.partition()]  # type: ignore[index]  # a fetched record has both
@@ -129,5 +136,5 @@ def read_changelogs(
         else:
             entries[key] = value
 
-    read_to_end(dict.fromkeys(found, 0), take, patience)
+    read_to_end({place: begins[place].offset if place in begins else 0 for place in found}, take, patience)
     return found

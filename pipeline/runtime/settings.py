@@ -4,7 +4,7 @@ KAFKA_BOOTSTRAP_SERVERS   the broker
 SCHEMA_REGISTRY_URL       the registry
 PIPELINE_PARTITIONS       P, partitions of every topic a stage reads (default 2)
 PIPELINE_SOURCES          upstream systems, each with a topic of its own for its order events (comma-separated)
-PIPELINE_STATE_DIR        where workers lease their slots (default: in the user's cache)
+PIPELINE_STATE_DIR        where workers lease their slots and keep snapshots (default: in the user's cache)
 PIPELINE_LOG              text (default) or json; see log.py
 PIPELINE_METRICS_PORT     where a worker serves its metrics; see endpoint.py
 """
@@ -67,5 +67,10 @@ class Settings:
         for name in named:
             if not _LEGAL_SOURCE.fullmatch(name):
                 raise WrongUse(f"source {name!r}: letters, digits, - and _ only, it becomes part of a topic's name")
-        state_dir = Path(env["PIPELINE_STATE_DIR"]) if env.get("PIPELINE_STATE_DIR") else cache_dir() / "state"
-        return Settings(bootstrap, registry, partitions or int(text), named, state_dir)
+        return Settings(bootstrap, registry, partitions or int(text), named, state_dir(env))
+
+
+def state_dir(env: Mapping[str, str] | None = None) -> Path:
+    """Where workers lease their slots and say where they serve their metrics."""
+    given = (os.environ if env is None else env).get("PIPELINE_STATE_DIR")
+    return Path(given) if given else cache_dir() / "state"

@@ -5,10 +5,13 @@ A record is: offset, append time, length of key and of value (-1 for none), key,
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from pipeline.runtime.errors import DiskFull
 
 _HEADER: Final = struct.Struct(">qqii")
 _BUFFER_BYTES: Final = 131_072
@@ -104,7 +107,12 @@ class Spool:
 
     def _flush(self, place: Place) -> None:
         buffer = self._buffers[place]
-        with (self._folder / self._files[place]).open("ab") as file:
-            file.write(buffer)
+        try:
+            with (self._folder / self._files[place]).open("ab") as file:
+                file.write(buffer)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull("a copy of the topics", self._folder) from error
+            raise
         self._sizes[place] += len(buffer)
         buffer.clear()

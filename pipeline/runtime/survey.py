@@ -11,12 +11,16 @@ from confluent_kafka.admin import AdminClient
 from pipeline.runtime.codec import Codec
 from pipeline.runtime.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.patience import Patience
-from pipeline.runtime.restore import ASK_TIMEOUT_S
+from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored
 from pipeline.runtime.wiring import Wiring, outputs_of
 from pipeline.topics import Spread, changelog_of, topic_named
 
 SESSION_S: Final = 10.0
 """Session timeout of our groups: a static member that has stopped stays in its group for so long."""
+
+
+GIVE_UP_AFTER_S: Final = SESSION_S + 3
+"""How long a unit waits for another one that has a stage of its own."""
 
 
 class Surroundings(NamedTuple):
@@ -68,27 +72,60 @@ def refuse_if_elsewhere(
 ) -> None:
     """No stage of ours may have members in another unit: two would write the same state. Raises WrongUse.
 
-    Asked before joining; two units that start at the same moment are not kept apart by it (first form).
+    Asked before joining, so that those who work are not disturbed; :class:`Rivals` asks again.
     """
-    ours = {stage.name for stage in wiring.stages}
-    shared = {name: sorted(ours & set(stages)) for name, stages in units.items() if name != wiring.unit}
-    others = {name: stages for name, stages in shared.items() if stages}
-    deadline = patience.kafka.monotonic() + SESSION_S + 3
-    while others:
+    rivals = Rivals(admin, wiring, units, patience)
+    while True:
         try:
-            running = _with_members(admin, sorted(others))
-        except (KafkaException, TimeoutError) as error:
-            patience.say_now_and_then(f"waiting for Kafka's group coordinator ({error!r})")
-            patience.rest(0.5)
-            admin = patience.kafka.admin()  # the old one may go on asking a broker that is not the coordinator any more
-            continue
-        if not running:
+            rivals.check(joined=False)
             return
-        told = "; ".join(f"{', '.join(others[name])} in unit {name}" for name in running)
-        if patience.kafka.monotonic() > deadline:
-            raise WrongUse(f"{wiring.unit} cannot start: still running: {told}. Stop that first.")
-        patience.say_now_and_then(f"waiting for {told} to be gone")
-        patience.rest(1.0)
+        except NotRestored as waiting:
+            patience.say_now_and_then(str(waiting))
+            patience.rest(1.0)
+
+
+class Rivals:
+    """Other units that have a stage of ours.
+
+    Of two that start in the same moment neither has seen the other before joining. So each asks again once it has
+    joined, before it adopts: whoever joined later then sees the other. One that has seen nobody works on; one that has
+    seen another waits until that is gone, and gives up after a while. Where both have seen each other, the name that
+    comes later gives up at once.
+    """
+
+    def __init__(
+        self, admin: AdminClient, wiring: Wiring, units: Mapping[str, tuple[str, ...]], patience: Patience
+    ) -> None:
+        ours = {stage.name for stage in wiring.stages}
+        shared = {name: sorted(ours & set(stages)) for name, stages in units.items() if name != wiring.unit}
+        self._others: Final = {name: stages for name, stages in shared.items() if stages}
+        self._unit: Final = wiring.unit
+        self._admin = admin
+        self._patience: Final = patience
+        self._seen_since: float | None = None
+
+    def check(self, joined: bool) -> None:
+        """``joined``: whether we are a member of our own group already.
+
+        Raises NotRestored (ask again) while another one has members, WrongUse when that goes on for too long.
+        """
+        if not self._others:
+            return
+        try:
+            running = _with_members(self._admin, sorted(self._others))
+        except (KafkaException, TimeoutError) as error:
+            self._admin = self._patience.kafka.admin()  # the old one may go on asking a broker that is none any more
+            raise NotRestored(f"waiting for Kafka's group coordinator ({error!r})") from error
+        if not running:
+            self._seen_since = None
+            return
+        told = "; ".join(f"{', '.join(self._others[name])} in unit {name}" for name in running)
+        now = self._patience.kafka.monotonic()
+        if self._seen_since is None:
+            self._seen_since = now
+        if now - self._seen_since > GIVE_UP_AFTER_S or (joined and self._unit > min(running)):
+            raise WrongUse(f"{self._unit} cannot start: still running: {told}. Stop that first.")
+        raise NotRestored(f"waiting for {told} to be gone")
 
 
 def _with_members(admin: AdminClient, groups: list[str]) -> list[str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import force_setattr, replace
 
-from pipeline.audit.journal import entry_hash, input_frame, output_frame
+from pipeline.audit.journal import entry_hash, hash_of, input_frame, output_frame, output_head
 from pipeline.domain.audit import DeadLetter, InputRun, InputStart, JournalEntry, JournalKind, OutputSpan
 from pipeline.domain.controls import Control, ControlKind, Resumed, Tick, TickKind
 from pipeline.domain.partitioning import partition_of
@@ -25,7 +26,7 @@ from pipeline.runtime.migration import StateMismatch as StateMismatch
 from pipeline.runtime.migration import migrated
 from pipeline.runtime.wiring import AnyStage
 from pipeline.stages.stage import Meta, Task
-from pipeline.topics import JOURNAL, Spread, Topic, partitions_for, topic_of
+from pipeline.topics import CLOCK, CONTROLS, JOURNAL, Spread, Topic, partitions_for, topic_of
 
 META_KEY: Final = b"_meta"
 LETTER_BYTES_MAX: Final = 3_900_000
@@ -51,9 +52,8 @@ class Unread(NamedTuple):
     detail: str
 
 
-@dataclass(slots=True)
-class Message:
-    """A record on its way to the tasks of one partition; decoded once for all of them."""
+class Message(msgspec.Struct, gc=False):
+    """A record on its way to the tasks of one partition; decoded and framed for the journal once for all of them."""
 
     topic: Topic
     partition: int
@@ -63,6 +63,8 @@ class Message:
     value: bytes | None
     record: Record | None
     unread: Unread | None = None
+    frame: bytes = b""
+    """What a reader's journal hashes of it; empty until the first reader has made it."""
 
     @property
     def position(self) -> str:
@@ -78,6 +80,27 @@ class Output(NamedTuple):
     key: bytes
     value: bytes
     record: Owned
+
+
+_output: Final = partial(tuple.__new__, Output)
+"""An output of its six parts, without the call of Python that a named tuple's own constructor is."""
+
+
+class Route(NamedTuple):
+    """Where records of one topic and key go: one of these for each partition."""
+
+    partition: int
+    key: bytes
+    head: bytes
+    """What the journal's frame of such a record begins with."""
+    place: tuple[str, int]
+    """Topic's name and partition."""
+    written: dict[int, int]
+    """Of the topic: partition to our last number in it."""
+
+
+_ROUTES_MOST: Final = 1 << 16
+"""How many keys' routes are remembered."""
 
 
 class Place(msgspec.Struct):
@@ -141,6 +164,8 @@ class TaskRunner:
         self.state = stage.new_state(self.task)
         self.place = Place(stage.name, partition, partitions, stage.state_version, unit)
         self.touched = False
+        self.day_began = False
+        """A day has begun in this transaction."""
         self.counted = 0
         """Records applied: all but those passed over because they had been applied before."""
         self._unit = unit
@@ -152,14 +177,16 @@ class TaskRunner:
         self._journal: list[Output] = []
         self.migrated: list[tuple[bytes, bytes | None]] = []
         """What a migration at the restore has changed; the next :meth:`close` writes it."""
+        self._routes: dict[tuple[str, str], tuple[Route, ...]] = {}
+        self._meta = Meta(0)
         self._begin()
 
     def _begin(self) -> None:
         self._runs: list[list[Any]] = []
         self._starts: dict[str, InputStart] = {}
         self._spans: dict[tuple[str, int], list[int]] = {}
-        self._input_hash = hashlib.sha256()
-        self._output_hash = hashlib.sha256()
+        self._input_frames: list[bytes] = []
+        self._output_frames: list[bytes] = []
         self._day_ended = False
 
     # ------------------------------------------------------------------ applying
@@ -185,15 +212,15 @@ class TaskRunner:
 
         Raises SequenceGap, or whatever the stage raises: then nothing of this transaction may be written.
         """
-        name = message.topic.name
-        place = self.place
-        if message.offset != IN_MEMORY:
-            if message.offset < place.offsets.get(name, 0):
+        topic, offset, record = message.topic, message.offset, message.record
+        name, place = topic.name, self.place
+        outside = offset != IN_MEMORY
+        if outside:
+            if offset < place.offsets.get(name, 0):
                 return []
-            place.offsets[name] = message.offset + 1
+            place.offsets[name] = offset + 1
             self.touched = True
-        record = message.record
-        writer, seq = ("", 0) if not isinstance(record, Owned) else (record.writer, record.seq)
+        writer, seq = (record.writer, record.seq) if isinstance(record, Owned) else ("", 0)
         if writer and not self._is_next(name, writer, seq, message):
             return []
         self._note(name, writer, seq, message)
@@ -203,26 +230,35 @@ class TaskRunner:
             if name not in self._fronts or unread is None:
                 return []
             return self._dead_letter(message, unread.reason, unread.detail)
-        if message.offset != IN_MEMORY:
-            skip = place.skips.pop(message.position, None)
+        if outside:
+            skip = place.skips.pop(message.position, None) if place.skips else None
             if skip is not None:
                 return self._dead_letter(message, DeadLetterReason.SKIPPED_BY_DESK, skip)
-            astray = self._astray(message, record)
+            astray = self._astray(message, record) if topic.spread is Spread.KEYED else ""
             if astray:
                 return (
                     self._dead_letter(message, DeadLetterReason.WRONG_PARTITION, astray) if name in self._fronts else []
                 )
-        if isinstance(record, Control) and record.kind is ControlKind.SKIP:
-            place.skips[record.scope_id] = f"{record.control_id} by {record.who}: {record.why}"
-        elif isinstance(record, Tick) and record.kind is TickKind.DAY_END:
-            self._day_ended = True
+        if topic is CONTROLS:
+            assert isinstance(record, Control), "one record type per topic"
+            if record.kind is ControlKind.SKIP:
+                place.skips[record.scope_id] = f"{record.control_id} by {record.who}: {record.why}"
+        elif topic is CLOCK:
+            assert isinstance(record, Tick), "one record type per topic"
+            if record.kind is not TickKind.TICK:
+                self._day_ended = self._day_ended or record.kind is TickKind.DAY_END
+                self.day_began = self.day_began or record.kind is TickKind.DAY_START
         if type(record) not in self._reads:
             return []
-        return self._step(record, Meta(message.append_ns))
+        if message.append_ns != self._meta.append_ns:
+            self._meta = Meta(message.append_ns)
+        return self._step(record, self._meta)
 
     def _is_next(self, name: str, writer: str, seq: int, message: Message) -> bool:
         """Whether this is the writer's next record; False when it was applied before."""
-        seen = self.place.seen.setdefault(name, {})
+        seen = self.place.seen.get(name)
+        if seen is None:
+            seen = self.place.seen[name] = {}
         last = seen.get(writer, 0)
         if seq <= last:
             return False
@@ -251,12 +287,12 @@ class TaskRunner:
         if name not in self._starts:
             self._starts[name] = InputStart(topic=name, offset=message.offset, writer=writer, seq=seq)
         if self._codec is not None:
-            self._input_hash.update(input_frame(message.key, message.value))
+            if not message.frame:
+                message.frame = input_frame(message.key, message.value)
+            self._input_frames.append(message.frame)
 
     def _astray(self, message: Message, record: Record) -> str:
-        """What is wrong with the partition the record was found on; empty when nothing is."""
-        if message.topic.spread is not Spread.KEYED:
-            return ""
+        """What is wrong with the partition a record with a key was found on; empty when nothing is."""
         key = message.topic.key(record)
         right = partition_of(key, self.task.partitions)
         if right == message.partition:
@@ -286,36 +322,50 @@ class TaskRunner:
 
     def _step(self, record: Record, meta: Meta) -> list[Output]:
         outputs: list[Output] = []
+        writes, emit = self._writes, self._emit
         for caused in self.stage.step(self.state, record, meta):
-            if type(caused) not in self._writes:
+            if type(caused) not in writes:
                 raise TypeError(f"{self.stage.name} wrote a {type(caused).__name__}, which is not in its writes")
-            self._emit(caused, outputs)
+            emit(caused, outputs)
         return outputs
 
     def _emit(self, record: Owned, outputs: list[Output]) -> list[Output]:
         """Stamp ``record`` for each of its partitions and append it to ``outputs``."""
         topic = topic_of(type(record))
-        name = topic.name_for(record)
+        name = topic.name_for(record) if topic.per_source else topic.name
         key = topic.key(record)
-        written = self.place.written.setdefault(name, {})
-        for partition in partitions_for(topic, key, self.task.partition, self.task.partitions):
-            seq = written.get(partition, 0) + 1
-            written[partition] = seq
+        codec, spans = self._codec, self._spans
+        for partition, raw_key, head, place, written in self._routes.get((name, key)) or self._route(topic, name, key):
+            seq = written[partition] = written.get(partition, 0) + 1
             if record.writer:  # the same object once more: a copy for another partition, or a stage that kept it
-                record = msgspec.structs.replace(record, writer=self._writer, seq=seq)
+                record = replace(record, writer=self._writer, seq=seq)
             else:
-                msgspec.structs.force_setattr(record, "writer", self._writer)
-                msgspec.structs.force_setattr(record, "seq", seq)
-            raw_key = key.encode()
-            value = b"" if self._codec is None else self._codec.encode(record)
-            outputs.append(Output(topic, name, partition, raw_key, value, record))
-            if topic is JOURNAL:
-                continue
-            span = self._spans.setdefault((name, partition), [seq, 0])
-            span[1] += 1
-            if self._codec is not None:
-                self._output_hash.update(output_frame(name, partition, raw_key, value))
+                force_setattr(record, "writer", self._writer)
+                force_setattr(record, "seq", seq)
+            span = spans.get(place)
+            if span is None:
+                spans[place] = [seq, 1]
+            else:
+                span[1] += 1
+            value = b""
+            if codec is not None:
+                value = codec.encode(record)
+                self._output_frames.append(output_frame(head, value))
+            outputs.append(_output((topic, name, partition, raw_key, value, record)))
         return outputs
+
+    def _route(self, topic: Topic, name: str, key: str) -> tuple[Route, ...]:
+        """Where records of a topic with this key go, remembered."""
+        written = self.place.written.setdefault(name, {})
+        raw_key = key.encode()
+        routes = tuple(
+            Route(partition, raw_key, output_head(name, partition, raw_key), (name, partition), written)
+            for partition in partitions_for(topic, key, self.task.partition, self.task.partitions)
+        )
+        if len(self._routes) >= _ROUTES_MOST:
+            self._routes.clear()
+        self._routes[name, key] = routes
+        return routes
 
     # ------------------------------------------------------------------ transactions
 
@@ -328,9 +378,13 @@ class TaskRunner:
         changelog.extend((key.encode(), value) for key, value in self.state.drain())
         if self.touched:
             self.place.entries = len(self.state)
-            changelog.append((META_KEY, msgspec.msgpack.encode(self.place)))
-        self.touched = False
+            changelog.append((META_KEY, self.meta()))
+        self.touched = self.day_began = False
         return Closed(journal, changelog)
+
+    def meta(self) -> bytes:
+        """The entry ``_meta`` as it is now."""
+        return msgspec.msgpack.encode(self.place)
 
     def _seal(self, kind: JournalKind, epoch: Epoch) -> None:
         place = self.place
@@ -351,12 +405,12 @@ class TaskRunner:
                 previous_hash=place.last_hash,
                 runs=tuple(InputRun(topic=topic, count=count) for topic, count in self._runs),
                 starts=tuple(self._starts.values()),
-                input_hash=self._input_hash.hexdigest() if self._runs else "",
+                input_hash=hash_of(self._input_frames),
                 outputs=tuple(
                     OutputSpan(topic=topic, partition=partition, first_seq=first, count=count)
                     for (topic, partition), (first, count) in self._spans.items()
                 ),
-                output_hash=self._output_hash.hexdigest() if self._spans else "",
+                output_hash=hash_of(self._output_frames),
                 state_hash=self.state.digest() if starting or self._day_ended else "",
                 wall_ns=epoch.wall_ns,
                 commit=epoch.commit,
@@ -368,7 +422,7 @@ class TaskRunner:
                 partitions=self.task.partitions if starting else 0,
                 state_version=self.stage.state_version if starting else 0,
             )
-            msgspec.structs.force_setattr(entry, "entry_hash", entry_hash(entry))
+            force_setattr(entry, "entry_hash", entry_hash(entry))
             place.last_hash = entry.entry_hash
             key = JOURNAL.key(entry).encode()
             value = self._codec.encode(entry)
@@ -382,6 +436,8 @@ class TaskRunner:
         """
         rows = {key: value for key, value in dict(changelog).items() if value is not None}
         meta = rows.pop(META_KEY, None)
+        if meta is None and rows:
+            raise StateMismatch(f"{self._writer}: {len(rows)} entries and no place: the changelog is not whole.")
         if meta is not None:
             place = msgspec.msgpack.decode(meta, type=Place)
             want = (self.stage.name, self.task.partition, self.task.partitions)
@@ -399,6 +455,7 @@ class TaskRunner:
                 rows, self.migrated = migrated(self.stage, place.state_version, rows)
                 place.state_version = self.stage.state_version
             self.place = place
+            self._routes.clear()  # they point into the place
         try:
             for key, value in rows.items():
                 self.state.load(key.decode(), value)

@@ -21,7 +21,7 @@ from confluent_kafka import Message as Fetched
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from pipeline.runtime.adoption import Adoption
-from pipeline.runtime.cell import Cell, read_fetched
+from pipeline.runtime.cell import Cell, Poisoned, read_fetched
 from pipeline.runtime.codec import Codec
 from pipeline.runtime.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.kafka import Kafka
@@ -29,9 +29,10 @@ from pipeline.runtime.merge import Merge, rank_of
 from pipeline.runtime.observer import Event, Observer, sight_of
 from pipeline.runtime.patience import Patience, Stopping
 from pipeline.runtime.restore import ASK_TIMEOUT_S, NotRestored, Place
-from pipeline.runtime.survey import SESSION_S, refuse_if_elsewhere, refuse_if_replaced, survey
-from pipeline.runtime.task import StateMismatch
-from pipeline.runtime.transaction import Aborted, Indefinite, Row, Transactions
+from pipeline.runtime.snapshots import SavedTask, Snapshots
+from pipeline.runtime.survey import SESSION_S, Rivals, refuse_if_elsewhere, refuse_if_replaced, survey
+from pipeline.runtime.task import SequenceGap, StateMismatch
+from pipeline.runtime.transaction import MIGRATION_TIMEOUT_S, Aborted, Indefinite, Row, Transactions
 from pipeline.runtime.wiring import AnyStage, Wiring
 from pipeline.topics import changelog_of
 
@@ -56,11 +57,13 @@ class Deployment:
 
     kafka: Kafka
     state_dir: Path
-    """For lock files of slots."""
+    """For lock files of slots, and snapshots."""
     flow: tuple[AnyStage, ...]
     """All stages, in flow order."""
     units: Mapping[str, tuple[str, ...]]
     """Every unit that may run on this cluster, with its stages' names: no stage may run in two of them at once."""
+    snapshots: bool = False
+    """Whether tasks are saved in ``state_dir`` at the start of a day, for shorter restores."""
     session_s: float = SESSION_S
     """Session of the consumer groups."""
 
@@ -86,6 +89,8 @@ class Worker:
         self.wiring = Wiring(name, stages, deployment.flow)
         self.partitions = 0
         self._adoption: Adoption
+        self._rivals: Rivals
+        self._snapshots: Snapshots
         self._deployment = deployment
         self._codec = codec
         self._slot_name = slot_name
@@ -101,6 +106,7 @@ class Worker:
         self._adopted = False
         self._fenced = ""
         self._cells: dict[int, Cell] = {}
+        self._kept: dict[int, Cell] = {}
         self._merges: dict[int, Merge[Fetched]] = {}
         self._earliest: dict[Place, int] = {}
         self._sent: dict[Place, int] = {}
@@ -133,7 +139,12 @@ class Worker:
             self.partitions = around.partitions
             self._topics.update(around.topics)
             refuse_if_elsewhere(self._admin, self.wiring, self._deployment.units, self._patience)
-            self._adoption = Adoption(self.wiring, around, self._codec, self._slot_name, self._patience)
+            self._rivals = Rivals(self._admin, self.wiring, self._deployment.units, self._patience)
+            folder = self._deployment.state_dir if self._deployment.snapshots else None
+            self._snapshots = Snapshots(folder, around.cluster_id, around.partitions, self._patience)
+            self._adoption = Adoption(
+                self.wiring, around, self._codec, self._slot_name, self._patience, self._snapshots
+            )
             self._transactions.open()
             self._patience.say(
                 f"started on cluster {around.cluster_id}, {around.partitions} partitions",
@@ -185,6 +196,13 @@ class Worker:
             self._gather(consumer)
             try:
                 self._apply()
+            except (Poisoned, SequenceGap) as error:
+                if not self._overtaken(consumer):
+                    raise
+                self._drop()
+                self._patience.say(f"dropped, for another worker has gone on from here meanwhile: {error}")
+                self._patience.rest(0.5)
+                continue
             except PlatformError as error:
                 # The registry is away: what is half applied is dropped, and done again when it answers.
                 self._patience.say_now_and_then(f"{error} Waiting; nothing is lost.")
@@ -192,6 +210,8 @@ class Worker:
                 self._patience.rest(1.0)
                 continue
             self._commit_when_due(consumer)
+            if not any(cell.touched for cell in self._cells.values()):
+                self._snapshots.go_on()
             if self._observer.wants_sight(self._patience.alive_at):
                 self._observer.saw(sight_of(consumer, self._cells, self._merges, self._paused, self._sent, self._eofs))
         self._patience.say("told to stop: the batch in hand is finished", Event.STOPPING)
@@ -233,11 +253,15 @@ class Worker:
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._tell_partitions(Event.REVOKED, partitions)
+        # What is committed may still be the last word when the partition comes back; the adoption looks.
+        kept = {partition: cell for partition, cell in self._cells.items() if not cell.touched}
         self._forget(consumer)
+        self._kept = kept
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._tell_partitions(Event.LOST, partitions)
         self._forget(consumer)
+        self._kept = {}
 
     def _forget(self, consumer: Consumer) -> None:
         self._assignment_epoch += 1
@@ -257,6 +281,7 @@ class Worker:
         self._cells.clear()
         self._merges.clear()
         self._paused.clear()
+        self._snapshots.drop()
         self._sent.clear()
         self._eofs.clear()
         self._adopt_needed = True
@@ -274,12 +299,14 @@ class Worker:
         partitions = self._own_partitions()
         if not partitions:
             return
+        kept, self._kept = self._kept, {}
         if self._adopted:
             # Whatever brought us here may have left the producer with a coordinator that is no more.
             self._transactions.open()
         self._adopted = True
+        self._rivals.check(joined=True)
         began = self._kafka.monotonic()
-        adopted = self._adoption.adopt(consumer, partitions)
+        adopted = self._adoption.adopt(consumer, partitions, kept)
         self._cells = adopted.cells
         self._earliest = adopted.earliest
         for partition in partitions:
@@ -288,7 +315,12 @@ class Worker:
         assign = [TopicPartition(*place, offset) for place, offset in adopted.starts.items()]
         consumer.assign(assign)
         consumer.resume(assign)  # the client keeps a pause over an assignment that is the same, and over a new one
-        self._commit(consumer)
+        if adopted.migrated:
+            self._transactions.open(MIGRATION_TIMEOUT_S)
+            self._commit(consumer)
+            self._transactions.open()
+        else:
+            self._commit(consumer)
         if not self._adopt_needed:
             seconds = self._kafka.monotonic() - began
             self._patience.say(
@@ -370,6 +402,18 @@ class Worker:
                     break
                 cell.apply(read_fetched(fetched, self._codec))
 
+    def _overtaken(self, consumer: Consumer) -> bool:
+        """Whether the group has gone on without us: then our state is old, and what it cannot apply says nothing.
+
+        True too when that cannot be found out: what we cannot apply will be met again.
+        """
+        mine = {place: offset for place, offset in self._sent.items() if offset >= 0}
+        try:
+            found = consumer.committed([TopicPartition(*place) for place in mine], timeout=ASK_TIMEOUT_S)
+        except KafkaException:
+            return True
+        return any(each.offset != mine[each.topic, each.partition] for each in found)
+
     def _commit_when_due(self, consumer: Consumer) -> None:
         applied = sum(cell.applied for cell in self._cells.values())
         if not applied:
@@ -385,8 +429,10 @@ class Worker:
         rows: list[Row] = []
         offsets: dict[Place, int] = {}
         applied = sum(cell.applied for cell in touched)
+        day_began = False
         for cell in touched:
             closed = cell.close()
+            day_began = day_began or closed.day_began
             for output in closed.outputs:
                 if output.topic.per_source and output.name not in self._topics:
                     self._create(output.name)
@@ -408,6 +454,7 @@ class Worker:
                 rows,
                 [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()],
                 consumer.consumer_group_metadata(),
+                self._snapshots.told if self._snapshots.asks else None,
             )
         except Aborted as error:
             self._drop()
@@ -420,6 +467,13 @@ class Worker:
             self._patience.say(f"outcome of a transaction unknown ({error}); a new producer settles it", error.event)
             return
         self._sent.update(offsets)
+        self._snapshots.committed()
+        if day_began:
+            self._snapshots.begin(
+                SavedTask(task.stage.name, task.stage.state_version, cell.partition, task.state)
+                for cell in self._cells.values()
+                for task in cell.tasks
+            )
         self.committed += applied
         self._last_commit = self._kafka.monotonic()
         self._observer.committed(applied, rows, self._last_commit - began)

@@ -27,7 +27,7 @@ from typing import ClassVar
 from pipeline.domain.allocations import Allocation, Reconciliation, TradeReport
 from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope, Tick, TickKind
 from pipeline.domain.executions import Fill, FillKind
-from pipeline.domain.orders import Order, OrderClosed, OrderEvent, OrderKind
+from pipeline.domain.orders import Order, OrderEvent, OrderKind, OrdersClosed
 from pipeline.domain.parents import Cross, EpochClosed, Lineage, LineageKind, ParentOrder
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
@@ -35,7 +35,7 @@ from pipeline.stages.allocation_books import AllocationParameters, AllocationSta
 from pipeline.stages.allocation_crosses import book_crosses, queue_cross
 from pipeline.stages.allocation_day import end_day
 from pipeline.stages.allocation_epochs import go_on_telling, on_execution, on_members, on_parent, start_round
-from pipeline.stages.allocation_orders import ask_cancel, leave, take
+from pipeline.stages.allocation_orders import ask_cancel, closures_together, leave, take
 from pipeline.stages.allocation_settling import go_on_settling, queue_fill
 from pipeline.stages.stage import Meta, Stage, Task
 
@@ -52,7 +52,7 @@ class AllocationStage(Stage[AllocationState]):
         OrderEvent,
         EpochClosed,
         TradeReport,
-        OrderClosed,
+        OrdersClosed,
         Alert,
     )
 
@@ -65,6 +65,7 @@ class AllocationStage(Stage[AllocationState]):
     def new_state(self, task: Task) -> AllocationState:
         return AllocationState(task)
 
+    @closures_together
     def step(self, state: AllocationState, message: Record, meta: Meta) -> Iterator[Owned]:
         budget = Budget(self._parameters.max_records)
         match message:
@@ -92,6 +93,9 @@ class AllocationStage(Stage[AllocationState]):
 
     def _go_on(self, state: AllocationState, instrument: str, budget: Budget) -> Iterator[Owned]:
         """What waited for its other half may have it now."""
+        queue = state.queues.get(instrument)
+        if queue is None or not (queue.crosses or queue.fills):
+            return  # the usual case, asked after every order
         yield from book_crosses(state, self._parameters, instrument)
         yield from go_on_settling(state, self._parameters, instrument, budget)
 

@@ -73,9 +73,9 @@ class ClientOrder(Entry):
     """Intake's ACCEPTED was 1."""
     end: OrdStatus | None = None
     """How it ended; None while it lives."""
-    pending: list[str] = []
+    pending: tuple[str, ...] = ()
     """Cancel requests (their ClOrdID) not answered yet."""
-    answered: list[str] = []
+    answered: tuple[str, ...] = ()
     overdue: bool = False
     """It was kept beyond the end of its day."""
 

@@ -22,11 +22,10 @@ from pipeline.stages.allocation_books import (
     Queue,
 )
 from pipeline.stages.allocation_epochs import mark, take_back
-from pipeline.stages.allocation_orders import catch_up, close_if_filled, event
+from pipeline.stages.allocation_orders import catch_up, close_if_filled, event, tell_added
 from pipeline.stages.allocation_shares import settlement_date
 
 _EVENT = {
-    CrossKind.TRADE: OrderEventKind.CROSSED,
     CrossKind.BUST: OrderEventKind.TRADE_CANCEL,
     CrossKind.CORRECT: OrderEventKind.TRADE_CORRECT,
 }
@@ -125,8 +124,11 @@ def _book_leg(
     allocation = _allocation(state, cross, cross_id, leg, order, booked, old_id)
     yield allocation
     book.legs.append(LegBook(leg.order_id, booked, money, allocation.alloc_id if booked else None))
-    yield event(state, order, _EVENT[cross.kind], last_qty=added, last_px=cross.px)
-    yield from close_if_filled(state, order)
+    if cross.kind is CrossKind.TRADE:
+        yield from tell_added(state, order, OrderEventKind.CROSSED, added, cross.px)
+    else:
+        yield event(state, order, _EVENT[cross.kind], last_qty=added, last_px=cross.px)
+        yield from close_if_filled(state, order)
     yield from catch_up(state, order.order_id)
     if leg.parent_id is not None:
         parent = state.parents.get(leg.parent_id)

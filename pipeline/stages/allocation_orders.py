@@ -5,11 +5,13 @@ Everything a client hears goes through :func:`event`, which numbers it and state
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Final, ParamSpec
 
 from pipeline.algos.rounding import average_px
 from pipeline.domain.controls import Alert, AlertKind
-from pipeline.domain.orders import Order, OrderClosed, OrderEvent, OrderEventKind, OrdStatus
+from pipeline.domain.orders import ClosedOrder, Order, OrderEvent, OrderEventKind, OrdersClosed, OrdStatus
 from pipeline.domain.parents import Lineage, LineageKind
 from pipeline.domain.record import Owned
 from pipeline.domain.rejections import RejectReason, fix_code
@@ -117,7 +119,7 @@ def ask_cancel(state: AllocationState, order: Order) -> Iterator[Owned]:
     if known.end is not None:
         yield _refused(state, known, cl_ord_id, RejectReason.TOO_LATE_TO_CANCEL)
         return
-    known.pending = [*known.pending, cl_ord_id]
+    known.pending = (*known.pending, cl_ord_id)
     yield event(state, known, OrderEventKind.PENDING_CANCEL, cl_ord_id=cl_ord_id)
 
 
@@ -162,37 +164,76 @@ _ENDING = {
 
 
 def close(
-    state: AllocationState, order: ClientOrder, end: OrdStatus, cl_ord_id: str | None = None
-) -> Iterator[OrderEvent | OrderClosed]:
+    state: AllocationState,
+    order: ClientOrder,
+    end: OrdStatus,
+    cl_ord_id: str | None = None,
+    *,
+    last_qty: int = 0,
+    last_px: int | None = None,
+) -> Iterator[OrderEvent | OrdersClosed]:
     """The order is over: cancels it did not end by are answered first, because nothing but a correction may follow."""
     for request in order.pending:
         if request != cl_ord_id:
             yield _refused(state, order, request, RejectReason.TOO_LATE_TO_CANCEL)
-    order.pending = []
+    order.pending = ()
     if cl_ord_id is not None:
-        order.answered = [*order.answered, cl_ord_id]
+        order.answered = (*order.answered, cl_ord_id)
     order.end = end
-    yield event(state, order, _ENDING[end], cl_ord_id=cl_ord_id)
-    yield OrderClosed(
-        source=order.source,
-        order_id=order.order_id,
-        account=order.account,
-        instrument=order.instrument,
-        ord_status=end,
-        cum_qty=order.cum_qty,
-        at_ns=state.now_ns,
-    )
+    yield event(state, order, _ENDING[end], cl_ord_id=cl_ord_id, last_qty=last_qty, last_px=last_px)
+    closed = ClosedOrder(order_id=order.order_id, account=order.account, ord_status=end, cum_qty=order.cum_qty)
+    yield OrdersClosed(source=order.source, instrument=order.instrument, orders=(closed,), at_ns=state.now_ns)
 
 
-def close_if_filled(state: AllocationState, order: ClientOrder) -> Iterator[OrderEvent | OrderClosed]:
+P = ParamSpec("P")
+_CLOSED_MAX: Final = 256
+"""Orders in one record on `order-closures`."""
+
+
+def closures_together(step: Callable[P, Iterator[Owned]]) -> Callable[P, Iterator[Owned]]:
+    """A step that writes its closures last, one record for all of a source and instrument."""
+
+    @wraps(step)
+    def together(*args: P.args, **kwargs: P.kwargs) -> Iterator[Owned]:
+        closed: dict[tuple[str, str], list[OrdersClosed]] = {}
+        for record in step(*args, **kwargs):
+            if type(record) is OrdersClosed:
+                closed.setdefault((record.source, record.instrument), []).append(record)
+            else:
+                yield record
+        for (source, instrument), those in closed.items():
+            for first in range(0, len(those), _CLOSED_MAX):
+                orders = tuple(record.orders[0] for record in those[first : first + _CLOSED_MAX])
+                yield OrdersClosed(source=source, instrument=instrument, orders=orders, at_ns=those[0].at_ns)
+
+    return together
+
+
+def is_filled(order: ClientOrder) -> bool:
     """Filled is what crosses and closed epochs have filled; progress in an open epoch is settled at its close."""
-    if order.end is None and order.crossed_qty + order.closed_qty == order.order_qty:
+    return order.end is None and order.crossed_qty + order.closed_qty == order.order_qty
+
+
+def tell_added(
+    state: AllocationState, order: ClientOrder, kind: OrderEventKind, last_qty: int, last_px: int | None
+) -> Iterator[OrderEvent | OrdersClosed]:
+    """Tell what was added; when that fills the order, one FILLED says both."""
+    if is_filled(order) and not order.pending:
+        yield from close(state, order, OrdStatus.FILLED, last_qty=last_qty, last_px=last_px)
+        return
+    yield event(state, order, kind, last_qty=last_qty, last_px=last_px)
+    yield from close_if_filled(state, order)
+
+
+def close_if_filled(state: AllocationState, order: ClientOrder) -> Iterator[OrderEvent | OrdersClosed]:
+    """FILLED, if it is."""
+    if is_filled(order):
         yield from close(state, order, OrdStatus.FILLED)
 
 
 def _refused(state: AllocationState, order: ClientOrder, cl_ord_id: str, reason: RejectReason) -> OrderEvent:
-    order.pending = [each for each in order.pending if each != cl_ord_id]
-    order.answered = [*order.answered, cl_ord_id]
+    order.pending = tuple(each for each in order.pending if each != cl_ord_id)
+    order.answered = (*order.answered, cl_ord_id)
     return event(
         state,
         order,

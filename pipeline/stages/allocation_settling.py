@@ -30,7 +30,7 @@ from pipeline.stages.allocation_books import (
     epoch_key,
 )
 from pipeline.stages.allocation_epochs import add_up, added_px, cap_qty
-from pipeline.stages.allocation_orders import close, close_if_filled, event
+from pipeline.stages.allocation_orders import close, close_if_filled, event, tell_added
 from pipeline.stages.allocation_shares import settlement_date, share_fee, share_out
 
 _CHUNK = 256
@@ -262,7 +262,7 @@ def _tell(state: AllocationState, epoch: Epoch, member: MemberBook) -> Iterator[
         state.orders.put(order.order_id, order)
         added = member.share_qty - shown
         if added > 0:
-            yield event(state, order, OrderEventKind.TRADE, last_qty=added, last_px=last_px)
+            yield from tell_added(state, order, OrderEventKind.TRADE, added, last_px)
         elif added < 0 or (epoch.corrected_by is not None and member.share_qty):
             taken = added < 0 and epoch.corrected_by is not None
             kind = epoch.corrected_by if taken and epoch.corrected_by else OrderEventKind.TRADE_CORRECT

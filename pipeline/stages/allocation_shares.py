@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.algos.pro_rata import BALANCE_SCALE, share_with_caps
@@ -92,6 +93,7 @@ def share_fee(quantities: Sequence[int], fee: int, carried: Sequence[int], ties:
     return Shared([sign * share for share in mirrored.shares], sign * mirrored.unplaced, changes)
 
 
+@lru_cache(maxsize=16)
 def settlement_date(trade_date: int) -> int:
     """Two weekdays after ``trade_date`` (yyyymmdd). First form: holidays are not known."""
     day = date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)

@@ -14,10 +14,16 @@ from pipeline.domain.market import NBBO
 from pipeline.domain.orders import Order, OrderKind, Side, Strategy
 from pipeline.domain.parents import ParentKind, ParentOrder
 from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
+from pipeline.stages.name_lists import NameList, NameQueue
 from pipeline.stages.stage import Entry, State
-from pipeline.stages.tape import Tape
+from pipeline.stages.tape_sums import TapeSums
 
 _ROWS_PER_TICK: Final = 500
+_ROWS_PER_MESSAGE: Final = 2
+"""What a tick leaves over goes out with the messages after it: a step stays short, and rows keep pace with orders."""
+
+
+_FORGOTTEN_PER_TICK: Final = 1_000
 
 
 class Subject(Entry):
@@ -46,7 +52,8 @@ class Subject(Entry):
     dirty: bool = False
     over: bool = False
     """PARENT: it is over, so its rows and its children's are due."""
-    child_ids: list[str] = []
+    child_count: int = 0
+    """PARENT: how many names its list of children has."""
 
 
 class Booked(Entry):
@@ -65,7 +72,7 @@ class Quotes(Entry):
 
 
 class Names(Entry):
-    """Subjects that wait for something, in the order they came."""
+    """Orders that came since the last tick and wait for its quotes, in the order they came."""
 
     keys: list[str] = []
 
@@ -73,12 +80,15 @@ class Names(Entry):
 class CostBook:
     """The tables of costs."""
 
-    def __init__(self, state: State, tape: Tape) -> None:
+    def __init__(self, state: State, tape: TapeSums) -> None:
         self._tape = tape
         self._subjects = state.table("subjects", Subject)
         self._booked = state.table("booked", Booked)
         self._quotes = state.table("quotes", Quotes)
-        self._names = state.table("names", Names)
+        self._arriving = state.table("arriving", Names)
+        self._children = NameList(state, "children")
+        self._due = NameQueue(state, "due")
+        self._kept = NameQueue(state, "kept")
 
     # ------------------------------------------------------------------ what comes in
 
@@ -86,7 +96,8 @@ class CostBook:
         midpoint_px = quote.midpoint_px
         if midpoint_px is not None:
             quotes = self._quotes.get(quote.instrument) or Quotes()
-            self._quotes.put(quote.instrument, Quotes([*quotes.midpoints, (quote.event_ns, midpoint_px)]))
+            quotes.midpoints.append((quote.event_ns, midpoint_px))
+            self._quotes.put(quote.instrument, quotes)
 
     def on_order(self, order: Order) -> None:
         if order.kind is not OrderKind.NEW:
@@ -97,8 +108,11 @@ class CostBook:
         subject.strategy, subject.account = order.request.strategy, order.request.account
         subject.trade_date, subject.order_qty = order.trade_date, order.request.order_qty or 0
         subject.start_ns = order.received_ns
-        self._put(subject)
-        self._wait("arrival", _key(subject))
+        key = self._put(subject)
+        arriving = self._arriving.get("") or Names()
+        arriving.keys.append(key)
+        self._arriving.put("", arriving)
+        self._kept.put(key)
 
     def on_parent(self, order: ParentOrder) -> None:
         if order.kind is not ParentKind.NEW:
@@ -108,7 +122,7 @@ class CostBook:
         subject.instrument, subject.side, subject.strategy = order.instrument, order.side, order.strategy
         subject.trade_date, subject.order_qty = order.trade_date, order.order_qty
         subject.arrival_px = order.arrival_px
-        self._put(subject)
+        self._kept.put(self._put(subject))
 
     def on_child(self, child: ChildOrder) -> None:
         if child.kind is not ChildKind.NEW:
@@ -121,12 +135,13 @@ class CostBook:
         subject.order_qty, subject.arrival_px, subject.start_ns = child.order_qty, midpoint_px, child.sent_ns
         self._put(subject)
         parent = self._subject(TCALevel.PARENT, child.parent_id)
-        if not parent.child_ids or child.sent_ns < parent.start_ns:
+        if not parent.child_count or child.sent_ns < parent.start_ns:
             parent.start_ns, parent.release_px = child.sent_ns, midpoint_px
-        parent.child_ids = [*parent.child_ids, child.child_id]
+        self._children.append(child.parent_id, parent.child_count, child.child_id)
+        parent.child_count += 1
         self._put(parent)
         if parent.over:
-            self._due(parent)  # its end was seen before this child: topics have no order between them
+            self._mark_all(parent)  # its end was seen before this child: topics have no order between them
 
     def on_fill(self, fill: Fill) -> None:
         parent = self._subject(TCALevel.PARENT, fill.parent_id)
@@ -134,7 +149,7 @@ class CostBook:
             if fill.final:
                 parent.over = True
                 self._put(parent)
-                self._due(parent)
+                self._mark_all(parent)
             return
         if fill.kind is FillKind.RETURNED:
             return
@@ -149,7 +164,7 @@ class CostBook:
             subject.end_ns = max(subject.end_ns, fill.venue_ns)
             self._put(subject)
         if parent.over:
-            self._due(parent)
+            self._mark_all(parent)
 
     def on_allocation(self, allocation: Allocation) -> None:
         subject = self._subject(TCALevel.ORDER, allocation.order_id)
@@ -169,32 +184,59 @@ class CostBook:
                 allocation.alloc_id,
                 Booked(allocation.order_id, allocation.alloc_qty, allocation.net_money, allocation.fee),
             )
+            self._kept.put(f"{_BOOKED}{allocation.alloc_id}")
         subject.parent_id = allocation.parent_id or subject.parent_id
         subject.end_ns = max(subject.end_ns, allocation.at_ns)
         self._put(subject)
         self._mark(subject)
 
+    # ------------------------------------------------------------------ what is forgotten
+
+    def begin_day(self) -> None:
+        """A new trade date: what the last one found here may go. Restatements come within a day."""
+        self._kept.age()
+
+    def forget_some(self) -> None:
+        """Some of what may go, so that no step is long."""
+        for name in self._kept.take(_FORGOTTEN_PER_TICK):
+            alloc_id = name.removeprefix(_BOOKED)
+            if alloc_id != name:
+                if alloc_id in self._booked:
+                    self._booked.remove(alloc_id)
+                continue
+            subject = self._subjects.get(name)
+            if subject is None:
+                continue
+            for child_id in self._children(subject.subject_id, subject.child_count):
+                if f"{TCALevel.CHILD}/{child_id}" in self._subjects:
+                    self._subjects.remove(f"{TCALevel.CHILD}/{child_id}")
+            self._children.forget(subject.subject_id, subject.child_count)
+            self._subjects.remove(name)
+
     # ------------------------------------------------------------------ what goes out
 
-    def rows(self, now_ns: int) -> Iterator[TCARow]:
-        """Rows that are due. Called at ticks, when quotes and prints up to now have come."""
+    def rows_at_tick(self, now_ns: int) -> Iterator[TCARow]:
+        """Quotes and prints up to now have come: what is due by now may be told, and some of it is."""
         self._resolve_arrivals(now_ns)
-        due = self._names.get("due")
-        if due is None or not due.keys:
-            return
-        later: list[str] = []
-        written = 0
-        for key in due.keys:
-            subject = self._subjects[key]
-            if not subject.known or written == _ROWS_PER_TICK:
-                later.append(key)
+        self._due.all_ready()
+        yield from self._rows(now_ns, _ROWS_PER_TICK)
+
+    def rows_between_ticks(self, now_ns: int) -> Iterator[TCARow]:
+        """Some more of what the last tick left over."""
+        return self._rows(now_ns, _ROWS_PER_MESSAGE)
+
+    def _rows(self, now_ns: int, most: int) -> Iterator[TCARow]:
+        for key in self._due.take(most):
+            subject = self._subjects.get(key)
+            if subject is None:
+                continue  # forgotten
+            if not subject.known:
+                self._due.put(key)  # until its own first record has come
                 continue
-            written += 1
             subject.dirty = False
             subject.revision += 1
             self._put(subject)
             yield self._row(subject, now_ns)
-        self._names.put("due", Names(later))
 
     def _row(self, subject: Subject, now_ns: int) -> TCARow:
         parent = self._subjects.get(f"{TCALevel.PARENT}/{subject.parent_id}")
@@ -205,9 +247,8 @@ class CostBook:
             subject.release_px = parent.release_px
         sign, qty, money = subject.side.sign, subject.qty, subject.money
         avg_px = divide_half_even(money, qty) if qty > 0 else None
-        prints = [p for p in self._tape.between(subject.instrument, subject.start_ns, subject.end_ns) if p.vwap]
-        tape_qty = sum(p.qty for p in prints)
-        vwap_px = divide_half_even(sum(p.px * p.qty for p in prints), tape_qty) if tape_qty else None
+        tape_qty, tape_money = self._tape.between(subject.instrument, subject.start_ns, subject.end_ns)
+        vwap_px = divide_half_even(tape_money, tape_qty) if tape_qty > 0 else None
         arrival_px = subject.arrival_px
 
         def against(benchmark_px: int | None) -> int | None:
@@ -244,10 +285,10 @@ class CostBook:
             at_ns=now_ns,
         )
 
-    def _due(self, parent: Subject) -> None:
+    def _mark_all(self, parent: Subject) -> None:
         """A parent is over, or has changed since: its row and its children's are due."""
         self._mark(parent)
-        for child_id in parent.child_ids:
+        for child_id in self._children(parent.subject_id, parent.child_count):
             child = self._subject(TCALevel.CHILD, child_id)
             if child.qty or child.revision:  # what was never executed cost nothing, unless it was and is busted
                 self._mark(child)
@@ -255,26 +296,24 @@ class CostBook:
     def _mark(self, subject: Subject) -> None:
         if not subject.dirty:
             subject.dirty = True
-            self._put(subject)
-            self._wait("due", _key(subject))
-
-    def _wait(self, name: str, key: str) -> None:
-        names = self._names.get(name) or Names()
-        self._names.put(name, Names([*names.keys, key]))
+            self._due.put(self._put(subject))
 
     def _resolve_arrivals(self, now_ns: int) -> None:
         """Every quote up to now is known: look up the midpoint at receipt of the orders that came since."""
-        waiting = self._names.get("arrival")
-        if waiting is not None and waiting.keys:
-            for key in waiting.keys:
-                subject = self._subjects[key]
+        arriving = self._arriving.get("")
+        if arriving is not None and arriving.keys:
+            later: list[str] = []
+            for key in arriving.keys:
+                subject = self._subjects.get(key)
+                if subject is None:
+                    continue  # forgotten
                 if subject.start_ns > now_ns:
-                    continue  # received after this tick: its quotes may still be on their way
+                    later.append(key)  # received after this tick: its quotes may still be on their way
+                    continue
                 quotes = self._quotes.get(subject.instrument) or Quotes()
-                before = [px for at_ns, px in quotes.midpoints if at_ns <= subject.start_ns]
-                subject.arrival_px = before[-1] if before else None
+                subject.arrival_px = _last_px(quotes, subject.start_ns)
                 self._put(subject)
-            self._names.put("arrival", Names([k for k in waiting.keys if self._subjects[k].start_ns > now_ns]))
+            self._arriving.put("", Names(later))
         for symbol in self._quotes.keys():
             quotes = self._quotes[symbol]
             if len(quotes.midpoints) > _KEPT_QUOTES:
@@ -283,16 +322,26 @@ class CostBook:
     def _subject(self, level: TCALevel, subject_id: str) -> Subject:
         return self._subjects.get(f"{level}/{subject_id}") or Subject(level, subject_id)
 
-    def _put(self, subject: Subject) -> None:
-        self._subjects.put(_key(subject), subject)
+    def _put(self, subject: Subject) -> str:
+        """Put it back; returns its key."""
+        key = f"{subject.level}/{subject.subject_id}"
+        self._subjects.put(key, subject)
+        return key
 
+
+_BOOKED: Final = "A/"
+"""Before the name of an allocation, among what is kept."""
 
 _KEPT_QUOTES: Final = 64
 """Midpoints kept over a tick: an order may have been received a little before the tick that follows it."""
 
 
-def _key(subject: Subject) -> str:
-    return f"{subject.level}/{subject.subject_id}"
+def _last_px(quotes: Quotes, at_ns: int) -> int | None:
+    """The midpoint at a moment: the last of those not after it."""
+    for event_ns, px in reversed(quotes.midpoints):
+        if event_ns <= at_ns:
+            return px
+    return None
 
 
 def _book(subject: Subject, qty: int, px: int | None, fee: int) -> None:

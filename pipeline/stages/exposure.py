@@ -8,12 +8,15 @@ a venue owes us executions of. *filled* is net of busts, over all epochs, as sli
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from pipeline.domain.executions import ChildOrder
 from pipeline.domain.orders import Side
 from pipeline.domain.parents import Slice
 from pipeline.stages.child_life import Life
+from pipeline.stages.gate import Resting
 from pipeline.stages.gate_book import GateBook
 from pipeline.stages.scorecards import Left, Score
 from pipeline.stages.stage import Entry, State
@@ -106,6 +109,9 @@ class Ledger:
         self.wires = state.table("wires", Wire)
         self._gate_book = gate_book
         self._live: dict[str, dict[str, None]] = {}
+        self._live_of: dict[str, dict[str, None]] = {}
+        self._resting: dict[tuple[str, int], dict[str, None]] = {}
+        self._shown: dict[tuple[str, int], tuple[Resting, ...]] = {}
         self._out_of: dict[str, int] = {}
 
     # ------------------------------------------------------------------ slices
@@ -158,7 +164,23 @@ class Ledger:
 
     def live_of(self, parent: Parent) -> list[Child]:
         """A parent's children that are not over, by id."""
-        return [child for child in self.live_in(parent.instrument) if child.order.parent_id == parent.parent_id]
+        return [self.children[child_id] for child_id in sorted(self._live_of.get(parent.parent_id, {}))]
+
+    def resting(self, instrument: str, side: Side) -> tuple[Resting, ...]:
+        """What an order of ``side`` could meet of our own: by venue the best price on the other side."""
+        key = instrument, -side.sign
+        shown = self._shown.get(key)
+        if shown is None:
+            best: dict[str, int | None] = {}
+            for child_id in self._resting.get(key, {}):
+                order = self.children[child_id].order
+                known = best.get(order.venue, order.limit_px)
+                if known is None or order.limit_px is None:
+                    best[order.venue] = None  # any price
+                else:
+                    best[order.venue] = min(known, order.limit_px) if side.sign > 0 else max(known, order.limit_px)
+            shown = self._shown[key] = tuple(Resting(venue, best[venue]) for venue in sorted(best))
+        return shown
 
     def quiet(self, parent: Parent) -> bool:
         """No slice of the parent is out, and none of its children can still execute."""
@@ -172,7 +194,7 @@ class Ledger:
 
     def restored(self) -> None:
         """Rebuild the indexes."""
-        self._live, self._out_of = {}, {}
+        self._live, self._live_of, self._resting, self._shown, self._out_of = {}, {}, {}, {}, {}
         for child_id in self.children.keys():
             self._index(self.children[child_id])
         for key in self.out.keys():
@@ -180,13 +202,27 @@ class Ledger:
             self._out_of[parent_id] = self._out_of.get(parent_id, 0) + 1
 
     def _index(self, child: Child) -> None:
-        instrument, child_id = child.order.instrument, child.order.child_id
-        if not child.life.over:
-            self._live.setdefault(instrument, {})[child_id] = None
-        elif child_id in self._live.get(instrument, {}):
-            del self._live[instrument][child_id]
-            if not self._live[instrument]:
-                del self._live[instrument]
+        order = child.order
+        is_live = not child.life.over
+        if is_live is (order.child_id in self._live.get(order.instrument, {})):
+            return
+        side = order.instrument, order.side.sign
+        _mark(self._live, order.instrument, order.child_id, is_live)
+        _mark(self._live_of, order.parent_id, order.child_id, is_live)
+        _mark(self._resting, side, order.child_id, is_live)
+        self._shown.pop(side, None)
+
+
+K = TypeVar("K")
+
+
+def _mark(index: dict[K, dict[str, None]], key: K, child_id: str, is_in: bool) -> None:
+    if is_in:
+        index.setdefault(key, {})[child_id] = None
+        return
+    del index[key][child_id]
+    if not index[key]:
+        del index[key]
 
 
 def slice_key(slice_: Slice) -> str:

@@ -11,6 +11,7 @@ so a ledger that is wrong misleads the gate too: first form.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.domain.executions import ChildKind, ChildOrder
 from pipeline.domain.market import NBBO, SessionState
@@ -103,8 +104,7 @@ class Shown:
     px: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resting:
+class Resting(NamedTuple):
     """An own child on the other side that may still execute; no limit is any price."""
 
     venue: str

@@ -29,12 +29,12 @@ from pipeline.domain.controls import Alert, AlertKind, Control, CreditLease, Tic
 from pipeline.domain.market import ReferencePrice
 from pipeline.domain.orders import (
     Order,
-    OrderClosed,
     OrderEvent,
     OrderEventKind,
     OrderKind,
     OrderRequest,
     OrderRerouted,
+    OrdersClosed,
     OrdStatus,
     RequestKind,
     Side,
@@ -75,7 +75,7 @@ class IntakeStage(Stage[IntakeState]):
         Limit,
         CreditLease,
         ReferencePrice,
-        OrderClosed,
+        OrdersClosed,
     )
     writes: ClassVar[tuple[type[Owned], ...]] = (OrderRerouted, Order, OrderEvent, Alert)
 
@@ -94,7 +94,7 @@ class IntakeStage(Stage[IntakeState]):
                 yield from _receive(state, message, meta.append_ns)
             case OrderRerouted():
                 yield from _take(state, message.request, message.append_ns)
-            case OrderClosed():
+            case OrdersClosed():
                 yield from _close(state, message)
             case Tick():
                 state.pass_time(message, self._parameters.forget_per_tick)
@@ -107,15 +107,15 @@ class IntakeStage(Stage[IntakeState]):
             case Account():
                 if message.kind is ReferenceKind.SET and message.source not in state.sources:
                     state.sources.put(message.source, SourceKnown())
-                state.accounts.put(message, state.now_ns)
+                state.learn(state.accounts, message)
             case Venue():
                 state.venues.put(message, state.now_ns)
             case Limit():
                 if message.scope is not LimitScope.GATE:
-                    state.limits.put(message, state.now_ns)
+                    state.learn(state.limits, message)
             case CreditLease():
                 if message.partition == state.task.partition:
-                    state.leases.put(message, state.now_ns)
+                    state.learn(state.leases, message)
             case _:
                 raise TypeError(f"intake does not read {type(message).__name__}")
 
@@ -137,7 +137,7 @@ def _take(state: IntakeState, r: OrderRequest, append_ns: int) -> Iterator[Owned
         yield _refused(state, r, *nameless)
         return
     key = state.request_key(r.source, r.cl_ord_id)
-    digest = hashlib.blake2b(_encode(r), digest_size=16).digest()
+    digest = hashlib.blake2b(_encode(msgspec.structs.astuple(r)), digest_size=16).digest()
     first = state.requests.get(key)
     if first is not None:
         if first.digest == digest:
@@ -338,21 +338,22 @@ def _repeated(state: IntakeState, r: OrderRequest, first: Request) -> OrderEvent
 # -------------------------------------------------------------------- the rest
 
 
-def _close(state: IntakeState, closed: OrderClosed) -> Iterator[Owned]:
-    if not state.close(closed):
-        yield Alert(
-            kind=AlertKind.BREAK,
-            instrument=closed.instrument,
-            subject_id=closed.order_id,
-            reason="CLOSED_NOT_OPEN",
-            text="an order was closed that is not open here; no credit was given back. Look for two closures of it",
-            at_ns=state.now_ns,
-        )
+def _close(state: IntakeState, closed: OrdersClosed) -> Iterator[Owned]:
+    for order in closed.orders:
+        if not state.close(order):
+            yield Alert(
+                kind=AlertKind.BREAK,
+                instrument=closed.instrument,
+                subject_id=order.order_id,
+                reason="CLOSED_NOT_OPEN",
+                text="an order was closed that is not open here; no credit was given back. Look for two closures of it",
+                at_ns=state.now_ns,
+            )
 
 
 def _learn_instrument(state: IntakeState, instrument: Instrument) -> Iterator[Owned]:
     if instrument.kind is ReferenceKind.REMOVE or (instrument.tick_px > 0 and instrument.lot_qty > 0):
-        state.instruments.put(instrument, state.now_ns)
+        state.learn(state.instruments, instrument)
         return
     yield Alert(
         kind=AlertKind.BREAK,

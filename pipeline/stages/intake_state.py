@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pipeline.domain.controls import CreditLease, Tick
 from pipeline.domain.market import ReferencePrice
-from pipeline.domain.orders import OrderClosed, OrderRequest, OrdStatus, Side
-from pipeline.domain.reference import Limit, LimitScope
+from pipeline.domain.orders import ClosedOrder, OrderRequest, OrdStatus, Side
+from pipeline.domain.reference import Account, Instrument, Limit, LimitScope
 from pipeline.domain.rejections import RejectReason
 from pipeline.domain.units import NS_PER_S
 from pipeline.stages import reference
 from pipeline.stages.credit import share
 from pipeline.stages.intake_checks import Facts
-from pipeline.stages.reference import Dated, limit_key
+from pipeline.stages.reference import Dated, DatedRecord, limit_key
 from pipeline.stages.stage import Entry, State, Task
 from pipeline.stages.switches import Switches
 
 _SHARED_SCOPES: Final = frozenset({LimitScope.FIRM, LimitScope.INSTRUMENT})
+
+
+D = TypeVar("D", bound=DatedRecord)
 
 
 class Request(Entry):
@@ -67,6 +70,18 @@ class Quote(Entry):
     trade_date: int
 
 
+class Standing(NamedTuple):
+    """The reference data an order is checked against, as they hold now."""
+
+    account: Account | None
+    instrument: Instrument | None
+    limits: tuple[Limit, ...]
+    lease: CreditLease | None
+
+
+_STANDING_MOST: Final = 1 << 16
+
+
 class Rate(Entry):
     """Orders of one second, for one limit."""
 
@@ -93,6 +108,10 @@ class IntakeState(State):
         self.rates = self.table("rates", Rate)
         self._to_forget: list[str] = []
         """Requests of other days, sorted; the last goes first. Derived: it follows from the table and the clock."""
+        self._standing: dict[tuple[str, str, str], Standing] = {}
+        """By source, account, instrument, what was found since the reference data last changed. Derived."""
+        self._standing_until_ns: int | None = 0
+        """When a version that waits begins to hold; None: none waits."""
 
     def restored(self) -> None:
         self._find_old_requests()
@@ -126,22 +145,54 @@ class IntakeState(State):
         if known is None or known.quote_ns <= price.quote_ns:
             self.quotes.put(price.instrument, Quote(price.px, price.quote_ns, self.clock.trade_date))
 
+    def learn(self, table: Dated[D], record: D) -> None:
+        """Take in reference data of one of this state's tables."""
+        table.put(record, self.now_ns)
+        self._standing.clear()
+        if record.effective_ns > self.now_ns:
+            until_ns = self._standing_until_ns
+            self._standing_until_ns = record.effective_ns if until_ns is None else min(until_ns, record.effective_ns)
+
+    def standing(self, r: OrderRequest) -> Standing:
+        """The reference data that hold for an order now: looked up once, until something of it changes."""
+        now_ns, until_ns = self.now_ns, self._standing_until_ns
+        if until_ns is not None and now_ns >= until_ns:
+            self._standing.clear()
+            tables: tuple[Dated[Any], ...] = (self.accounts, self.instruments, self.limits, self.leases)
+            changes = [at_ns for table in tables if (at_ns := table.next_change_ns(now_ns)) is not None]
+            self._standing_until_ns = min(changes, default=None)
+        key = (r.source, r.account, r.instrument)
+        found = self._standing.get(key)
+        if found is None:
+            if len(self._standing) >= _STANDING_MOST:
+                self._standing.clear()
+            found = self._standing[key] = Standing(
+                self.accounts.get(r.account, now_ns),
+                self.instruments.get(r.instrument, now_ns),
+                self._limits(r, now_ns),
+                self.leases.get(r.account, now_ns),
+            )
+        return found
+
     def facts(self, r: OrderRequest, received_ns: int) -> Facts:
         """All that the guards look at. Counts the order against the rates that bind it."""
         clock = self.clock
         now_ns = clock.now_ns
-        limits = self._limits(r, now_ns)
+        account, instrument, limits, lease = self.standing(r)
         exposure = self.exposures.get(r.account)
         facts = Facts(
             now_ns=now_ns,
-            account=self.accounts.get(r.account, now_ns),
-            instrument=self.instruments.get(r.instrument, now_ns),
+            account=account,
+            instrument=instrument,
             killed=self.switches.killed(source=r.source, account=r.account, instrument=r.instrument),
-            unknown_venue=next((code for code in r.allowed_venues if self.venues.get(code, now_ns) is None), None),
             limits=limits,
             over_rate=self._count(limits, received_ns // NS_PER_S),
-            lease=self.leases.get(r.account, now_ns),
+            lease=lease,
         )
+        if r.allowed_venues:
+            facts.unknown_venue = next(
+                (code for code in r.allowed_venues if self.venues.get(code, now_ns) is None), None
+            )
         quote = self.quotes.get(r.instrument)
         if quote is not None and quote.trade_date == clock.trade_date:
             facts.quote_px, facts.quote_ns = quote.px, quote.quote_ns
@@ -190,7 +241,7 @@ class IntakeState(State):
         self.orders.put(order_id, order)
         self._reserve(order, order.reserved)
 
-    def close(self, closed: OrderClosed) -> bool:
+    def close(self, closed: ClosedOrder) -> bool:
         """Give back what the order reserved, once; False when it is not open."""
         order = self.orders.get(closed.order_id)
         if order is None:

@@ -90,14 +90,16 @@ def cross(
     buyers, buyers_over = _parties(buys, sells, max_parties)
     sellers, sellers_over = _parties(sells, buys, max_parties)
     verdicts = [[rights.of(buyer, seller) for seller, _ in sellers] for buyer, _ in buyers]
+    wanted, offered = [_total(offers) for _, offers in buyers], [_total(offers) for _, offers in sellers]
     crossed = match_parties(
-        [_total(offers) for _, offers in buyers],
-        [_total(offers) for _, offers in sellers],
+        wanted,
+        offered,
         [[verdict.rule is not None for verdict in row] for row in verdicts],
     )
     few_pairs(crossed)
-    buy_parts = [_share(offers, sum(row), salt) for (_, offers), row in zip(buyers, crossed, strict=True)]
-    sell_parts = [_share(offers, sum(row[j] for row in crossed), salt) for j, (_, offers) in enumerate(sellers)]
+    bought, sold = [sum(row) for row in crossed], [sum(row[j] for row in crossed) for j in range(len(sellers))]
+    buy_parts = [_share(offers, qty, salt) for (_, offers), qty in zip(buyers, bought, strict=True)]
+    sell_parts = [_share(offers, qty, salt) for (_, offers), qty in zip(sellers, sold, strict=True)]
     met: list[Met] = []
     for i, row in enumerate(crossed):
         rules: dict[str, CrossingRule] = {}
@@ -115,12 +117,12 @@ def cross(
                 )
             )
     refused: dict[str, int] = {}
-    for i, (_, offers) in enumerate(buyers):
-        for j, (_, against) in enumerate(sellers):
-            left = _total(offers) > sum(crossed[i]) and _total(against) > sum(row[j] for row in crossed)
-            refusal = str(verdicts[i][j].refusal)
-            if left and refusal:
-                refused[refusal] = refused.get(refusal, 0) + 1
+    for i, row_of_verdicts in enumerate(verdicts):
+        if wanted[i] == bought[i]:
+            continue
+        for j, verdict in enumerate(row_of_verdicts):
+            if offered[j] > sold[j] and verdict.refusal:
+                refused[str(verdict.refusal)] = refused.get(str(verdict.refusal), 0) + 1
     if buyers_over or sellers_over:
         refused[str(CrossRefusal.TOO_MANY_PARTIES)] = buyers_over + sellers_over
     return Outcome(met, {reason: refused[reason] for reason in sorted(refused)})

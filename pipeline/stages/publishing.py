@@ -20,7 +20,6 @@ from pipeline.stages.stage import Meta, Stage, State, Task
 
 # A Kafka topic name is at most 249 of these characters; the prefix takes its part.
 _LEGAL_SOURCE: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
-_FIELDS: Final = tuple(name for name in OrderEvent.__struct_fields__ if name not in Owned.__struct_fields__)
 
 
 def has_topic(event: OrderEvent) -> bool:
@@ -48,7 +47,34 @@ class PublishingStage(Stage[State]):
         match message:
             case OrderEvent():
                 if has_topic(message):
-                    # Writer and sequence are this stage's own, which the host stamps.
-                    yield SourceEvent(**{name: getattr(message, name) for name in _FIELDS})
+                    yield _copy(message)
             case _:
                 raise TypeError(f"publishing does not read {type(message).__name__}")
+
+
+def _copy(event: OrderEvent) -> SourceEvent:
+    """All of it but writer and sequence, which are this stage's own. Spelled out: half the time of a loop."""
+    return SourceEvent(
+        kind=event.kind,
+        source=event.source,
+        order_id=event.order_id,
+        cl_ord_id=event.cl_ord_id,
+        orig_cl_ord_id=event.orig_cl_ord_id,
+        account=event.account,
+        instrument=event.instrument,
+        side=event.side,
+        ord_status=event.ord_status,
+        order_qty=event.order_qty,
+        cum_qty=event.cum_qty,
+        leaves_qty=event.leaves_qty,
+        avg_px=event.avg_px,
+        last_qty=event.last_qty,
+        last_px=event.last_px,
+        crossed_qty=event.crossed_qty,
+        reason=event.reason,
+        fix_code=event.fix_code,
+        text=event.text,
+        event_no=event.event_no,
+        at_ns=event.at_ns,
+        final=event.final,
+    )

@@ -65,6 +65,11 @@ class Dated(Generic[D]):
         """All keys that have a version, sorted; whether one stands is for ``get`` to say."""
         return self._table.keys()
 
+    def next_change_ns(self, now_ns: int) -> int | None:
+        """When the first of the versions that wait begins to hold; None when none waits. Walks over the table."""
+        moments = (r.effective_ns for key in self._table.keys() for r in self._table[key].records)
+        return min((at_ns for at_ns in moments if at_ns > now_ns), default=None)
+
     def put(self, record: D, now_ns: int) -> None:
         """Take in a version; drop those of its key that have passed."""
         key = self._key(record)
@@ -79,11 +84,10 @@ class Dated(Generic[D]):
     def get(self, key: str, now_ns: int) -> D | None:
         """The version that holds at ``now_ns``; None before the first."""
         row = self._table.get(key)
-        if row is None:
-            return None
-        for record in reversed(row.records):
-            if record.effective_ns <= now_ns:
-                return record
+        if row is not None:
+            for record in row.records[::-1]:
+                if record.effective_ns <= now_ns:
+                    return record
         return None
 
 
@@ -115,7 +119,7 @@ def _in_order(records: tuple[D, ...]) -> tuple[D, ...]:
 
 def limit_key(scope: LimitScope, scope_id: str = "") -> str:
     """The key of a limit, the same as on its topic."""
-    return scope.value + "/" + scope_id
+    return scope + "/" + scope_id
 
 
 def instruments(state: State) -> Effective[Instrument]:

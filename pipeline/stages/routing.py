@@ -172,12 +172,15 @@ def _on_tick(state: RoutingState, tick: Tick) -> Iterator[Owned]:
     if state.stale.on_tick(tick, state.backlog_ns()):
         yield _stale_alert(state)
     state.apply_tick(tick)
-    now_ns = state.now_ns
+    now_ns, params = state.now_ns, state.params
+    # Of every child that is not over, at every tick: plain questions first.
+    shortest_ns = state.silence_ns(min(params.ack_timeout_ns, params.cancel_timeout_ns, params.cancel_retry_ns))
     for child in state.ledger.live():
         out = state.ledger.out_of(child.order)
         if out is not None and out.slice.expire_ns and now_ns >= out.slice.expire_ns and not out.closing:
             yield from take_back(state, [child], "EXPIRED")
-        yield from _time_out(state, child)
+        if now_ns - child.order.sent_ns >= shortest_ns:
+            yield from _time_out(state, child)
     if tick.kind is TickKind.DAY_END:
         yield from take_back(state, state.ledger.live(), "DAY_END")
         _forget(state, tick.trade_date)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -16,7 +15,7 @@ from pipeline.domain.parents import Style
 from pipeline.domain.reference import Instrument
 from pipeline.domain.units import NS_PER_S, PPB_ONE, PPM_ONE
 from pipeline.stages.market_view import MarketView
-from pipeline.stages.working import Working
+from pipeline.stages.working import Totals, Working
 
 
 class SlicingConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +96,7 @@ def target_qty(parent: Working, curve: VolumeCurve | None, now_ns: int, lot_qty:
 
 def decide(
     parent: Working,
-    siblings: Sequence[Working],
+    siblings: Totals,
     side_own_qty: int,
     market: MarketView,
     instrument: Instrument,
@@ -107,7 +106,7 @@ def decide(
 ) -> Release:
     """The slice to release now.
 
-    siblings      all parents of its instrument and side, this one included (only looked at under a cap)
+    siblings      all parents of its instrument and side, this one included
     side_own_qty  executed today by this side of the instrument
     """
     order = parent.order
@@ -158,13 +157,18 @@ def decide(
 
 
 def can_be_at_risk(parent: Working, now_ns: int) -> bool:
-    """Only what must be done can be at risk, and only once it is worked."""
-    return parent.order.completion is Completion.MUST and now_ns >= parent.order.start_ns
+    """Only what must be done can be at risk, only once it is worked, and without a cap only when time is up."""
+    order = parent.order
+    return (
+        order.completion is Completion.MUST
+        and now_ns >= order.start_ns
+        and (order.participation_cap != 0 or now_ns >= order.end_ns)
+    )
 
 
 def is_at_risk(
     parent: Working,
-    siblings: Sequence[Working],
+    siblings: Totals,
     side_own_qty: int,
     market: MarketView,
     instrument: Instrument,
@@ -175,22 +179,21 @@ def is_at_risk(
     order = parent.order
     return trilemma.completion_at_risk(
         trilemma.Completion.MUST,
-        sum(each.unexecuted_qty for each in siblings),
+        siblings.unexecuted_qty,
         _obtainable(parent, side_own_qty, market, instrument, curve, now_ns),
         order.end_ns - now_ns,
     )
 
 
-def _cap_qty(parent: Working, siblings: Sequence[Working], side_own_qty: int, market: MarketView) -> int | None:
+def _cap_qty(parent: Working, siblings: Totals, side_own_qty: int, market: MarketView) -> int | None:
     """What the participation cap, shared by all siblings of the side, still allows now; None without a cap."""
     order = parent.order
     if order.participation_cap == 0:
         return None
-    live = sum(each.out_qty for each in siblings)
     return participation.allowance_qty(
         market.of(order.instrument).volume_qty - parent.volume_before,
         max(0, side_own_qty - parent.own_before),
-        live,
+        siblings.out_qty,
         order.participation_cap,
         OwnVolume.INCLUDED,
     )

@@ -13,13 +13,13 @@ import msgspec
 from pipeline.algos.wire_id import child_number, encode_wire_id
 from pipeline.domain.controls import AlertKind
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind
-from pipeline.domain.orders import Side, TimeInForce
+from pipeline.domain.orders import TimeInForce
 from pipeline.domain.parents import Slice, SliceKind
 from pipeline.domain.record import Owned
 from pipeline.stages.booking import alert
 from pipeline.stages.child_life import ChildState, Life, LifeEvent, happen
 from pipeline.stages.exposure import Ask, Child, Out, Parent, Wire, slice_key
-from pipeline.stages.gate import GateReason, GateView, Resting, Shown, refuse, value_px
+from pipeline.stages.gate import GateReason, GateView, Shown, refuse, value_px
 from pipeline.stages.routing_state import RoutingState
 from pipeline.stages.scorecards import Left
 from pipeline.stages.venue_choice import Placement, VenueChoice, is_lit
@@ -65,7 +65,11 @@ def advance(state: RoutingState, out: Out) -> Iterator[Owned]:
         return
     choice = VenueChoice(state.displayed, state.scorecards, state.switches)
     placement = choice.next_child(
-        out, qty, instrument, state.venues.standing(state.now_ns), resting(state, slice_.instrument, slice_.side)
+        out,
+        qty,
+        instrument,
+        state.venues.standing(state.now_ns),
+        state.ledger.resting(slice_.instrument, slice_.side),
     )
     if isinstance(placement, str):
         yield from _close(state, out, parent, placement)
@@ -235,16 +239,7 @@ def gate_view(state: RoutingState, order: ChildOrder, out: Out) -> GateView:
         repeats=state.gate_book.repeats(order),
         shown=tuple(shown),
         swept=tuple(out.swept),
-        resting=resting(state, instrument, order.side),
-    )
-
-
-def resting(state: RoutingState, instrument: str, side: Side) -> tuple[Resting, ...]:
-    """Own children on the other side of an order of ``side`` that may still execute."""
-    return tuple(
-        Resting(venue=own.order.venue, limit_px=own.order.limit_px)
-        for own in state.ledger.live_in(instrument)
-        if own.order.side.sign != side.sign
+        resting=state.ledger.resting(instrument, order.side),
     )
 
 

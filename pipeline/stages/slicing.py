@@ -31,7 +31,7 @@ from pipeline.stages.schedule import SlicingConfig
 from pipeline.stages.stage import Entry, Meta, Stage, State, Task
 from pipeline.stages.stale import StaleHold
 from pipeline.stages.switches import Switches
-from pipeline.stages.working import Working, working
+from pipeline.stages.working import Siblings, Working, working
 
 
 class Desk(Entry):
@@ -59,17 +59,22 @@ class SlicingState(State):
         self.instruments = reference.instruments(self)
         self.limits = reference.limits(self)
         self.parents = self.table("parents", Working)
+        self.siblings = Siblings()
         self.desks = self.table("desks", Desk)
         self.curves = self.table("curves", Curve)
 
     def desk(self, instrument: str) -> Desk:
         return self.desks.get(instrument) or Desk()
 
-    def siblings(self, parent: Working) -> list[Working]:
-        """All parents of its instrument and side, itself included: they share one participation cap."""
-        order = parent.order
-        all_of_them = (self.parents[parent_id] for parent_id in self.desk(order.instrument).parent_ids)
-        return [each for each in all_of_them if each.order.side is order.side]
+    def put(self, parent: Working) -> None:
+        """A parent has changed."""
+        self.parents.put(parent.order.parent_id, parent)
+        self.siblings.count(parent)
+
+    def restored(self) -> None:
+        self.siblings.clear()
+        for parent_id in self.parents.keys():
+            self.siblings.count(self.parents[parent_id])
 
     def max_backlog_ns(self) -> int | None:
         limit = self.limits.get(reference.limit_key(LimitScope.FIRM), self.now_ns)
@@ -166,7 +171,7 @@ class Slicing(Stage[SlicingState]):
             )
             desk.parent_ids = [*desk.parent_ids, order.parent_id]
             state.desks.put(order.instrument, desk)
-            state.parents.put(order.parent_id, parent)
+            state.put(parent)
             return
         known = state.parents.get(order.parent_id)
         if known is None or known.finishing:
@@ -192,7 +197,7 @@ class Slicing(Stage[SlicingState]):
                 yield known.next_slice(SliceKind.FINISH, state.now_ns, why="nothing left in it")
             case _:
                 pass
-        state.parents.put(order.parent_id, known)
+        state.put(known)
         yield from self._finish_if_over(state, known)
 
     def _on_fill(self, state: SlicingState, fill: Fill) -> Iterator[Owned]:
@@ -205,12 +210,13 @@ class Slicing(Stage[SlicingState]):
                 self._forget(state, parent)
             return
         parent.apply(fill)
-        state.parents.put(fill.parent_id, parent)
+        state.put(parent)
         yield from self._finish_if_over(state, parent)
         yield from self._release(state, parent)
 
     def _forget(self, state: SlicingState, parent: Working) -> None:
         state.parents.remove(parent.order.parent_id)
+        state.siblings.forget(parent)
         desk = state.desk(parent.order.instrument)
         desk.parent_ids = [each for each in desk.parent_ids if each != parent.order.parent_id]
         state.desks.put(parent.order.instrument, desk)
@@ -235,7 +241,7 @@ class Slicing(Stage[SlicingState]):
             parent.finishing = True
             why = "all done" if parent.done else "the end of its window"
             yield parent.next_slice(SliceKind.FINISH, state.now_ns, why=why)
-            state.parents.put(parent.order.parent_id, parent)
+            state.put(parent)
 
     def _release(self, state: SlicingState, parent: Working) -> Iterator[Owned]:
         if parent.unreleased_qty == 0 or schedule.is_too_soon(parent, state.now_ns, self._config):
@@ -247,7 +253,7 @@ class Slicing(Stage[SlicingState]):
         curve = state.curves.get(parent.order.instrument)
         decision = schedule.decide(
             parent,
-            state.siblings(parent) if parent.order.participation_cap else (),
+            state.siblings.of(parent),
             schedule.own_qty(desk, parent.order.side),
             state.market,
             instrument,
@@ -264,7 +270,7 @@ class Slicing(Stage[SlicingState]):
                 expire_ns=decision.expire_ns,
                 why=decision.why,
             )
-            state.parents.put(parent.order.parent_id, parent)
+            state.put(parent)
 
     def _warn_if_at_risk(self, state: SlicingState, parent: Working) -> Iterator[Owned]:
         if parent.at_risk or parent.finishing or not schedule.can_be_at_risk(parent, state.now_ns):
@@ -274,7 +280,7 @@ class Slicing(Stage[SlicingState]):
         instrument = state.instruments.get(parent.order.instrument, state.now_ns)
         if instrument is not None and schedule.is_at_risk(
             parent,
-            state.siblings(parent),
+            state.siblings.of(parent),
             schedule.own_qty(desk, parent.order.side),
             state.market,
             instrument,
@@ -282,7 +288,7 @@ class Slicing(Stage[SlicingState]):
             state.now_ns,
         ):
             parent.at_risk = True
-            state.parents.put(parent.order.parent_id, parent)
+            state.put(parent)
             yield Alert(
                 kind=AlertKind.COMPLETION_AT_RISK,
                 instrument=parent.order.instrument,

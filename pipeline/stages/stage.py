@@ -57,11 +57,13 @@ class Table(Generic[V]):
     What was restored stays encoded until it is first asked for: most of a day's rows never are, and bytes are small.
     """
 
-    __slots__ = ("_decode", "_dirty", "_rows", "name")
+    __slots__ = ("_decode", "_dirty", "_rows", "get", "name")
 
     def __init__(self, name: str, entry: type[V]) -> None:
         self.name = name
         self._rows: dict[str, V | bytes] = {}
+        self.get: Callable[[str], V | None] = self._rows.get  # type: ignore[assignment]  # none is encoded yet
+        """The value of a key, None for none. Asked so often that it is the dict's own, until something is restored."""
         self._dirty: dict[str, None] = {}
         self._decode = msgspec.msgpack.Decoder(entry).decode
 
@@ -71,7 +73,7 @@ class Table(Generic[V]):
     def __contains__(self, key: str) -> bool:
         return key in self._rows
 
-    def get(self, key: str) -> V | None:
+    def _get(self, key: str) -> V | None:
         row = self._rows.get(key)
         if isinstance(row, bytes):
             row = self._rows[key] = self._decode(row)
@@ -111,6 +113,7 @@ class Table(Generic[V]):
     def load(self, key: str, value: bytes) -> None:
         """Restore one entry; it is not dirty. Whether it can be decoded shows when it is asked for, or dumped."""
         self._rows[key] = value
+        self.get = self._get
 
     def unload(self, key: str) -> None:
         """Restore a removal."""
@@ -120,6 +123,14 @@ class Table(Generic[V]):
         """All entries by key, encoded as this version does it (an older one may have written fewer fields)."""
         for key in sorted(self._rows):
             yield key, _encode(self.peek(key))
+
+    def fuzzy_dump(self) -> Iterator[tuple[str, bytes]]:
+        """All entries, encoded, in no order; between two of them the table may change. What is put or removed
+        meanwhile comes as it is at its turn, or not at all."""
+        for key in list(self._rows):
+            row = self._rows.get(key)
+            if row is not None:
+                yield key, row if isinstance(row, bytes) else _encode(row)
 
 
 class Clock(Entry):
@@ -144,6 +155,10 @@ class State:
         self.task = task
         self._tables: dict[str, Table[Any]] = {}
         self._clock = self.table("clock", Clock)
+        self.clock = Clock()
+        """The last applied tick. Not to be changed but by :meth:`apply_tick`."""
+        self.now_ns = 0
+        """Session time: the last applied tick; 0 before the first."""
         self._counters = self.table("counters", Counter)
 
     def table(self, name: str, entry: type[V]) -> Table[V]:
@@ -152,20 +167,16 @@ class State:
         self._tables[name] = table
         return table
 
-    @property
-    def clock(self) -> Clock:
-        return self._clock.get("") or Clock()
-
-    @property
-    def now_ns(self) -> int:
-        """Session time: the last applied tick; 0 before the first."""
-        clock = self._clock.get("")
-        return 0 if clock is None else clock.now_ns
-
     def apply_tick(self, tick: Tick) -> None:
         """Time passes; it never runs backwards."""
         if tick.now_ns >= self.now_ns:
             self._clock.put("", Clock(tick.now_ns, tick.wall_ns, tick.rate, tick.trade_date))
+            self._read_clock()
+
+    def _read_clock(self) -> None:
+        # Asked several times for each message: attributes, not a look into the table each time.
+        self.clock = self._clock.get("") or Clock()
+        self.now_ns = self.clock.now_ns
 
     def session_ns(self, wall_ns: int) -> int:
         """Session time of a moment of wall time, by the last tick."""
@@ -201,11 +212,19 @@ class State:
             self._tables[name].unload(row)
         else:
             self._tables[name].load(row, value)
+        if name == self._clock.name:
+            self._read_clock()
 
     def dump(self) -> Iterator[tuple[str, bytes]]:
         """Everything, in a fixed order."""
         for name in sorted(self._tables):
             for key, value in self._tables[name].dump():
+                yield f"{name}/{key}", value
+
+    def fuzzy_dump(self) -> Iterator[tuple[str, bytes]]:
+        """Everything, while it may change between one entry and the next (:meth:`Table.fuzzy_dump`)."""
+        for name, table in self._tables.items():
+            for key, value in table.fuzzy_dump():
                 yield f"{name}/{key}", value
 
     def digest(self) -> str:

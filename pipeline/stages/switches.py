@@ -65,7 +65,9 @@ class Switches:
         venue: str | None = None,
     ) -> bool:
         """Whether any of these, or everything, is killed."""
-        return any(switch.killed for switch in self._of(instrument, source, account, parent, venue))
+        return bool(len(self._table)) and any(
+            switch.killed for switch in self._of(instrument, source, account, parent, venue)
+        )
 
     def paused(
         self,
@@ -77,7 +79,9 @@ class Switches:
         venue: str | None = None,
     ) -> bool:
         """Whether any of these, or everything, is paused. What is only killed is not paused: ask both."""
-        return any(switch.paused for switch in self._of(instrument, source, account, parent, venue))
+        return bool(len(self._table)) and any(
+            switch.paused for switch in self._of(instrument, source, account, parent, venue)
+        )
 
     def venue_blocked(self, venue: str) -> bool:
         """Whether the desk has blocked this venue (a kill of the venue is asked for apart)."""
@@ -87,8 +91,6 @@ class Switches:
     def _of(
         self, instrument: str | None, source: str | None, account: str | None, parent: str | None, venue: str | None
     ) -> list[Switch]:
-        if not len(self._table):  # the usual case, on the hot path
-            return []
         named = (
             (ControlScope.INSTRUMENT, instrument),
             (ControlScope.SOURCE, source),

@@ -9,6 +9,7 @@ from typing import Final
 from pipeline.domain.market import PrintKind, TradePrint
 from pipeline.domain.units import NS_PER_S
 from pipeline.stages.stage import Entry, State
+from pipeline.stages.tape_sums import TapeSums
 
 MINUTE_NS: Final = 60 * NS_PER_S
 _CHUNK: Final = 64
@@ -60,9 +61,10 @@ def trade_date_of(event_ns: int) -> int:
 
 
 class Tape:
-    """The tables of prints."""
+    """The tables of prints. ``sums``: totals to keep beside them; then its owner calls :meth:`restored`."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, sums: TapeSums | None = None) -> None:
+        self._sums = sums
         self._minutes = state.table("minutes", Minute)
         self._chunks = state.table("chunks", Chunk)
         self._places = state.table("places", Place)
@@ -90,13 +92,6 @@ class Tape:
         for number in range(0 if minute is None else minute.chunks):
             yield from self._chunks[_chunk_key(key, number)].prints
 
-    def between(self, instrument: str, start_ns: int, end_ns: int) -> Iterator[KeptPrint]:
-        """The prints that stand with start <= event time <= end."""
-        for minute_ns in range(minute_of(start_ns), end_ns + 1, MINUTE_NS):
-            for kept in self.minute(instrument, minute_ns):
-                if start_ns <= kept.event_ns <= end_ns:
-                    yield kept
-
     def forget_before(self, trade_date: int) -> None:
         """Drop the prints of days before ``trade_date``."""
         for key in self._minutes.keys():
@@ -108,6 +103,21 @@ class Tape:
                     self._places.remove(f"{minute.instrument}@{kept.print_id}")
                 self._chunks.remove(_chunk_key(key, number))
             self._minutes.remove(key)
+        self.restored()
+
+    def restored(self) -> None:
+        """Rebuild the totals from what stands."""
+        if self._sums is None:
+            return
+        self._sums.clear()
+        prints = [
+            (kept.event_ns, minute.instrument, kept.px, kept.qty)
+            for minute in (self._minutes[key] for key in self._minutes.keys())
+            for kept in self.minute(minute.instrument, minute.start_ns)
+            if kept.vwap
+        ]
+        for event_ns, instrument, px, qty in sorted(prints):
+            self._sums.add(instrument, event_ns, px, qty)
 
     def _add(self, trade: TradePrint) -> bool:
         print_id = f"{trade.venue}@{trade.print_id}"
@@ -134,9 +144,11 @@ class Tape:
             trade.eligible_volume,
             trade.eligible_vwap,
         )
-        chunk.prints = [*chunk.prints, kept]
+        chunk.prints.append(kept)
         self._chunks.put(_chunk_key(key, minute.chunks - 1), chunk)
         self._places.put(place_key, Place(key, minute.chunks - 1))
+        if self._sums is not None and kept.vwap:
+            self._sums.add(trade.instrument, kept.event_ns, kept.px, kept.qty)
         return True
 
     def _remove(self, instrument: str, print_id: str) -> KeptPrint | None:
@@ -149,6 +161,8 @@ class Tape:
         chunk.prints = [kept for kept in chunk.prints if kept is not removed]
         self._chunks.put(chunk_key, chunk)
         self._places.remove(f"{instrument}@{print_id}")
+        if self._sums is not None and removed.vwap:
+            self._sums.add(instrument, removed.event_ns, removed.px, -removed.qty)
         return removed
 
 

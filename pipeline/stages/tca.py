@@ -1,7 +1,7 @@
 """Transaction cost analysis: what it cost, against which benchmark, for children, parents and client orders.
 
 *Reads*     orders, parents, children, fills, allocations; quotes and prints; ticks.
-*Keeps*     the day's tape; per subject what was done, for how much, when.
+*Keeps*     the day's tape; per subject what was done, for how much, when, until the end of the next day.
 *Writes*    tca: one row per child and parent when the parent is over, one per client order when it is allocated, and
             a new revision whenever a bust, a correction or a late fill changes it.
 *Refuses*   nothing.
@@ -26,6 +26,7 @@ from pipeline.domain.record import Owned, Record
 from pipeline.stages.cost_book import CostBook
 from pipeline.stages.stage import Meta, Stage, State, Task
 from pipeline.stages.tape import Tape
+from pipeline.stages.tape_sums import TapeSums
 
 
 class TCAState(State):
@@ -33,8 +34,12 @@ class TCAState(State):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.tape = Tape(self)
-        self.book = CostBook(self, self.tape)
+        sums = TapeSums()
+        self.tape = Tape(self, sums)
+        self.book = CostBook(self, sums)
+
+    def restored(self) -> None:
+        self.tape.restored()
 
 
 class TCA(Stage[TCAState]):
@@ -69,6 +74,10 @@ class TCA(Stage[TCAState]):
                 state.apply_tick(message)
                 if new_day:
                     state.tape.forget_before(message.trade_date)
-                yield from state.book.rows(state.now_ns)
+                    state.book.begin_day()
+                state.book.forget_some()
+                yield from state.book.rows_at_tick(state.now_ns)
+                return
             case _:
                 raise TypeError(f"tca does not read {type(message).__name__}")
+        yield from state.book.rows_between_ticks(state.now_ns)

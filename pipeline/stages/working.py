@@ -11,7 +11,10 @@ rest to release smaller.
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 from pipeline.domain.executions import Fill, FillKind
+from pipeline.domain.orders import Side
 from pipeline.domain.parents import ParentOrder, Slice, SliceKind, Style
 from pipeline.stages.stage import Entry
 
@@ -47,7 +50,7 @@ class Working(Entry):
 
     @property
     def out_qty(self) -> int:
-        return sum(qty for _, qty in self.out)
+        return sum([qty for _, qty in self.out]) if self.out else 0
 
     @property
     def unreleased_qty(self) -> int:
@@ -144,6 +147,53 @@ class Working(Entry):
             why=why,
             at_ns=now_ns,
         )
+
+
+class Totals(NamedTuple):
+    """Sums over all parents of an instrument and side: they share one participation cap."""
+
+    out_qty: int
+    unexecuted_qty: int
+
+
+_NONE: Final = Totals(0, 0)
+
+
+class Siblings:
+    """The totals of each instrument and side, kept up as parents change; derived, so rebuilt after a restore."""
+
+    def __init__(self) -> None:
+        self._totals: dict[tuple[str, Side], Totals] = {}
+        self._counted: dict[str, Totals] = {}
+
+    def of(self, parent: Working) -> Totals:
+        """Of the parent's instrument and side, itself included."""
+        return self._totals.get((parent.order.instrument, parent.order.side), _NONE)
+
+    def count(self, parent: Working) -> None:
+        """A parent came or changed."""
+        self._change(parent, Totals(parent.out_qty, parent.unexecuted_qty))
+
+    def forget(self, parent: Working) -> None:
+        """It is over."""
+        self._change(parent, _NONE)
+        del self._counted[parent.order.parent_id]
+
+    def clear(self) -> None:
+        """No parents."""
+        self._totals.clear()
+        self._counted.clear()
+
+    def _change(self, parent: Working, now: Totals) -> None:
+        before = self._counted.get(parent.order.parent_id, _NONE)
+        if now != before:
+            key = parent.order.instrument, parent.order.side
+            total = self._totals.get(key, _NONE)
+            self._totals[key] = Totals(
+                total.out_qty + now.out_qty - before.out_qty,
+                total.unexecuted_qty + now.unexecuted_qty - before.unexecuted_qty,
+            )
+        self._counted[parent.order.parent_id] = now
 
 
 def working(order: ParentOrder, volume_before: int, own_before: int) -> Working:

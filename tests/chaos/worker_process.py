@@ -193,7 +193,7 @@ def main(bootstrap_servers: str, unit: str, slot: int, folder: Path) -> int:
     trace = Trace(name, folder, json.loads(os.environ.get(ORDERS_VARIABLE, "{}")))
     stages = [stage for stage in FLOW if stage.name in UNITS[unit]]
     locks = Path(os.environ.get("CHAOS_LOCKS", str(folder / "locks")))
-    deployment = Deployment(FaultyKafka(bootstrap_servers, trace), locks, FLOW, UNITS, trace.session_s)
+    deployment = Deployment(FaultyKafka(bootstrap_servers, trace), locks, FLOW, UNITS, session_s=trace.session_s)
 
     def say(text: str) -> None:
         print(f"{time.monotonic():.3f} {text}", flush=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.domain.controls import Alert
 from pipeline.domain.executions import Fill, FillKind
-from pipeline.domain.orders import OrderClosed, OrderEvent, OrderEventKind, Side
+from pipeline.domain.orders import OrderEvent, OrderEventKind, Side
 from pipeline.domain.parents import EpochClosed, ParentKind
 from pipeline.domain.record import Record
 from pipeline.stages.allocation import AllocationStage
@@ -227,7 +227,7 @@ class Tale:
             assert last.final, "the parent ended"
         books.check_orders()
         known = {e.order_id for e in self.bench.all(OrderEvent)}
-        assert known == {c.order_id for c in self.bench.all(OrderClosed)}, "every order ended, once"
+        assert known == set(books.closed), "every order ended, once"
         for told in books.reconciliations.values():
             assert told.balanced
         accounts = [*ACCOUNTS, ""]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.domain.controls import ControlKind, ControlScope
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind, ReportKind, VenueReport
 from pipeline.domain.market import SessionState
-from pipeline.domain.orders import OrdStatus, TimeInForce
+from pipeline.domain.orders import OrdStatus, Side, TimeInForce
 from pipeline.domain.parents import SliceKind, Style
 from pipeline.domain.record import Owned
 from tests.unit.stages.routing_bench import BID, OFFER, RoutingBench
@@ -88,6 +88,17 @@ class World:
                 assert worst <= self.PERMITTED
             children = [c for c in self.bench.state.ledger.live() if c.order.parent_id == parent_id]
             assert parent.live_qty == sum(c.life.live_qty for c in children)
+            assert self.bench.state.ledger.live_of(parent) == children
+        self._check_indexes()
+
+    def _check_indexes(self) -> None:
+        """What is looked up is what counting everything gives."""
+        ledger = self.bench.state.ledger
+        live = [ledger.children[key] for key in ledger.children.keys() if not ledger.children[key].life.over]
+        assert live == ledger.live() == ledger.live_in("A")
+        bids = {c.order.venue: c.order.limit_px for c in sorted(live, key=lambda c: c.order.limit_px or 10**18)}
+        assert {own.venue: own.limit_px for own in ledger.resting("A", Side.SELL)} == bids, "the best bid of a venue"
+        assert ledger.resting("A", Side.BUY) == (), "we only buy in here"
 
     # ------------------------------------------------------------------ what can happen
 

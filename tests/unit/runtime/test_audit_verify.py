@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline import topology
+from pipeline import cli, topology
 from pipeline.audit.replay import FindingKind
 from pipeline.audit.verify import Audit
 from pipeline.domain.record import Record
+from pipeline.runtime import audit_reading
 from pipeline.runtime.audit_verify import Recording, audit, verify_host
 from pipeline.runtime.codec import Codec, LocalIds
 from pipeline.runtime.memory_host import MemoryHost, StoredRecord
@@ -225,7 +226,7 @@ def test_spooled_to_files_and_replayed_by_several_processes_it_is_the_same(day: 
     done = audit(recording, topology.STAGES, told.append, processes=2)
     assert done.verified
     assert done.digests == audited(copied(day)).digests
-    assert len(told) == len(done.tasks)
+    assert sum("tasks replayed" in line for line in told) == len(done.tasks)
 
 
 def test_a_spool_gives_back_what_it_took_from_any_offset(tmp_path: Path) -> None:
@@ -241,3 +242,52 @@ def test_a_spool_gives_back_what_it_took_from_any_offset(tmp_path: Path) -> None
     assert found == []
     third = list(log.read("t", 1, 0))[3]
     assert (third.append_ns, third.key, third.value) == (3, None, None)
+
+
+def test_progress_is_shown_while_one_long_task_is_replayed(day: MemoryHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_reading, "SAY_EVERY_S", 0.0)
+    told: list[str] = []
+    done = verify_host(day, topology.STAGES, LocalIds(), told.append)
+    inputs = sum(task.inputs for task in done.tasks)
+    replaying = [line for line in told if "replaying, in records read: " in line]
+    assert len(replaying) > len(done.tasks)
+    read = [int(line.split(": ")[2].split(" of ")[0].replace(",", "")) for line in replaying]
+    assert read == sorted(read) and read[-1] == inputs
+    assert all(f" of {inputs:,} (" in line for line in replaying), "the journal says how much there is"
+    assert any("looking at every record: " in line for line in told)
+
+
+def test_progress_is_said_now_and_then_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("pipeline.runtime.audit_reading.time.monotonic", lambda: now)
+    told: list[str] = []
+    progress = audit_reading.Progress(told.append, "counting", 1_000)
+    for done in range(0, 1_001, 10):
+        now = done / 50
+        progress.at(done)
+    assert told == [
+        "audit: counting: 250 of 1,000 (25 %), about 15 s left",
+        "audit: counting: 500 of 1,000 (50 %), about 10 s left",
+        "audit: counting: 750 of 1,000 (75 %), about 5 s left",
+        "audit: counting: 1,000 of 1,000 (100 %)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["verify", "--seal", "/nowhere/a.seal"], 2, "cannot be read"),
+        (["seal", "{there}"], 2, "never written over"),
+        (["seal", "/nowhere/a.seal"], 2, "there is no folder"),
+        (["seal", "{new}", "--after", "{there}"], 2, "is no seal"),
+    ],
+)
+def test_wrong_use_has_exit_code_2_and_says_what_is_wrong(
+    arguments: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there").write_text("hello")
+    names = {"there": str(tmp_path / "there"), "new": str(tmp_path / "new")}
+    nobody = ["--bootstrap-servers", "127.0.0.1:9", "--registry-url", "http://127.0.0.1:9"]
+    assert cli.main(["audit", *(each.format(**names) for each in arguments), *nobody]) == code
+    assert said in capsys.readouterr().err
+    assert (tmp_path / "there").read_text() == "hello" and not (tmp_path / "new").exists()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.runtime.avro_code import long, read_array, read_big_long, read_long
+from pipeline.runtime.avro_code import long, read_array, read_date, read_long, read_ns, read_px
 from tests.golden.samples import LONGS
 
 
@@ -27,7 +27,7 @@ def by_fastavro(value: int) -> bytes:
 def test_a_number_has_fastavros_bytes_and_is_itself_again(value: int, before: bytes, after: bytes) -> None:
     encoded = long(value)
     assert encoded == by_fastavro(value)
-    for read in (read_long, read_big_long):
+    for read in (read_long, read_date, read_px, read_ns):
         assert read(before + encoded + after, len(before)) == (value, len(before) + len(encoded))
 
 
@@ -51,7 +51,7 @@ def test_a_number_beyond_64_bits_is_not_written(value: int) -> None:
     ],
 )
 def test_a_number_beyond_64_bits_is_not_read(octets: bytes) -> None:
-    for read in (read_long, read_big_long):
+    for read in (read_long, read_date, read_px, read_ns):
         with pytest.raises(ValueError, match=r"64 bits|ten bytes"):
             read(octets, 0)
 
@@ -60,7 +60,7 @@ def test_a_number_beyond_64_bits_is_not_read(octets: bytes) -> None:
 @given(octets=st.binary(max_size=14))
 def test_the_quick_reader_agrees_with_the_plain_one_on_any_bytes(octets: bytes) -> None:
     results = []
-    for read in (read_long, read_big_long):
+    for read in (read_long, read_date, read_px, read_ns):
         try:
             results.append(str(read(octets, 0)))
         except (ValueError, IndexError) as error:

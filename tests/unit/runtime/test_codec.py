@@ -148,6 +148,43 @@ def test_what_the_schema_cannot_carry_exactly_is_not_written(codec: Codec, chang
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("good", "alike"),
+    [
+        ({"trade_date": 1}, {"trade_date": True}),
+        ({"trade_date": 1}, {"trade_date": 1.0}),
+        ({"limit_px": 1}, {"limit_px": True}),
+        ({"instrument": "BUY"}, {"instrument": Side.BUY}),
+    ],
+    ids=str,
+)
+def test_what_a_dict_takes_for_a_value_it_knows_is_not_written_either(
+    codec: Codec, good: dict[str, Any], alike: dict[str, Any]
+) -> None:
+    codec.encode(msgspec.structs.replace(ORDER, **good))
+    with pytest.raises(ContractError, match="was expected, not"):
+        codec.encode(msgspec.structs.replace(ORDER, **alike))
+
+
+def test_a_nested_request_goes_out_in_the_bytes_it_came_in(codec: Codec) -> None:
+    # Java may write an array in blocks of negative count, followed by their size: other bytes, the same request.
+    request = msgspec.structs.replace(REQUEST, allowed_venues=("XNAS",))
+    ours = codec.encode(request)
+    theirs = ours.replace(b"\x02\x08XNAS\x00", b"\x01\x0a\x08XNAS\x00")
+    assert theirs != ours
+    read = codec.decode("orders-in", theirs)
+    assert read == request
+    written = codec.encode(msgspec.structs.replace(ORDER, request=read))
+    assert written.endswith(theirs[5:])
+    assert codec.decode("orders", written) == msgspec.structs.replace(ORDER, request=request)
+
+
+def test_a_changed_request_does_not_keep_the_bytes_it_came_in(codec: Codec) -> None:
+    read = codec.decode("orders-in", codec.encode(REQUEST))
+    changed = msgspec.structs.replace(read, order_qty=13)
+    assert codec.encode(msgspec.structs.replace(ORDER, request=changed)).endswith(codec.encode(changed)[5:])
+
+
 def test_bytes_are_exact_too(codec: Codec) -> None:
     with pytest.raises(ContractError, match=r"DeadLetter.value: bytes were expected, not 'x'"):
         codec.encode(msgspec.structs.replace(sample(DeadLetter), value="x"))

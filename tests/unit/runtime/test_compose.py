@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline import cli
 from pipeline.runtime.broker import LocalKafka
+from pipeline.runtime.endpoint import PORT_VARIABLE
 from pipeline.topology import UNITS
 
 COMPOSE = (Path(__file__).resolve().parents[3] / "docker-compose.yml").read_text(encoding="utf-8")
@@ -29,9 +30,12 @@ def test_kafka_has_the_embedded_brokers_settings(tmp_path: Path) -> None:
 
 
 def test_every_unit_is_a_service_with_its_health_check() -> None:
+    port = re.search(rf'^    {PORT_VARIABLE}: "(\d+)"$', COMPOSE, flags=re.MULTILINE)[1]  # type: ignore[index]
     for unit in UNITS:
         assert f'command: ["run", "{unit.name}"]' in COMPOSE
-        assert f'"pipeline.runtime.health", "unit", "{unit.name}"]' in COMPOSE
+        service = re.search(rf"^  {unit.name}:\n((?:    .*\n)+)", COMPOSE, flags=re.MULTILINE)
+        assert service is not None
+        assert f'"pipeline.runtime.health", "ready", "{port}"]' in service[1], "restored and assigned, not only started"
 
 
 def test_every_command_is_one_of_the_command_line() -> None:

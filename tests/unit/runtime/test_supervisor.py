@@ -65,3 +65,17 @@ def test_a_killed_unit_is_started_again(started: Callable[..., tuple[Supervisor,
     wait(supervisor, lambda: supervisor.restarts)
     assert supervisor.restarts == {"engine": 1} and supervisor.failed == []
     assert "was killed (exit -9)" in said[0]
+
+
+def test_what_is_set_for_one_unit_is_set_for_that_one_alone(tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    env |= {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
+    own = {"engine": {"PIPELINE_METRICS_PORT": "first"}, "intake": {"PIPELINE_METRICS_PORT": "second"}}
+    supervisor = Supervisor(("engine", "intake"), tmp_path / "logs", env, lambda _: None, own)
+    supervisor.start()
+    try:
+        wait(supervisor, lambda: len(supervisor.failed) == 2)
+        assert "PIPELINE_METRICS_PORT is 'first'" in supervisor.log_of("engine").read_text()
+        assert "PIPELINE_METRICS_PORT is 'second'" in supervisor.log_of("intake").read_text()
+    finally:
+        supervisor.stop()

@@ -8,11 +8,12 @@ from pipeline.domain.controls import Control, ControlKind, ControlScope, CreditL
 from pipeline.domain.market import ReferencePrice
 from pipeline.domain.orders import (
     AccountClass,
+    ClosedOrder,
     Order,
-    OrderClosed,
     OrderEvent,
     OrderEventKind,
     OrderRequest,
+    OrdersClosed,
     OrdStatus,
     RequestKind,
     Side,
@@ -120,16 +121,9 @@ def cancel(cl_ord_id: str, orig_cl_ord_id: str | None, source: str = "S1", **cha
     )
 
 
-def closed(order: Order, ord_status: OrdStatus = OrdStatus.FILLED, cum_qty: int = 10) -> OrderClosed:
-    return OrderClosed(
-        source=order.request.source,
-        order_id=order.order_id,
-        account=order.request.account,
-        instrument=order.instrument,
-        ord_status=ord_status,
-        cum_qty=cum_qty,
-        at_ns=NOW,
-    )
+def closed(order: Order, ord_status: OrdStatus = OrdStatus.FILLED, cum_qty: int = 10) -> OrdersClosed:
+    one = ClosedOrder(order_id=order.order_id, account=order.request.account, ord_status=ord_status, cum_qty=cum_qty)
+    return OrdersClosed(source=order.request.source, instrument=order.instrument, orders=(one,), at_ns=NOW)
 
 
 REFERENCE: Final[tuple[Record, ...]] = (

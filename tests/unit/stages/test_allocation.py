@@ -14,7 +14,7 @@ from pipeline.algos.pro_rata import largest_remainder
 from pipeline.algos.tie_break import tie_break
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource, Reconciliation, TradeReport
 from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope, TickKind
-from pipeline.domain.orders import OrderClosed, OrderEvent, OrderEventKind, OrdStatus, Side
+from pipeline.domain.orders import OrderEvent, OrderEventKind, OrdersClosed, OrdStatus, Side
 from pipeline.domain.parents import CrossKind, ParentKind
 from pipeline.domain.record import Record
 from pipeline.stages.allocation_books import BrokenBooks
@@ -174,7 +174,7 @@ def test_what_was_held_back_is_told_at_the_close() -> None:
     stage.feed(*begin([1, 3, 3])[1], fill("f1", 3))
     stage.tick(10 * S)
     closing = stage.feed(quiet())
-    assert kinds(closing, "O0") == [OrderEventKind.TRADE, OrderEventKind.FILLED]
+    assert kinds(closing, "O0") == [OrderEventKind.FILLED]
     assert kinds(closing, "O1") == [OrderEventKind.EXPIRED], "its 1 had been shown"
 
 
@@ -227,7 +227,7 @@ def test_a_cross_goes_home_at_its_own_price() -> None:
     stage.feed(order("B", 500), order("S", 200, Side.SELL))
     crossed = stage.feed(cross("X", [("B", 200, None)], [("S", 200, None)], half_tick))
     assert kinds(crossed, "B") == [OrderEventKind.CROSSED]
-    assert kinds(crossed, "S") == [OrderEventKind.CROSSED, OrderEventKind.FILLED]
+    assert kinds(crossed, "S") == [OrderEventKind.FILLED], "one event says both"
     shares = stage.all(Allocation, crossed)
     assert [(a.order_id, a.alloc_qty, a.alloc_avg_px, a.alloc_source) for a in shares] == [
         ("B", 200, half_tick, AllocSource.CROSS),
@@ -236,7 +236,8 @@ def test_a_cross_goes_home_at_its_own_price() -> None:
     assert [(r.qty, r.cancelled, r.rule_ids) for r in stage.all(TradeReport, crossed)] == [(200, False, ("R1",))]
     told = stage.all(Reconciliation, crossed)[0]
     assert (told.executed_qty, told.allocated_qty, told.balanced, told.cross_id) == (200, 200, True, "X")
-    assert [(c.order_id, c.ord_status) for c in stage.all(OrderClosed, crossed)] == [("S", OrdStatus.FILLED)]
+    (over,) = stage.all(OrdersClosed, crossed)
+    assert [(c.order_id, c.ord_status) for c in over.orders] == [("S", OrdStatus.FILLED)]
     lines = [("B", "acc-B", 300)]
     stage.feed(*statement("P", lines), parent("P", lines=lines), fill("f", 300, 101 * PX), quiet())
     last = stage.all(OrderEvent)[-1]
@@ -362,3 +363,10 @@ def test_keeping_what_everybody_has() -> None:
     assert shared.shares == [1, 2, 1] and sum(shared.changes) == 0
     with pytest.raises(ValueError, match="already has"):
         share_out([1, 1], [1, 1], 1, [0, 0], [1, 2], at_least=[1, 1])
+
+
+def test_orders_of_a_source_that_end_together_are_closed_by_one_record() -> None:
+    stage = bench()
+    stage.feed(*begin([10] * 300)[1], fill("f", 3_000), quiet())
+    assert [len(closed.orders) for closed in stage.all(OrdersClosed)] == [256, 44]
+    Books(stage.out).check_orders()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.domain.allocations import Allocation, AllocKind
 from pipeline.domain.controls import Alert, AlertKind, TickKind
-from pipeline.domain.orders import OrderClosed, OrderEvent, OrderEventKind, OrdStatus, Side
+from pipeline.domain.orders import OrderEvent, OrderEventKind, OrdersClosed, OrdStatus, Side
 from pipeline.domain.parents import EpochClosed, Lineage, LineageKind, ParentKind
 from pipeline.domain.rejections import RejectReason
 from tests.allocation_builders import (
@@ -45,7 +45,8 @@ def test_a_cancel_out_of_a_working_parent() -> None:
     event = stage.all(OrderEvent, gone)[0]
     assert (event.kind, event.cl_ord_id, event.orig_cl_ord_id) == (OrderEventKind.CANCELED, "k1", "c-O0")
     assert (event.cum_qty, event.leaves_qty, event.final) == (5, 0, True)
-    assert [(c.ord_status, c.cum_qty) for c in stage.all(OrderClosed, gone)] == [(OrdStatus.CANCELED, 5)]
+    (over,) = stage.all(OrdersClosed, gone)
+    assert [(c.ord_status, c.cum_qty) for c in over.orders] == [(OrdStatus.CANCELED, 5)]
     rest = [(lines[1][0], lines[1][1], 5)]
     stage.feed(*statement("P", rest, 2), parent("P", ParentKind.EPOCH, 2, rest), fill("f2", 4, 90 * PX, epoch_no=2))
     stage.feed(quiet(epoch_no=2))
@@ -219,7 +220,7 @@ def test_a_bust_after_the_end_restates_everything() -> None:
     books.check_epoch("P", 1, [first, second, bust("b", second), bust("b2", first)])
     books.check_orders()
     assert books.reconciliations["P", 1, None].version == 3
-    assert len(stage.all(EpochClosed)) == 1 and len(stage.all(OrderClosed)) == 2, "told once"
+    assert len(stage.all(EpochClosed)) == 1 and len(books.closed) == 2, "told once"
 
 
 def test_a_restatement_restates_the_carried_balance_too() -> None:

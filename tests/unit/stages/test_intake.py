@@ -301,6 +301,57 @@ def test_a_later_lease_holds_from_its_moment_and_another_partitions_is_not_ours(
     expect(made, new("2", account="POOR", order_qty=51), None)
 
 
+CHANGED_REFERENCE_DATA: Final = pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (account(kind=ReferenceKind.REMOVE), R.UNKNOWN_ACCOUNT),
+        (instrument(restricted=True), R.RESTRICTED_INSTRUMENT),
+        (limit(LimitScope.ACCOUNT, "A1", max_order_qty=5), R.ORDER_TOO_LARGE),
+        (lease(leased=0, lease_no=2), R.CREDIT_EXCEEDED),
+    ],
+    ids=lambda value: str(getattr(value, "value", type(value).__name__)),
+)
+
+
+@CHANGED_REFERENCE_DATA
+def test_changed_reference_data_bind_the_next_order(change: Any, reason: R) -> None:
+    made = Bench(IntakeStage(), swap_every=0)  # no restore in between: what was looked up before must not be used
+    made.feed(*REFERENCE)
+    expect(made, new("1"), None)
+    made.feed(msgspec.structs.replace(change, effective_ns=NOW))
+    expect(made, new("2"), reason)
+
+
+@CHANGED_REFERENCE_DATA
+@pytest.mark.parametrize("known_before_the_first_order", [True, False])
+def test_reference_data_of_a_later_moment_bind_from_then_on(
+    change: Any, reason: R, known_before_the_first_order: bool
+) -> None:
+    made = Bench(IntakeStage(), swap_every=0)
+    made.feed(*REFERENCE)
+    later = msgspec.structs.replace(change, effective_ns=NOW + 2 * S)
+    if known_before_the_first_order:
+        made.feed(later)
+    expect(made, new("1"), None)
+    made.feed(later, tick(NOW + S))
+    expect(made, new("2"), None)
+    made.feed(tick(NOW + 2 * S))
+    expect(made, new("3"), reason)
+
+
+@CHANGED_REFERENCE_DATA
+def test_reference_data_restored_before_their_moment_bind_from_then_on(change: Any, reason: R) -> None:
+    made = Bench(IntakeStage(), swap_every=1)
+    made.feed(*REFERENCE, msgspec.structs.replace(change, effective_ns=NOW + 2 * S))
+    expect(made, new("1"), None)
+    # The restored task looks once, and lives on.
+    live = Bench(IntakeStage(), swap_every=0)
+    live.state, live.changelog = made.state, made.changelog
+    expect(live, new("2"), None)
+    live.feed(tick(NOW + 2 * S))
+    expect(live, new("3"), reason)
+
+
 ACTIONS: Final = st.lists(
     st.one_of(
         st.tuples(st.just("new"), st.booleans(), st.integers(1, 40), st.sampled_from([None, 50, 100, 150])),

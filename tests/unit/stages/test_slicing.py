@@ -103,8 +103,11 @@ def status(state: SessionState) -> VenueStatus:
 
 @pytest.fixture
 def bench() -> Bench[SlicingState]:
+    return opened(Bench(Slicing()))
+
+
+def opened(bench: Bench[SlicingState]) -> Bench[SlicingState]:
     """An open market, quoted at 99.99 / 100.01, at the opening."""
-    bench = Bench(Slicing())
     bench.feed(
         Instrument(
             kind=ReferenceKind.SET,
@@ -315,3 +318,25 @@ def test_after_an_outage_nothing_goes_out_until_the_desk_says_so(bench: Bench[Sl
 def test_vwap_without_a_curve_is_worked_evenly(bench: Bench[SlicingState]) -> None:
     bench.feed(parent(strategy=Strategy.VWAP))
     assert 400 <= sum(r.qty for r in slices(run(bench, 50))) <= 500
+
+
+def test_the_siblings_totals_are_the_sums_over_all_parents() -> None:
+    bench = opened(Bench(Slicing(), swap_every=4))
+    bench.feed(parent(), parent(parent_id="P2"), parent(parent_id="P3", side=Side.SELL, order_qty=300))
+    for second in range(1, 60):
+        for out in slices(bench.tick(s(second))):
+            traded = out.qty // 2 if second % 3 else 0
+            of = {"parent_id": out.parent_id, "side": out.side}
+            if traded:
+                bench.feed(fill(FillKind.TRADE, out.slice_no, traded, **of))
+            if second % 2:
+                bench.feed(fill(FillKind.RETURNED, out.slice_no, out.qty - traded, **of))
+        parents = [bench.state.parents[key] for key in bench.state.parents.keys()]
+        for each in parents:
+            own = [p for p in parents if p.order.side is each.order.side]
+            totals = bench.state.siblings.of(each)
+            assert totals == (sum(p.out_qty for p in own), sum(p.unexecuted_qty for p in own))
+    assert {p.executed_qty > 0 for p in parents} == {True}
+    bench.feed(fill(FillKind.QUIET, 0, parent_id="P2", final=True))
+    left = bench.state.parents["P1"]
+    assert bench.state.siblings.of(left) == (left.out_qty, left.unexecuted_qty), "who is over does not count"

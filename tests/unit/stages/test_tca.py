@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource
 from pipeline.domain.analytics import TCALevel, TCARow
+from pipeline.domain.controls import Tick, TickKind
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind
 from pipeline.domain.market import NBBO, PrintKind, QuoteKind, TradePrint
 from pipeline.domain.orders import (
@@ -21,6 +22,7 @@ from pipeline.domain.orders import (
     TimeInForce,
 )
 from pipeline.domain.parents import ParentKind, ParentOrder
+from pipeline.stages import cost_book
 from pipeline.stages.tca import TCA
 from tests.bench import Bench
 
@@ -91,6 +93,11 @@ def allocation(alloc_id: str, qty: int, px: int, at_ns: int, ref: str | None = N
 
 def rows(b: Bench, at_ns: int) -> dict[str, TCARow]:  # type: ignore[type-arg]
     return {row.subject_id: row for row in b.all(TCARow, b.tick(at_ns))}
+
+
+def day(no: int, second: int = 0) -> Tick:
+    at_ns = T0 + no * 86_400 * S + second * S
+    return Tick(kind=TickKind.TICK, now_ns=at_ns, wall_ns=at_ns, trade_date=DAY + no)
 
 
 TAPE = (trade("1", T0 + 9 * S, 500 * PX, 1_000), trade("2", T0 + 12 * S, 100 * PX, 100),
@@ -212,3 +219,48 @@ def test_without_a_quote_at_receipt_there_is_no_arrival_and_nothing_is_made_up()
     b.feed(allocation("A1", 30, 99 * PX, T0 + 20 * S))
     found = rows(b, T0 + 21 * S)["O1"]
     assert (found.arrival_px, found.arrival_cost_mbps, found.vwap_cost_mbps) == (None, None, None)
+
+
+def test_rows_a_tick_leaves_over_go_out_between_ticks_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost_book, "_ROWS_PER_TICK", 5)
+    b = bench()
+    b.feed(*(order(f"O{no}") for no in range(140)))
+    b.tick(T0 + 6 * S)
+    for no in range(140):
+        given = allocation(f"A{no}", 1, PX, T0 + 20 * S)
+        b.feed(msgspec.structs.replace(given, order_id=f"O{no}"))
+    first = b.all(TCARow, b.tick(T0 + 21 * S))
+    later = [row for no in range(70) for row in b.all(TCARow, b.feed(quote(T0 + 21 * S + no, PX)))]
+    assert len(first) == 5 and len(later) == 135, "two with each message, until nothing is due"
+    assert [row.subject_id for row in first + later] == [f"O{no}" for no in range(140)], "in the order they fell due"
+
+
+@pytest.mark.parametrize("swap_every", [0, 1], ids=["totals kept up", "totals rebuilt"])
+def test_a_print_taken_back_or_late_changes_the_interval_as_if_it_had_come_so_at_once(swap_every: int) -> None:
+    b = Bench(TCA(), swap_every=swap_every)
+    b.tick(T0)
+    b.feed(*TAPE, trade("6", T0 + 14 * S, 50 * PX, 500))
+    cancel = msgspec.structs.replace(trade("7", T0 + 14 * S, 0, 0), kind=PrintKind.CANCEL, ref_print_id="6")
+    b.feed(cancel, parent(), child(), fill(), over())
+    assert (rows(b, T0 + 30 * S)["P"].interval_vwap_px, rows(b, T0 + 30 * S)) == (VWAP, {})
+
+
+def test_a_day_is_forgotten_at_the_end_of_the_next_and_what_is_newer_stays() -> None:
+    b = bench()
+    b.tick(T0)
+    b.feed(order(), parent(), child(), fill(), allocation("A1", 30, 101 * PX, T0 + 20 * S), over())
+    assert set(rows(b, T0 + 21 * S)) == {"O1", "P", "C1"}
+    b.feed(day(1))
+    b.feed(order("O2"), msgspec.structs.replace(allocation("A2", 5, PX, T0), order_id="O2"))
+    late = b.feed(allocation("A3", 20, 102 * PX, T0 + 22 * S, "A1", AllocKind.REPLACE), day(1, 1))
+    assert {row.subject_id: row.executed_qty for row in b.all(TCARow, late)} == {"O1": 20, "O2": 5}, "restated next day"
+    for no in range(70):
+        b.feed(msgspec.structs.replace(child(f"D{no}"), parent_id="Q"))
+    b.feed(msgspec.structs.replace(parent(), parent_id="Q"))
+    b.feed(day(2))
+    names = [key for key, _ in b.state.dump()]
+    assert not [key for key in names if key.endswith(("/O1", "/P", "/C1", "/A1"))], "they are of the first day"
+    assert "subjects/ORDER/O2" in names and "booked/A2" in names and "subjects/CHILD/D69" in names
+    b.feed(day(3))
+    left = {key.partition("/")[0] for key, _ in b.state.dump()}
+    assert not left & {"subjects", "booked", "children"}

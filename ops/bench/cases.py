@@ -1,0 +1,24 @@
+"""Every case, in the order of the issue."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ops.bench import intake, latency, open_orders, restoring, same_work, scale_out, stages, transactions, whole_life
+from ops.bench.case import Case
+
+CASES: Final[dict[str, Case]] = {
+    case.name: case
+    for case in (
+        same_work.CASE,
+        intake.CASE,
+        stages.CASE,
+        stages.PROFILE,
+        whole_life.CASE,
+        latency.CASE,
+        transactions.CASE,
+        open_orders.CASE,
+        restoring.CASE,
+        scale_out.CASE,
+    )
+}

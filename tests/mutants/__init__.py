@@ -1,0 +1,1 @@
+"""Deliberate defects in the worker, each of which a cheap test must find: ``make mutants``."""

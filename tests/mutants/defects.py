@@ -1,0 +1,182 @@
+"""The defects, as exact replacements in the worker's source, and what is to find each.
+
+A text that is not there any more, or is there twice, fails the command: then mend the defect, or find another that
+means the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Defect(NamedTuple):
+    """One mutant. ``edits``: file under `pipeline/`, text, its replacement. ``found_by``: a test, or "seeds"."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+    found_by: str = "seeds"
+
+
+WORKER: Final = "runtime/worker.py"
+TRANSACTION: Final = "runtime/transaction.py"
+TASK: Final = "runtime/task.py"
+CELL: Final = "runtime/cell.py"
+ADOPTION: Final = "runtime/adoption.py"
+RESTORE: Final = "runtime/restore.py"
+MERGE: Final = "runtime/merge.py"
+STAGE: Final = "stages/stage.py"
+
+DEFECTS: Final = (
+    Defect(
+        "offsets committed before the outputs, in a transaction of their own",
+        ((TRANSACTION, "            self._call(producer.begin_transaction)\n",
+          "            self._call(producer.begin_transaction)\n"
+          "            self._call(self._send_offsets, producer, offsets, group)\n"
+          "            self._call(producer.commit_transaction, -1)\n"
+          "            self._call(producer.begin_transaction)\n"),),
+    ),
+    Defect(
+        "outputs committed before the offsets, in a transaction of their own",
+        ((TRANSACTION, "            self._call(self._send_offsets, producer, offsets, group)\n",
+          "            self._call(producer.commit_transaction, -1)\n"
+          "            self._call(producer.begin_transaction)\n"
+          "            self._call(self._send_offsets, producer, offsets, group)\n"),),
+    ),
+    Defect(
+        "offsets not sent in the transaction",
+        ((TRANSACTION, "            self._call(self._send_offsets, producer, offsets, group)\n", ""),),
+    ),
+    Defect(
+        "no rewind after an abort: reading goes on where it was",
+        ((WORKER, "        consumer.assign(assign)\n",
+          "        here, self._here = getattr(self, '_here', 0), self._assignment_epoch\n"
+          "        if here != self._here:\n"
+          "            consumer.assign(assign)\n"),),
+    ),
+    Defect(
+        "state kept after an abort",
+        ((WORKER, "        except Aborted as error:\n            self._drop()\n",
+          "        except Aborted as error:\n"),),
+    ),
+    Defect(
+        "state kept after an indefinite outcome",
+        ((WORKER, "        except Indefinite as error:\n            self._drop()\n",
+          "        except Indefinite as error:\n            self._transactions.open()\n"),),
+    ),
+    Defect(
+        "the same producer goes on after an indefinite outcome",
+        ((WORKER, "        if self._adopted:\n", "        if False:\n"),),
+    ),
+    Defect(
+        "lost partitions are not given up",
+        ((WORKER, "                on_lost=self._on_lost,\n", "                on_lost=lambda *_: None,\n"),),
+        "tests/simulated/test_worker.py",
+    ),
+    Defect(
+        "records fetched for an earlier assignment are kept in the merge",
+        ((WORKER, "        self._merges.clear()\n", ""),
+         (WORKER, "            self._merges[partition] = Merge(", "            self._merges[partition] = "
+          "self._merges.get(partition) or Merge(")),
+    ),
+    Defect(
+        "the worker never hears that another has its slot",
+        ((WORKER, "            if error is not None and (error.fatal() or error.code() in _FENCED):",
+          "            if False:"),
+         (WORKER, "            if error.slot_taken:", "            if False:")),
+    ),
+    Defect(
+        "what a stale worker cannot apply is called poison",
+        ((WORKER, "                if not self._overtaken(consumer):\n", "                if True:\n"),),
+        "tests/simulated/test_worker.py",
+    ),
+    Defect(
+        "the flush of a fenced producer raises through the worker",
+        ((TRANSACTION,
+          "                left = producer.flush(self._timeout_s)\n            except KafkaException",
+          "                left = producer.flush(self._timeout_s)\n            except ZeroDivisionError"),),
+    ),
+    Defect(
+        "restored to the last stable offset",
+        ((RESTORE, '"isolation.level": "read_uncommitted"', '"isolation.level": "read_committed"'),),
+        "tests/simulated/test_worker.py",
+    ),
+    Defect(
+        "restored from uncommitted records",
+        ((RESTORE, '    consumer = patience.kafka.consumer({**_SETTINGS, "isolation.level": "read_committed"})',
+          '    consumer = patience.kafka.consumer({**_SETTINGS, "isolation.level": "read_uncommitted"})'),),
+    ),
+    Defect(
+        "inputs read uncommitted",
+        ((WORKER, '"isolation.level": "read_committed"', '"isolation.level": "read_uncommitted"'),),
+    ),
+    Defect(
+        "a changelog that another is still writing is taken for a foreign one",
+        ((ADOPTION, "        if committed != before:\n", "        if False:\n"),),
+    ),
+    Defect(
+        "the journal names the offset after the one it read",
+        ((TASK, "offset=message.offset, writer=writer", "offset=message.offset + 1, writer=writer"),),
+    ),
+    Defect(
+        "the journal counts one record too few in a run",
+        ((TASK, "            runs.append([name, 1])\n", "            runs.append([name, 0])\n"),),
+    ),
+    Defect(
+        "a changed entry is written only when it is new",
+        ((STAGE, "        self._rows[key] = value\n        self._dirty[key] = None\n",
+          "        if key not in self._rows:\n            self._dirty[key] = None\n"
+          "        self._rows[key] = value\n"),),
+    ),
+    Defect(
+        "the state is iterated in the order of insertion",
+        ((STAGE, "        return sorted(self._rows)\n", "        return list(self._rows)\n"),),
+    ),
+    Defect(
+        "_meta is not written",
+        ((TASK, "            changelog.append((META_KEY,", "            len((META_KEY,"),),
+    ),
+    Defect(
+        "_meta is written one transaction late",
+        ((TASK, "            changelog.append((META_KEY, self.meta()))\n",
+          "            late, self.late = getattr(self, 'late', b''), self.meta()\n"
+          "            changelog.append((META_KEY, late or self.late))\n"),),
+    ),
+    Defect(
+        "repeated numbers are applied again: told apart by offset only",
+        ((TASK, "        if seq <= last:\n            return False\n",
+          "        if seq <= last:\n            return True\n"),),
+    ),
+    Defect(
+        "a gap in a writer's numbers is passed over",
+        ((TASK, "            if missing > unread:\n", "            if False:\n"),),
+        "tests/unit/runtime/test_memory_host.py",
+    ),
+    Defect(
+        "read on from where the furthest of the readers stands",
+        ((CELL, "found[topic.name] = min(", "found[topic.name] = max("),),
+        "tests/unit/runtime/test_cell.py",
+    ),
+    Defect(
+        "what an earlier deployment left on inner topics is not taken over",
+        ((ADOPTION, "        if not behind:\n            return []\n",
+          "        if behind or True:\n            return []\n"),),
+    ),
+    Defect(
+        "what is taken over is read from the furthest of the readers",
+        ((ADOPTION, "            starts[name, cell.partition] = min(offsets)",
+          "            starts[name, cell.partition] = max(offsets) + 1"),),
+    ),
+    Defect(
+        "a SKIP drops the record without a word",
+        ((TASK, "                return self._dead_letter(message, DeadLetterReason.SKIPPED_BY_DESK, skip)",
+          "                return []"),),
+        "tests/unit/runtime/test_memory_host.py",
+    ),
+    Defect(
+        "a tick passes what has not been read yet",
+        ((MERGE, "                if each.at_end_since_ns is None:\n                    return None\n", ""),
+         (MERGE, "                if now_ns - max(each.at_end_since_ns, self._tick_since_ns) < self._grace_ns:\n"
+          "                    return None\n", "                pass\n")),
+        "tests/unit/runtime/test_merge.py",
+    ),
+)  # fmt: skip

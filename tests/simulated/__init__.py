@@ -1,0 +1,1 @@
+"""A simulated Kafka under the real worker: virtual time, one seed, every fault. Start with ``run.py``."""
