@@ -147,22 +147,26 @@ def refuse_if_replaced(group: str, slot_name: str, session_s: float, patience: P
     id, and while the revocation waits for its turn it sends a heartbeat without one, which is refused on behalf of the
     member it was itself. Such a ghost leaves the group when its session has run out; a living process stays.
     """
-    span_s = 1.5 * session_s + 1.0
-    deadline = patience.kafka.monotonic() + span_s
+    since: float | None = None
+    """From when on the coordinator has named a member of our name without a pause."""
+    answered = 0.0
     while True:
         try:
             # A client made for it: one that was told NOT_COORDINATOR may go on asking the same broker, for ever.
             admin = patience.kafka.admin()  # held: when it goes, its answer never comes
             found = admin.describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
             described = found[group].result(ASK_TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            patience.say_now_and_then(f"waiting for Kafka's group coordinator ({error!r})")
+            since = None
+        else:
             if all(member.group_instance_id != slot_name for member in described.members):
                 return
-            if described.state is not ConsumerGroupState.STABLE:
-                deadline = patience.kafka.monotonic() + span_s  # who waits in a rebalance has no session that runs out
-        except (KafkaException, TimeoutError) as error:
-            # A coordinator that comes back gives every member it finds a new session.
-            deadline = patience.kafka.monotonic() + span_s
-            patience.say_now_and_then(f"waiting for Kafka's group coordinator ({error!r})")
-        if patience.kafka.monotonic() > deadline:
-            raise PipelineError(f"{slot_name}: fenced: another process has taken this slot")
+            now = patience.kafka.monotonic()
+            # Sessions begin anew when a coordinator comes back, and do not run out for those that wait in a rebalance.
+            if since is None or now - answered > session_s or described.state is not ConsumerGroupState.STABLE:
+                since = now
+            answered = now
+            if now - since > 1.5 * session_s + 1.0:
+                raise PipelineError(f"{slot_name}: fenced: another process has taken this slot")
         patience.rest(0.5)
