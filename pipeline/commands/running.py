@@ -17,7 +17,7 @@ from pipeline.commands.setup import codec_for
 from pipeline.runtime.endpoint import Listen, variables
 from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
 from pipeline.runtime.kafka import Kafka
-from pipeline.runtime.log import wants_json
+from pipeline.runtime.log import wants_json, write_line
 from pipeline.runtime.run import run_unit
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.supervisor import Supervisor
@@ -51,7 +51,7 @@ def unit_names() -> list[str]:
 def run(
     settings: Settings,
     names: Sequence[str],
-    say: Say = print,
+    say: Say = write_line,
     slot: int | None = None,
     metrics_port: str | None = None,
 ) -> int:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -28,12 +29,21 @@ _LEVELS: Final = {
 }
 
 
+def write_line(text: str) -> None:
+    """A line on standard output, in one write: processes that share a file do not mix within their lines.
+
+    (``print`` writes the line's end apart when Python is told not to buffer.)
+    """
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 class Log:
     """Writes lines with ``write``. ``ids`` are on every line in JSON; in text, the slot or else the unit."""
 
     def __init__(
         self,
-        write: Callable[[str], None] = print,
+        write: Callable[[str], None] = write_line,
         *,
         as_json: bool = False,
         wall_ns: Callable[[], int] = time.time_ns,

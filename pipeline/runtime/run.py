@@ -17,7 +17,7 @@ from pipeline.runtime.codec import Codec
 from pipeline.runtime.endpoint import Endpoint, Listen
 from pipeline.runtime.errors import EXIT_GOOD, PipelineError
 from pipeline.runtime.garbage import only_the_young
-from pipeline.runtime.log import Log, wants_json
+from pipeline.runtime.log import Log, wants_json, write_line
 from pipeline.runtime.observer import Event
 from pipeline.runtime.slots import Slot
 from pipeline.runtime.telemetry import Telemetry
@@ -37,7 +37,7 @@ def run_unit(
     codec: Codec,
     *,
     slot: int | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = write_line,
     listen: Listen | None = None,
 ) -> int:
     """Work until SIGTERM or SIGINT; returns the exit code. Call from the main thread.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 
 from pipeline.runtime.codec import Codec, LocalIds
@@ -20,8 +19,7 @@ UNITS = {"both": ("adder", "repeater"), "adder": ("adder",), "repeater": ("repea
 def main(bootstrap_servers: str, unit: str, state_dir: str) -> int:
     stages = [stage for stage in FLOW if stage.name in UNITS[unit]]
     deployment = Deployment(Kafka(bootstrap_servers), Path(state_dir), FLOW, UNITS, snapshots=True)
-    say = partial(print, flush=True)
-    return run_unit(unit, stages, deployment, Codec(LocalIds()), say=say, listen=Listen.read())
+    return run_unit(unit, stages, deployment, Codec(LocalIds()), listen=Listen.read())
 
 
 if __name__ == "__main__":
