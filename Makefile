@@ -17,9 +17,9 @@ help: ## show this list
 demo: $(VENV)/.ready ## run the main job: orders in, allocations out, audited
 	@$(BIN)/pipeline demo $(ARGS)
 
-# Tests on brokers mostly wait: two halves of them (the worker's and the desk's, all others) run beside the rest.
-MACHINE := tests/broker/test_worker.py tests/broker/test_desk.py tests/broker/test_audit_verify.py \
-           tests/broker/test_restore.py tests/broker/test_backpressure.py
+# Tests on brokers mostly wait: three groups of about the same length run side by side.
+MACHINE := tests/broker/test_worker.py tests/broker/test_desk.py tests/broker/test_audit_verify.py
+STATE := tests/broker/test_restore.py tests/broker/test_backpressure.py
 
 test: lint types ## lint, types and every test, the real broker's too
 ifeq ($(strip $(ARGS)),)
@@ -32,10 +32,11 @@ test-machine: $(VENV)/.ready
 	$(BIN)/python -m pytest -q -p no:cacheprovider $(MACHINE)
 
 test-broker: $(VENV)/.ready
-	$(BIN)/python -m pytest -q -p no:cacheprovider tests/broker $(addprefix --ignore=,$(MACHINE))
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/broker $(addprefix --ignore=,$(MACHINE) $(STATE))
 
 test-rest: $(VENV)/.ready
-	$(BIN)/python -m pytest -q --ignore=tests/broker
+	$(BIN)/python -m pytest -q tests --ignore=tests/broker
+	$(BIN)/python -m pytest -q -p no:cacheprovider $(STATE)
 
 lint: $(VENV)/.ready ## ruff: rules and format
 	$(BIN)/ruff check .
