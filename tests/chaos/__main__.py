@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.command == "report":
         return report.write(given.reports, given.write, given.commit)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through the context managers: nothing is left running
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
     print(f"seed {seed} (times and choices; the timing of a real broker is not reproducible)", flush=True)
     began = time.monotonic()
