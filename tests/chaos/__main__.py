@@ -80,6 +80,8 @@ def side_by_side(lanes: list[list[str]], seed: int, given: argparse.Namespace) -
         for process in running:
             if process.poll() is None:
                 process.terminate()
+        for process in running:
+            process.wait(60)
 
 
 if __name__ == "__main__":
