@@ -82,6 +82,7 @@ class Arena:
             self.fleet = Fleet(address, self.folder, dict(self._orders))
         except BaseException:
             self._close_brokers()
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise
         return self
 

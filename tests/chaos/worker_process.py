@@ -185,9 +185,13 @@ def _unknown() -> KafkaException:
     return KafkaException(KafkaError(KafkaError._TIMED_OUT, "a fault of the test: no answer"))
 
 
-def main(bootstrap_servers: str, unit: str, slot: int, folder: Path) -> int:
-    # Ends with the process that started it, however that ends. (It must be started by that process's main thread.)
+def die_with_parent() -> None:
+    """End with the process that started this one, however that ends. (Its main thread must have started it.)"""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def main(bootstrap_servers: str, unit: str, slot: int, folder: Path) -> int:
+    die_with_parent()
     faulthandler.register(signal.SIGUSR2)
     name = f"{unit}-{slot}"
     trace = Trace(name, folder, json.loads(os.environ.get(ORDERS_VARIABLE, "{}")))
