@@ -147,8 +147,7 @@ def refuse_if_replaced(group: str, slot_name: str, session_s: float, patience: P
     id, and while the revocation waits for its turn it sends a heartbeat without one, which is refused on behalf of the
     member it was itself. Such a ghost leaves the group when its session has run out; a living process stays.
     """
-    since: float | None = None
-    """From when on the coordinator has named a member of our name without a pause."""
+    since: float | None = None  # from when on the coordinator has named a member of our name, without a pause
     answered = 0.0
     while True:
         try:
