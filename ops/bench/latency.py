@@ -37,7 +37,7 @@ def _measure(bench: Bench, name: str, partitions: int, brokers: int) -> None:
     with Stand(partitions, brokers=brokers, heap_mb=512 if brokers > 1 else 1024) as stand:
         flow = Flow(stand, instruments=INSTRUMENTS, seconds=600, units=UNITS)
         seen = Seen(stand, *(topic.name for topic in WATCHED))
-        sender = flow.send(rate, seconds + warm_s, held_every=HELD_EVERY, held_live_s=10)
+        sender = flow.send(rate, seconds + warm_s, held_every=HELD_EVERY, held_live_s=5)
         with flow.watch() as watch:
             seen.until(flow.start_ns + (seconds + warm_s + 8) * NS_PER_S)
         flow.check()

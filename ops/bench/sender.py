@@ -65,7 +65,7 @@ def main(text: str) -> int:
         {
             "bootstrap.servers": sending.bootstrap,
             "enable.idempotence": True,
-            "linger.ms": 1,
+            "linger.ms": 5,
             "queue.buffering.max.messages": 1_000_000,
             "log_level": 0,
         }

@@ -157,8 +157,15 @@ class Transactions:
     ) -> None:
         try:
             self._call(producer.begin_transaction)
+            produce = producer.produce
             for topic, partition, key, value in rows:
-                self._produce(producer, topic, partition, key, value, told if key == META_KEY else None)
+                if key == META_KEY or (value is not None and len(value) >= LARGE_BYTES):
+                    self._produce(producer, topic, partition, key, value, told if key == META_KEY else None)
+                    continue
+                try:
+                    produce(topic, value, key, partition)
+                except (BufferError, KafkaException):
+                    self._produce(producer, topic, partition, key, value, None)  # once more, patiently
             # All of it at the broker before the offsets: this is what makes AddOffsetsToTxn meet a ready coordinator.
             # Not through `_call`: it has the whole of its time. What it raises is what has ended the producer (fenced).
             try:

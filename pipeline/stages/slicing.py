@@ -172,6 +172,7 @@ class Slicing(Stage[SlicingState]):
             desk.parent_ids = [*desk.parent_ids, order.parent_id]
             state.desks.put(order.instrument, desk)
             state.put(parent)
+            yield from self._release(state, parent)  # what is due at once does not wait for a tick
             return
         known = state.parents.get(order.parent_id)
         if known is None or known.finishing:

@@ -159,6 +159,12 @@ def test_the_first_slice_is_small_and_passive(bench: Bench[SlicingState]) -> Non
     assert first.why.startswith("FIRST_SLICE")
 
 
+def test_what_is_due_at_once_does_not_wait_for_a_tick(bench: Bench[SlicingState]) -> None:
+    (now,) = slices(bench.feed(parent(end_ns=s(5))))  # all of its life is the last moment
+    assert now.why == "FIRST_SLICE: target 1000, done 0, out 0"
+    assert not slices(bench.feed(parent(parent_id="P2")))  # of this one nothing is due yet
+
+
 def test_all_is_done_by_the_end_and_nothing_more(bench: Bench[SlicingState]) -> None:
     bench.feed(parent())
     out = run(bench, 101)
