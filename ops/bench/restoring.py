@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ops.bench import whole_life
+from ops.bench import history, whole_life
 from ops.bench.case import Bench, Case
 from ops.bench.flow import Flow, Seen
 from ops.bench.inside import Inside
@@ -37,6 +37,8 @@ def run(bench: Bench) -> None:
     if bench.wanted("restore"):
         for _ in bench.runs(2):
             _restore(bench, bench.count(1_000_000, 20_000))
+    if bench.wanted("history"):
+        history.measure(bench, bench.count(1_000_000, 50_000))
     for partitions in (2, 12):
         if bench.wanted(f"kill -9, P = {partitions}"):
             for _ in bench.runs(2):

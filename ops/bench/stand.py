@@ -43,11 +43,13 @@ class Stored(NamedTuple):
 class Stand:
     """A cluster of one's own and every process started on it; leaving it ends them all."""
 
-    def __init__(self, partitions: int, *, brokers: int = 1, heap_mb: int = 1024) -> None:
+    def __init__(
+        self, partitions: int, *, brokers: int = 1, heap_mb: int = 1024, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.partitions = partitions
         self.folder = Path(tempfile.mkdtemp(prefix="pipeline-bench-"))
         self._cluster = LocalCluster(brokers, heap_mb=heap_mb) if brokers > 1 else None
-        self._single = None if brokers > 1 else LocalKafka(heap_mb=heap_mb)
+        self._single = None if brokers > 1 else LocalKafka(heap_mb=heap_mb, settings=settings)
         self.codec = Codec(LocalIds())
         self._processes: list[subprocess.Popen[bytes]] = []
         self._edges = 0

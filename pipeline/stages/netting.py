@@ -136,6 +136,8 @@ class Netting(Stage[NettingState]):
             yield from windows.expire(state, instrument, day_over=tick.kind is TickKind.DAY_END)
             if tick.kind is not TickKind.DAY_END and not state.stopped(instrument):
                 yield from windows.close_due(state, instrument)
+        if tick.kind is not TickKind.DAY_END:
+            for instrument in working.to_ask(state):
                 yield from working.ask(state, instrument)
 
     def _on_control(self, state: NettingState, control: Control) -> Iterator[Owned]:

@@ -143,14 +143,35 @@ def _next_epoch(state: NettingState, parent_id: str) -> Iterator[Made]:
 # -------------------------------------------------------------------- crossing
 
 
+def to_ask(state: NettingState) -> list[str]:
+    """Instruments whose turn it is to be asked about: who is due longest first, as many as may be looked at."""
+    due = []
+    for instrument in state.books.keys():
+        book = state.books[instrument]
+        if book.parents and book.round is None and state.now_ns >= book.next_cross_ns and not state.stopped(instrument):
+            due.append((book.next_cross_ns, instrument))
+    chosen: list[str] = []
+    looked_at = 0
+    for _, instrument in sorted(due):
+        free = _free(state, instrument)
+        if not free:
+            continue
+        looked_at += sum(state.member_count(parent_id) for parent_id in free)
+        if chosen and looked_at > state.config.ask_members:
+            break
+        chosen.append(instrument)
+    return chosen
+
+
+def _free(state: NettingState, instrument: str) -> list[str]:
+    """Parents of both sides that may be asked; none when there are none on one side."""
+    free = [parent_id for parent_id in state.book(instrument).parents if _may_ask(state, parent_id)]
+    return free if len({state.parents[parent_id].terms.side.sign for parent_id in free}) == 2 else []
+
+
 def ask(state: NettingState, instrument: str) -> Iterator[Made]:
     """Would opposing parents cross now? Then ask slicing to set their unreleased quantity aside."""
-    book, now_ns = state.book(instrument), state.now_ns
-    if book.round is not None or now_ns < book.next_cross_ns:
-        return
-    free = [parent_id for parent_id in book.parents if _may_ask(state, parent_id)]
-    if len({state.parents[parent_id].terms.side.sign for parent_id in free}) < 2:
-        return
+    book, now_ns, free = state.book(instrument), state.now_ns, _free(state, instrument)
     sides: dict[int, list[Offer]] = {1: [], -1: []}
     for parent_id in free:
         terms = state.parents[parent_id].terms

@@ -98,7 +98,8 @@ MID = 100 * PX + PX // 20
 def status(
     state: SessionState = SessionState.OPEN, event_ns: int = T0, venue: str = "XNAS", **more: Any
 ) -> VenueStatus:
-    return VenueStatus(venue=venue, instrument=SYM, state=state, event_ns=event_ns, received_ns=event_ns, **more)
+    values: dict[str, Any] = {"instrument": SYM, "event_ns": event_ns, "received_ns": event_ns}
+    return VenueStatus(venue=venue, state=state, **{**values, **more})
 
 
 def order(order_id: str, side: Side = Side.BUY, qty: int = 100, **changes: Any) -> Order:

@@ -27,8 +27,10 @@ from tests.unit.stages.netting_bench import (
     aside,
     cancel,
     closed,
+    config,
     control,
     crossed,
+    instrument,
     order,
     quote,
     slice_of,
@@ -196,6 +198,27 @@ def test_opposing_parents_cross_what_slicing_sets_aside() -> None:
         (selling.parent_id, 150, asks[1].ask_id),
     ]
     assert made[0] is cross
+
+
+def test_a_tick_asks_about_so_many_members_and_who_waits_longest_is_first() -> None:
+    names = ("AA", "BB", "CC")
+    bench = NettingBench(config=config(ask_members=3))
+    for name in names:
+        where = {"instrument": name, "r_instrument": name}
+        bench.feed(instrument(instrument=name), status(instrument=name), quote(instrument=name))
+        bench.feed(order(f"b{name}", BUY, r_held=True, **where), order(f"s{name}", SELL, r_held=True, **where))
+
+    def asked_at(now_ns: int) -> set[str]:
+        for name in names:
+            bench.feed(quote(now_ns, instrument=name))
+        asks = bench.parents(ParentKind.CROSS_ASK, bench.tick(now_ns))
+        bench.feed(*(aside(each, 0) for each in asks))
+        return {each.instrument for each in asks}
+
+    # Two members each, so one instrument a tick; the first two are due again before the third was ever asked.
+    assert [asked_at(T0 + at * S) for at in (1, 2, 8, 9, 10, 11)] == [
+        {"AA"}, {"BB"}, {"CC"}, {"AA"}, {"BB"}, set(),
+    ]  # fmt: skip
 
 
 def test_the_next_ask_is_for_what_is_still_open() -> None:
