@@ -144,7 +144,7 @@ CASE = Case(
     "window wait excluded, at P = 2: p50 ≤ 25 ms, p99 ≤ 100 ms; the same at P = 12; once with three brokers, "
     "replication 3",
     "Units intake, engine and venues, a simulated market of 24 instruments, its clock ticks every 250 ms. Ten "
-    "orders a second are *held* and short-lived: the window of such a one is now, so it is a parent at once, and a part "
+    "orders a second are *held* and short-lived: the window of such a one is now, so it is a parent at once and a part "
     "of it is due at once. They are timed from the moment they were due at the sender (whose client waits 5 ms for "
     "company, as is its default) to the moment a read-committed reader has their parent's first child. Where that "
     "child came with a later tick, the time from when the reader saw the parent to the wall time in that tick is "
