@@ -122,13 +122,16 @@ def decide(
     done = parent.earlier_qty + parent.executed_qty + parent.taken_qty + parent.set_aside_qty
     # In the last moment all of it is due: at the end itself there is no time left to trade.
     target = target_qty(parent, curve, order.end_ns if last_moment else now_ns, instrument.lot_qty)
-    if target - done - parent.out_qty <= 0:
-        return Release(0, Style.PASSIVE, 0, "")  # NOTHING_DUE, without asking for the rest
+    behind_qty = target - done - parent.out_qty
+    min_slice_qty = max(config.min_slice_qty, parent.order_qty * config.min_slice // PPM_ONE)
+    if behind_qty <= 0 or (behind_qty < min(min_slice_qty, leaves) and not last_moment):
+        # NOTHING_DUE, or BELOW_MINIMUM_SLICE whatever the row: told without asking for the rest, at most ticks.
+        return Release(0, Style.PASSIVE, 0, "")
     median_px = market.median_spread_px(order.instrument)
     decision = trilemma.decide(
         trilemma.Situation(
             leaves_qty=leaves,
-            behind_qty=target - done - parent.out_qty,
+            behind_qty=behind_qty,
             cap_qty=_cap_qty(parent, siblings, side_own_qty, market),
             time_left_ppm=min(time_left_ppm, trilemma.LAST_MOMENT_PPM) if last_moment else time_left_ppm,
             remaining_risk=trilemma.remaining_risk(leaves, market.volatility_px(order.instrument), time_left_ns),
@@ -141,7 +144,7 @@ def decide(
             if order.completion is not Completion.UNKNOWN
             else trilemma.Completion.BEST_EFFORT,
             first_slice=parent.released_ns == 0,
-            min_slice_qty=max(config.min_slice_qty, parent.order_qty * config.min_slice // PPM_ONE),
+            min_slice_qty=min_slice_qty,
             lot_qty=instrument.lot_qty,
         )
     )
