@@ -134,9 +134,9 @@ class Netting(Stage[NettingState]):
         state.apply_tick(tick)
         for instrument in state.books.keys():
             yield from windows.expire(state, instrument, day_over=tick.kind is TickKind.DAY_END)
-            if tick.kind is not TickKind.DAY_END and not state.stopped(instrument):
-                yield from windows.close_due(state, instrument)
         if tick.kind is not TickKind.DAY_END:
+            for instrument, bucket_ids in windows.due(state):
+                yield from windows.close(state, instrument, bucket_ids)
             for instrument in working.to_ask(state):
                 yield from working.ask(state, instrument)
 

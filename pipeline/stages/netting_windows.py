@@ -119,16 +119,29 @@ def _new_bucket(state: NettingState, terms: Terms, key: str) -> Bucket:
     return Bucket(terms, key, close_ns, close_ns + min(config.max_wait_ns, patience_ns))
 
 
-def close_due(state: NettingState, instrument: str) -> Iterator[Made]:
-    """Close what is due: its time has come and the market data has come as far, or the wait for it is over."""
-    now_ns, seen_ns = state.now_ns, state.market.of(instrument).seen_ns
-    due = []
-    for bucket_id in state.book(instrument).buckets:
-        bucket = state.buckets[bucket_id]
-        if now_ns >= bucket.close_ns and (seen_ns >= bucket.close_ns or now_ns >= bucket.deadline_ns):
-            due.append(bucket_id)
-    if due:
-        yield from close(state, instrument, due)
+def due(state: NettingState) -> list[tuple[str, list[str]]]:
+    """Instruments with the buckets that close now: their time has come and the market data has come as far, or the wait
+    for it is over. As many as may be closed at once, those whose time came first."""
+    now_ns = state.now_ns
+    found: list[tuple[int, str, list[str]]] = []
+    for instrument in state.books.keys():
+        seen_ns = state.market.of(instrument).seen_ns
+        buckets = {bucket_id: state.buckets[bucket_id] for bucket_id in state.book(instrument).buckets}
+        ready = [
+            bucket_id
+            for bucket_id, bucket in buckets.items()
+            if now_ns >= bucket.close_ns and (seen_ns >= bucket.close_ns or now_ns >= bucket.deadline_ns)
+        ]
+        if ready and not state.stopped(instrument):
+            found.append((min(buckets[bucket_id].close_ns for bucket_id in ready), instrument, ready))
+    chosen: list[tuple[str, list[str]]] = []
+    members = 0
+    for _, instrument, ready in sorted(found):
+        members += sum(state.member_count(bucket_id) for bucket_id in ready)
+        if chosen and members > state.config.close_members:
+            break
+        chosen.append((instrument, ready))
+    return chosen
 
 
 def release(state: NettingState, instrument: str) -> Iterator[Made]:

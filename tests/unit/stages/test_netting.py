@@ -225,6 +225,18 @@ def test_a_held_order_is_never_parked() -> None:
     assert first.bucket_id != second.bucket_id
 
 
+def test_a_tick_closes_so_many_orders_and_whose_time_came_first_is_first() -> None:
+    bench = NettingBench(config=config(close_members=3))
+    for seconds, name in enumerate(("CC", "BB", "AA")):  # each window opens, and closes, a second after the one before
+        bench.tick(T0 + seconds * S)
+        for number in (1, 2):
+            bench.feed(order(f"{name}{number}", instrument=name, r_instrument=name))
+    closed = [
+        [parent.instrument for parent in bench.parents(ParentKind.NEW, bench.tick(T0 + 10 * S + at))] for at in range(4)
+    ]
+    assert closed == [["CC"], ["BB"], ["AA"], []]
+
+
 def test_a_window_closes_no_earlier_than_its_start() -> None:
     bench = NettingBench()
     bench.feed(order("a", r_start_ns=T0 + 60 * S, start_ns=T0 + 60 * S), order("s", SELL))

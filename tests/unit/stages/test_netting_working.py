@@ -204,7 +204,7 @@ def test_a_tick_asks_about_so_many_members_and_who_waits_longest_is_first() -> N
     names = ("AA", "BB", "CC")
     bench = NettingBench(config=config(ask_members=3))
     for name in names:
-        where = {"instrument": name, "r_instrument": name}
+        where: dict[str, Any] = {"instrument": name, "r_instrument": name}
         bench.feed(instrument(instrument=name), status(instrument=name), quote(instrument=name))
         bench.feed(order(f"b{name}", BUY, r_held=True, **where), order(f"s{name}", SELL, r_held=True, **where))
 
