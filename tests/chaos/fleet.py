@@ -60,8 +60,6 @@ class Fleet:
     ended: list[str] = field(default_factory=list)
     """Workers that ended by themselves, with the end of their log: each is an anomaly."""
     _locks: dict[Slot, Path] = field(default_factory=dict)
-    _commits: Counter[str] = field(default_factory=Counter)
-    _base: int = 0
 
     # ---------------------------------------------------------------- starting and ending
 
@@ -107,7 +105,7 @@ class Fleet:
     def ask_where(self, *members: Member) -> None:
         """Let each write to its log where its threads are."""
         for member in members:
-            if member.alive and self._has_begun(member.slot):
+            if member.alive and self._has_begun(member):
                 member.process.send_signal(signal.SIGUSR2)
         time.sleep(1.0)
 
@@ -125,13 +123,12 @@ class Fleet:
         """Notice who has ended; start again what a supervisor would."""
         for slot, rival in list(self.rivals.items()):
             member = self.members.get(slot)
-            if member is None or not (rival.frozen or member.frozen):
-                given_way = next((each for each in (rival, member) if each and _has_given_way(each)), None)
-                if given_way is not None:
-                    del self.rivals[slot]
-                    if given_way is member:
-                        self.members[slot] = rival
-                    given_way.log.close()
+            given_way = next((each for each in (rival, member) if each and _has_given_way(each)), None)
+            if given_way is not None:
+                del self.rivals[slot]
+                if given_way is member:
+                    self.members[slot] = rival
+                given_way.log.close()
         for slot, member in list(self.members.items()):
             code = member.process.poll()
             if code is None:
@@ -151,7 +148,7 @@ class Fleet:
 
     def freeze_in_transaction(self, slots: Iterable[Slot], timeout_s: float = 1.5) -> None:
         """Let each stop itself at the next point inside a transaction; whoever has none is stopped where it is."""
-        waiting = [slot for slot in slots if self._has_begun(slot)]
+        waiting = [slot for slot in slots if self._has_begun(self.members[slot])]
         for slot in waiting:
             self.members[slot].process.send_signal(signal.SIGUSR1)
         deadline = time.monotonic() + timeout_s
@@ -164,11 +161,12 @@ class Fleet:
         """SIGCONT to all that sleep."""
         for member in (*self.members.values(), *self.rivals.values()):
             member.frozen = False
-            if member.alive and self._has_begun(member.slot):
+            if member.alive and self._has_begun(member):
                 member.process.send_signal(signal.SIGCONT)
 
-    def _has_begun(self, slot: Slot) -> bool:
-        return (self.folder / f"{slot[0]}-{slot[1]}.commits").exists()
+    def _has_begun(self, member: Member) -> bool:
+        """Whether its signals do what they are meant to."""
+        return (self.folder / f"{member.name}.{member.process.pid}.commits").exists()
 
     def _is_stopped(self, slot: Slot) -> bool:
         try:
@@ -185,12 +183,9 @@ class Fleet:
         return [slot for slot, member in self.members.items() if member.alive and not member.frozen]
 
     def committed(self) -> int:
-        """Transactions committed since the fleet's first start, as far as is known."""
-        for path in self.folder.glob("*.commits"):
-            raw = path.read_bytes()
-            if len(raw) == 8:
-                self._commits[path.stem] = struct.unpack(">q", raw)[0]
-        return self._base + sum(self._commits.values())
+        """Transactions committed since the fleet's first start, by every process there was, as far as is known."""
+        raws = (path.read_bytes() for path in self.folder.glob("*.commits"))
+        return sum(struct.unpack(">q", raw)[0] for raw in raws if len(raw) == 8)
 
     def faults(self) -> Counter[str]:
         """Faults the workers made themselves, by point."""
@@ -220,12 +215,7 @@ class Fleet:
     def _spawn(self, slot: Slot) -> Member:
         self.starts += 1
         locks = self._locks.setdefault(slot, self.folder / "locks")
-        # The count in its file begins again with the new process.
-        name = f"{slot[0]}-{slot[1]}"
-        self.committed()
-        self._base += self._commits.pop(name, 0)
-        (self.folder / f"{name}.commits").unlink(missing_ok=True)
-        log_path = self.folder / f"{name}.{self.starts}.log"
+        log_path = self.folder / f"{slot[0]}-{slot[1]}.{self.starts}.log"
         log = log_path.open("ab")
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.worker_process", self.bootstrap_servers, slot[0], str(slot[1]),

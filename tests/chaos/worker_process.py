@@ -5,9 +5,9 @@
 The worker is the real one; only the clients it is given misbehave. What to do stands in the variable CHAOS, as JSON;
 what was done is appended to files in FOLDER, so that it outlives a kill -9:
 
-    <slot>.faults     a line for each fault, before it happens
-    <slot>.events     restores and joins, with their times
-    <slot>.commits    eight bytes: transactions committed since this process began
+    <slot>.faults           a line for each fault, before it happens
+    <slot>.events           restores and joins, with their times
+    <slot>.<pid>.commits    eight bytes: transactions this process has committed
 
 SIGUSR1: sleep (SIGSTOP) at the next point inside a transaction. SIGUSR2: say where each thread is. A file ``quiet`` in
 FOLDER ends all faults.
@@ -55,7 +55,7 @@ class Trace:
         flags = os.O_CREAT | os.O_WRONLY
         self._faults = os.open(folder / f"{slot}.faults", flags | os.O_APPEND)
         self._events = os.open(folder / f"{slot}.events", flags | os.O_APPEND)
-        self._commits = os.open(folder / f"{slot}.commits", flags)
+        self._commits = os.open(folder / f"{slot}.{os.getpid()}.commits", flags)
         self._count = 0
         self._sleep_at: str | None = None
         signal.signal(signal.SIGUSR1, self._sleep_soon)
