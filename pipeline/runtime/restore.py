@@ -83,6 +83,7 @@ def read_to_end(
         # By number: to be told where a log begins, a client that has just been made waits half a second.
         consumer.assign([TopicPartition(*place, max(starts[place], found[place][0])) for place in targets])
         quiet_since = patience.kafka.monotonic()
+        over: set[Place] = set()
         while targets:
             patience.alive()
             if patience.stopping:
@@ -99,12 +100,16 @@ def read_to_end(
             for message in messages:
                 error = message.error()
                 if error is None:
-                    take(message)
+                    # A log is whole at its end. What a living writer (who has taken it from us) adds while we wait for
+                    # another log's end may be the half of a transaction.
+                    if not over or (message.topic(), message.partition()) not in over:
+                        take(message)
                     continue
                 place = (str(message.topic()), int(message.partition() or 0))
                 if error.code() == KafkaError._PARTITION_EOF:
-                    if (message.offset() or 0) >= targets.get(place, 0):
-                        targets.pop(place, None)
+                    if place in targets and (message.offset() or 0) >= targets[place]:
+                        del targets[place]
+                        over.add(place)
                 elif not error.retriable() and error.code() not in (
                     KafkaError._TRANSPORT,
                     KafkaError._ALL_BROKERS_DOWN,
