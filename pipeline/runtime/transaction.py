@@ -157,15 +157,8 @@ class Transactions:
     ) -> None:
         try:
             self._call(producer.begin_transaction)
-            produce = producer.produce
             for topic, partition, key, value in rows:
-                if key == META_KEY or (value is not None and len(value) >= LARGE_BYTES):
-                    self._produce(producer, topic, partition, key, value, told if key == META_KEY else None)
-                    continue
-                try:
-                    produce(topic, value, key, partition)
-                except (BufferError, KafkaException):
-                    self._produce(producer, topic, partition, key, value, None)  # once more, patiently
+                self._produce(producer, topic, partition, key, value, told if key == META_KEY else None)
             # All of it at the broker before the offsets: this is what makes AddOffsetsToTxn meet a ready coordinator.
             # Not through `_call`: it has the whole of its time. What it raises is what has ended the producer (fenced).
             try:
@@ -194,27 +187,36 @@ class Transactions:
     def _produce(
         self, producer: Producer, topic: str, partition: int, key: bytes | None, value: bytes | None, told: Told | None
     ) -> None:
-        deadline = self._kafka.monotonic() + self._timeout_s
+        deadline = 0.0
         while True:
             try:
-                try:
-                    if value is not None and len(value) >= LARGE_BYTES:
-                        refused = TooLarge(self._id, topic, partition, key, value)
-                        producer.produce(topic, value, key, partition, partial(self._delivered, refused))
-                    elif told is not None:
-                        producer.produce(topic, value, key, partition, partial(_tell, told))
-                    else:
-                        producer.produce(topic, value, key, partition)
-                    return
-                except BufferError:
-                    # The broker is slow: wait until it has taken some, memory stays as it is.
-                    if self._kafka.monotonic() > deadline:
-                        raise Aborted("the broker takes nothing") from None
-                    producer.poll(0.05)
+                if value is not None and len(value) >= LARGE_BYTES:
+                    refused = TooLarge(self._id, topic, partition, key, value)
+                    producer.produce(topic, value, key, partition, partial(self._delivered, refused))
+                elif told is not None:
+                    producer.produce(topic, value, key, partition, partial(_tell, told))
+                else:
+                    producer.produce(topic, value, key, partition)
+                return
+            except BufferError:
+                # The broker is slow: wait until it has taken some, memory stays as it is. Only here is the clock asked.
+                now = self._kafka.monotonic()
+                deadline = deadline or now + self._timeout_s
+                if now > deadline:
+                    raise Aborted("the broker takes nothing") from None
+                self._serve(producer)
             except KafkaException as error:
                 if value is not None and _error(error).code() == KafkaError.MSG_SIZE_TOO_LARGE:
                     self._refused = TooLarge(self._id, topic, partition, key, value)
                 raise _failure(error) from error
+
+    @staticmethod
+    def _serve(producer: Producer) -> None:
+        """Let the client hear from the broker for a moment."""
+        try:
+            producer.poll(0.05)
+        except KafkaException as error:
+            raise _failure(error) from error
 
     def _delivered(self, refused: TooLarge, error: KafkaError | None, _: Message) -> None:
         if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
