@@ -96,6 +96,16 @@ DEFECTS: Final = (
           "                left = producer.flush(self._timeout_s)\n            except ZeroDivisionError"),),
     ),
     Defect(
+        "a refused record is sent once more",
+        ((TRANSACTION, "            except BufferError:\n", "            except (BufferError, KafkaException):\n"),),
+        "tests/unit/runtime/test_transaction.py",
+    ),
+    Defect(
+        "a log is read on while another one's end is awaited",
+        ((RESTORE, "                    if not over or", "                    if True or"),),
+        "tests/unit/runtime/test_restore.py",
+    ),
+    Defect(
         "restored to the last stable offset",
         ((RESTORE, '"isolation.level": "read_uncommitted"', '"isolation.level": "read_committed"'),),
         "tests/simulated/test_worker.py",
