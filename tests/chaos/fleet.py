@@ -161,7 +161,7 @@ class Fleet:
         """SIGCONT to all that sleep."""
         for member in (*self.members.values(), *self.rivals.values()):
             member.frozen = False
-            if member.alive and self._has_begun(member):
+            if member.alive:  # also one that was stopped before it had begun
                 member.process.send_signal(signal.SIGCONT)
 
     def _has_begun(self, member: Member) -> bool:

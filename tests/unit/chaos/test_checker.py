@@ -11,11 +11,12 @@ import msgspec
 import pytest
 
 from pipeline.domain.analytics import Bar
+from pipeline.domain.controls import TickKind
 from pipeline.domain.partitioning import partition_of
 from pipeline.runtime.codec import Codec, LocalIds
 from pipeline.runtime.memory_host import MemoryHost
 from tests.chaos import checker, logs, model
-from tests.chaos.checker import Verdict, Wrong, check
+from tests.chaos.checker import Verdict, Wrong, check, unread
 from tests.chaos.logs import Logs, PartitionLog, Rec, outcomes
 from tests.sample_stages import Adder, Repeater, print_of, tick_of
 
@@ -188,6 +189,22 @@ def test_the_spoiler_spoils_nothing_by_itself() -> None:
 @pytest.mark.parametrize("skipped", [0, 4, 9])
 def test_an_input_that_was_never_applied(skipped: int) -> None:
     assert verdict_of(spoiled_inputs(skipped=skipped)).anomalies[Wrong.LOST] > 0
+
+
+def test_ticks_are_due_to_the_end_of_the_day_and_not_after_it() -> None:
+    found = a_run()
+    codec = Codec(LocalIds())
+
+    def ticks_on(kind: TickKind) -> None:
+        log = found["clock", 0]
+        tick = msgspec.structs.replace(tick_of(99), kind=kind, writer="clock@1", seq=len(log.visible) + 1)
+        log.visible.append(Rec(len(log.visible), 99, b"clock", codec.encode(tick)))
+
+    assert not unread(found, sample=True)
+    ticks_on(TickKind.DAY_END)
+    assert unread(found, sample=True) == [f"{stage}/0 has applied 4 of 5 of clock" for stage in ("adder", "repeater")]
+    ticks_on(TickKind.TICK)
+    assert unread(found, sample=True) == [f"{stage}/0 has applied 4 of 5 of clock" for stage in ("adder", "repeater")]
 
 
 @pytest.mark.parametrize("twice", [0, 4, 9])
