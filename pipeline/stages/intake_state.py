@@ -21,6 +21,7 @@ _SHARED_SCOPES: Final = frozenset({LimitScope.FIRM, LimitScope.INSTRUMENT})
 
 
 D = TypeVar("D", bound=DatedRecord)
+T = TypeVar("T")
 
 
 class Request(Entry):
@@ -79,7 +80,23 @@ class Standing(NamedTuple):
     lease: CreditLease | None
 
 
-_STANDING_MOST: Final = 1 << 16
+class OfAccount(NamedTuple):
+    """What holds for an account now."""
+
+    account: Account | None
+    lease: CreditLease | None
+    limit: Limit | None
+
+
+class OfInstrument(NamedTuple):
+    """What holds for an instrument now."""
+
+    instrument: Instrument | None
+    limit: Limit | None
+
+
+_STANDING_MOST: Final = 1 << 14
+"""Names remembered of each kind; a client can make up as many as it likes."""
 
 
 class Rate(Entry):
@@ -108,8 +125,10 @@ class IntakeState(State):
         self.rates = self.table("rates", Rate)
         self._to_forget: list[str] = []
         """Requests of other days, sorted; the last goes first. Derived: it follows from the table and the clock."""
-        self._standing: dict[tuple[str, str, str], Standing] = {}
-        """By source, account, instrument, what was found since the reference data last changed. Derived."""
+        self._of_account: dict[str, OfAccount] = {}
+        self._of_instrument: dict[str, OfInstrument] = {}
+        self._of_source: dict[str, tuple[Limit, ...]] = {}
+        """What was found since the reference data last changed; of a source the firm's limit and its own. Derived."""
         self._standing_until_ns: int | None = 0
         """When a version that waits begins to hold; None: none waits."""
 
@@ -148,31 +167,46 @@ class IntakeState(State):
     def learn(self, table: Dated[D], record: D) -> None:
         """Take in reference data of one of this state's tables."""
         table.put(record, self.now_ns)
-        self._standing.clear()
+        self._look_again()
         if record.effective_ns > self.now_ns:
             until_ns = self._standing_until_ns
             self._standing_until_ns = record.effective_ns if until_ns is None else min(until_ns, record.effective_ns)
 
+    def _look_again(self) -> None:
+        self._of_account.clear()
+        self._of_instrument.clear()
+        self._of_source.clear()
+
     def standing(self, r: OrderRequest) -> Standing:
-        """The reference data that hold for an order now: looked up once, until something of it changes."""
+        """The reference data that hold for an order now: each part looked up once, until something of it changes."""
         now_ns, until_ns = self.now_ns, self._standing_until_ns
         if until_ns is not None and now_ns >= until_ns:
-            self._standing.clear()
+            self._look_again()
             tables: tuple[Dated[Any], ...] = (self.accounts, self.instruments, self.limits, self.leases)
             changes = [at_ns for table in tables if (at_ns := table.next_change_ns(now_ns)) is not None]
             self._standing_until_ns = min(changes, default=None)
-        key = (r.source, r.account, r.instrument)
-        found = self._standing.get(key)
-        if found is None:
-            if len(self._standing) >= _STANDING_MOST:
-                self._standing.clear()
-            found = self._standing[key] = Standing(
-                self.accounts.get(r.account, now_ns),
-                self.instruments.get(r.instrument, now_ns),
-                self._limits(r, now_ns),
-                self.leases.get(r.account, now_ns),
-            )
-        return found
+        account, lease, of_account = self._of_account.get(r.account) or self._look_account(r.account)
+        instrument, of_instrument = self._of_instrument.get(r.instrument) or self._look_instrument(r.instrument)
+        limits = self._of_source.get(r.source) or self._look_source(r.source)
+        if limits and (of_account or of_instrument):
+            limits = (*limits, *(limit for limit in (of_account, of_instrument) if limit is not None))
+        return Standing(account, instrument, limits, lease)
+
+    def _look_account(self, name: str) -> OfAccount:
+        limit = self.limits.get(limit_key(LimitScope.ACCOUNT, name), self.now_ns)
+        found = OfAccount(self.accounts.get(name, self.now_ns), self.leases.get(name, self.now_ns), limit)
+        return _remember(self._of_account, name, found)
+
+    def _look_instrument(self, name: str) -> OfInstrument:
+        limit = self.limits.get(limit_key(LimitScope.INSTRUMENT, name), self.now_ns)
+        return _remember(self._of_instrument, name, OfInstrument(self.instruments.get(name, self.now_ns), limit))
+
+    def _look_source(self, name: str) -> tuple[Limit, ...]:
+        """The firm's limit and the source's; none when the firm has none."""
+        firm = self.limits.get(limit_key(LimitScope.FIRM), self.now_ns)
+        own = self.limits.get(limit_key(LimitScope.SOURCE, name), self.now_ns)
+        found = () if firm is None else (firm,) if own is None else (firm, own)
+        return _remember(self._of_source, name, found)
 
     def facts(self, r: OrderRequest, received_ns: int) -> Facts:
         """All that the guards look at. Counts the order against the rates that bind it."""
@@ -199,17 +233,6 @@ class IntakeState(State):
         if exposure is not None:
             facts.reserved = exposure.buy if r.side is Side.BUY else exposure.sell
         return facts
-
-    def _limits(self, r: OrderRequest, now_ns: int) -> tuple[Limit, ...]:
-        firm = self.limits.get(limit_key(LimitScope.FIRM), now_ns)
-        if firm is None:
-            return ()
-        others = (
-            self.limits.get(limit_key(LimitScope.SOURCE, r.source), now_ns),
-            self.limits.get(limit_key(LimitScope.ACCOUNT, r.account), now_ns),
-            self.limits.get(limit_key(LimitScope.INSTRUMENT, r.instrument), now_ns),
-        )
-        return (firm, *(limit for limit in others if limit is not None))
 
     def _count(self, limits: tuple[Limit, ...], second: int) -> Limit | None:
         """Count one order in ``second``; the first limit it is above, if any.
@@ -262,3 +285,10 @@ class IntakeState(State):
             exposure.sell += money
         assert exposure.buy >= 0 and exposure.sell >= 0, f"more credit given back than reserved on {order.account}"
         self.exposures.put(order.account, exposure)
+
+
+def _remember(cache: dict[str, T], name: str, found: T) -> T:
+    if len(cache) >= _STANDING_MOST:
+        cache.clear()
+    cache[name] = found
+    return found
