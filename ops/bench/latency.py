@@ -48,7 +48,10 @@ SETTINGS: Final = (
 def run(bench: Bench) -> None:
     for setting in SETTINGS:
         if bench.wanted(setting.name):
-            _measure(bench, setting)
+            try:
+                _measure(bench, setting)
+            except Failed as error:  # three brokers on two cores may be more than they can do
+                bench.left_out(setting.name, str(error))
 
 
 def _measure(bench: Bench, setting: Setting) -> None:

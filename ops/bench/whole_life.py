@@ -13,7 +13,7 @@ from ops.bench.results import Figure, Figures
 from ops.bench.stand import Failed, Stand, Stored
 from pipeline import topics
 from pipeline.domain.allocations import Allocation
-from pipeline.domain.orders import Order, OrderKind
+from pipeline.domain.orders import Order, OrderKind, OrdersClosed
 from pipeline.domain.parents import Lineage, LineageKind
 
 P = 2
@@ -135,9 +135,11 @@ def _count(stand: Stand, offered: int, end_s: float) -> Day:
         allocations += 1
         allocated_qty += record.alloc_qty
 
-    def closure(_: Stored) -> None:
+    def closure(stored: Stored) -> None:
         nonlocal closed
-        closed += 1
+        record = stand.codec.decode(topics.ORDER_CLOSURES.name, stored.value)
+        assert isinstance(record, OrdersClosed)
+        closed += len(record.orders)
 
     stand.read(topics.ORDERS.name, order)
     stand.read(topics.LINEAGE.name, lineage)
@@ -174,7 +176,7 @@ CASE = Case(
     "All four units, a worker each, the broker, a simulated market of 6 instruments with its clock, and the sender, on "
     "the machine's cores. Small orders (1 to 6), 60 % buys, all with consent to cross; each lives 20 to 30 s, so that "
     "windows close within 3 s, cross, and what remains is worked at venues. *Sustained*: of the last second's orders "
-    "none is taken in, and none joined, more than 2 s after the hop before; *orders over* counts closures "
+    "none is taken in, and none joined, more than 2 s after the hop before; *orders over*: orders closed "
     f"{LIVE_S + 15} s after the last order. CPU is of one core, while orders are offered. First an overload to find "
     f"what the machine can do, then a minute at 85 % of it, less if that is not sustained. `--rate` offers that rate.",
     run,

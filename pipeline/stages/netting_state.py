@@ -32,10 +32,10 @@ class NettingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How long after its close a window waits for the market data to get there."""
     cross_interval_ns: int = 5 * NS_PER_S
     """Working parents of an instrument are asked at most this often whether they would cross."""
-    close_members: int = 2_500
+    close_members: int = 1_500
     """Orders whose windows close in one tick, one instrument at the least: the others' turn comes with the next ticks,
     whose time came first is first. A tick is not to last the longer the more is open, for a kill waits behind it."""
-    ask_members: int = 2_000
+    ask_members: int = 1_000
     """Members of working parents looked at in one tick for a cross, likewise."""
     median_ns: int = 10 * NS_PER_S
     """The recent median is over the midpoints of this long."""
