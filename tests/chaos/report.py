@@ -123,7 +123,7 @@ How to read it:
 - **Inputs applied, outputs recomputed**: by the checker (`tests/chaos/checker.py`), which shares no code with the
   worker: it takes the committed inputs in the journal's order and recomputes every output, byte for byte in its hash,
   field by field in its content. For *flow*, the ten real stages, outputs are not recomputed by it (`effects` 0): there
-  it checks visibility, numbers, the journal's account of every input and output, and `pipeline audit` replays.
+  it checks visibility, numbers, the journal's account of every input and output, and `pipeline audit verify` replays.
 - **Aborted, in the log, unseen**: records of aborted transactions, found in the broker's own segment files by their
   markers. None of them was seen by a reader of committed records, or applied.
 - **Ended by the client library**: librdkafka aborts its process now and then by an assertion of its own when the broker
