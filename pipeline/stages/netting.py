@@ -137,8 +137,8 @@ class Netting(Stage[NettingState]):
         if tick.kind is not TickKind.DAY_END:
             for instrument, bucket_ids in windows.due(state):
                 yield from windows.close(state, instrument, bucket_ids)
-            for instrument in working.to_ask(state):
-                yield from working.ask(state, instrument)
+            for instrument, parent_ids in working.to_ask(state):
+                yield from working.ask(state, instrument, parent_ids)
 
     def _on_control(self, state: NettingState, control: Control) -> Iterator[Owned]:
         state.switches.apply(control)

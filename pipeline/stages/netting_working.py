@@ -143,14 +143,15 @@ def _next_epoch(state: NettingState, parent_id: str) -> Iterator[Made]:
 # -------------------------------------------------------------------- crossing
 
 
-def to_ask(state: NettingState) -> list[str]:
-    """Instruments whose turn it is to be asked about: who is due longest first, as many as may be looked at."""
+def to_ask(state: NettingState) -> list[tuple[str, list[str]]]:
+    """Instruments whose turn it is, with the parents to be asked: who is due longest first, as many as may be looked
+    at."""
     due = []
     for instrument in state.books.keys():
         book = state.books[instrument]
         if book.parents and book.round is None and state.now_ns >= book.next_cross_ns and not state.stopped(instrument):
             due.append((book.next_cross_ns, instrument))
-    chosen: list[str] = []
+    chosen: list[tuple[str, list[str]]] = []
     looked_at = 0
     for _, instrument in sorted(due):
         free = _free(state, instrument)
@@ -159,7 +160,7 @@ def to_ask(state: NettingState) -> list[str]:
         looked_at += sum(state.member_count(parent_id) for parent_id in free)
         if chosen and looked_at > state.config.ask_members:
             break
-        chosen.append(instrument)
+        chosen.append((instrument, free))
     return chosen
 
 
@@ -169,9 +170,9 @@ def _free(state: NettingState, instrument: str) -> list[str]:
     return free if len({state.parents[parent_id].terms.side.sign for parent_id in free}) == 2 else []
 
 
-def ask(state: NettingState, instrument: str) -> Iterator[Made]:
-    """Would opposing parents cross now? Then ask slicing to set their unreleased quantity aside."""
-    book, now_ns, free = state.book(instrument), state.now_ns, _free(state, instrument)
+def ask(state: NettingState, instrument: str, free: Sequence[str]) -> Iterator[Made]:
+    """Would these opposing parents cross now? Then ask slicing to set their unreleased quantity aside."""
+    book, now_ns = state.book(instrument), state.now_ns
     sides: dict[int, list[Offer]] = {1: [], -1: []}
     for parent_id in free:
         terms = state.parents[parent_id].terms
