@@ -48,7 +48,7 @@ class Stand:
     ) -> None:
         self.partitions = partitions
         self.folder = Path(tempfile.mkdtemp(prefix="pipeline-bench-"))
-        self._cluster = LocalCluster(brokers, heap_mb=heap_mb) if brokers > 1 else None
+        self._cluster = LocalCluster(brokers, settings=settings, heap_mb=heap_mb) if brokers > 1 else None
         self._single = None if brokers > 1 else LocalKafka(heap_mb=heap_mb, settings=settings)
         self.codec = Codec(LocalIds())
         self._processes: list[subprocess.Popen[bytes]] = []

@@ -51,13 +51,12 @@ class Told(Kafka):
         return lambda *arguments: self.said.append(name.partition("_")[0])
 
 
-def written(kafka: Told) -> Transactions:
+def written(kafka: Told) -> None:
     transactions = Transactions("t-0", Patience("t-0", lambda text: None, kafka))
     transactions.open()
     kafka.said.clear()
     rows = [("out", 0, b"k", b"1"), ("out", 0, b"k", b"2")]
     transactions.write(rows, [TopicPartition("in", 0, 1)], None)
-    return transactions
 
 
 def test_a_full_queue_is_waited_for() -> None:
