@@ -17,6 +17,7 @@ from pipeline.commands.setup import codec_for, edge
 from pipeline.domain.orders import OrderRequest
 from pipeline.domain.partitioning import partition_of
 from pipeline.gateways import clock, controls, orders_file
+from pipeline.gateways.lobster_files import find_day
 from pipeline.gateways.market import RecordedMarket, Source, market_records, window_of
 from pipeline.gateways.synthetic import SimulatedMarket
 from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, WrongUse
@@ -149,8 +150,8 @@ def market_run(settings: Settings, sources: list[Source], rate: int, say: Say = 
 
 
 def recorded(path: Path, symbol: str | None, from_s: int, length_s: int) -> Source:
-    """A window of a recorded day."""
-    return RecordedMarket(path, symbol, from_s, length_s)
+    """A window of a recorded day. Raises WrongUse when there is none."""
+    return RecordedMarket(find_day(path, symbol), from_s, length_s)
 
 
 def simulated(instrument: str, seconds: int, seed: int) -> Source:

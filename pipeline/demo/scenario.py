@@ -14,6 +14,7 @@ from pipeline.demo.reference_data import CENT, Day, Listed
 from pipeline.domain.market import NBBO
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.units import NS_PER_S, PX_ONE
+from pipeline.gateways.lobster_files import find_day
 from pipeline.gateways.market import RecordedMarket, Source, Window, market_records, window_of
 from pipeline.gateways.synthetic import SimulatedMarket
 from pipeline.runtime.errors import WrongUse
@@ -84,7 +85,7 @@ def scenario(
     path = _market_path(env)
     recorded = path is not None
     if path is not None:
-        market: Source = RecordedMarket(path, length_s=seconds, seed=seed)
+        market: Source = RecordedMarket(find_day(path), length_s=seconds, seed=seed)
         window = window_of(market)
     else:
         window = Window("SIMA", _SIMULATED_OPEN_NS, _SIMULATED_OPEN_NS + seconds * NS_PER_S, 20120621)

@@ -10,20 +10,18 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from pipeline.domain.market import BookEvent, BookEventKind, QuoteKind, SessionState
 from pipeline.domain.record import Record
 from pipeline.domain.units import NS_PER_S
 from pipeline.gateways.feed import ROUND_LOT, Feed
-from pipeline.gateways.lobster_files import find_day
 from pipeline.gateways.recorded import Batch, RecordedBook
 from pipeline.gateways.shadow import ShadowVenue
 from pipeline.gateways.synthetic import SimulatedBook, SimulatedMarket
 from pipeline.runtime.errors import WrongUse
 from pipeline.venues.book import Book
-from pipeline.venues.tape import midnight_ns, trade_date_of
+from pipeline.venues.tape import TapeBook, TapeMessage, TapeName, midnight_ns, trade_date_of
 
 FIRST_VENUE: Final = "XNAS"
 SECOND_VENUE: Final = "XBAT"
@@ -34,14 +32,21 @@ OPENING_S: Final = 34_200
 """09:30 in New York, in seconds after midnight."""
 
 
+class RecordedDay(Protocol):
+    """A recorded day whoever opened it (`gateways/lobster_files.py` does): what it is, and its rows."""
+
+    @property
+    def name(self) -> TapeName: ...
+
+    def rows(self) -> Iterator[tuple[TapeMessage, TapeBook]]:
+        """Each message with the book after it, from the first one. Raises WrongUse for what cannot be read."""
+
+
 @dataclass(frozen=True)
 class RecordedMarket:
     """A window of a recorded day."""
 
-    path: Path
-    """A LOBSTER zip, folder or csv file."""
-    symbol: str | None = None
-    """Which symbol, when the folder holds several."""
+    day: RecordedDay
     from_s: int = OPENING_S
     """Start of the window, seconds after midnight in New York."""
     length_s: int = 600
@@ -64,10 +69,10 @@ class Window:
 
 
 def window_of(source: Source) -> Window:
-    """Instrument, session times and date of a source. Raises WrongUse when the files are not there."""
+    """Instrument, session times and date of a source."""
     if isinstance(source, SimulatedMarket):
         return Window(source.instrument, source.start_ns, source.end_ns, source.trade_date)
-    name = find_day(source.path, source.symbol).name
+    name = source.day.name
     start_ns = midnight_ns(name.day) + source.from_s * NS_PER_S
     return Window(name.symbol, start_ns, start_ns + source.length_s * NS_PER_S, trade_date_of(name.day))
 
@@ -114,9 +119,9 @@ def _first_venue(source: Source, window: Window) -> tuple[Book, Iterator[Batch]]
     if isinstance(source, SimulatedMarket):
         simulated = SimulatedBook(source, FIRST_VENUE)
         return simulated.book, simulated.batches()
-    day = find_day(source.path, source.symbol)
-    recorded = RecordedBook(FIRST_VENUE, window.instrument, midnight_ns(day.name.day), day.name.levels)
-    return recorded.book, recorded.batches(day.rows(), window.start_ns, window.end_ns)
+    name = source.day.name
+    recorded = RecordedBook(FIRST_VENUE, window.instrument, midnight_ns(name.day), name.levels)
+    return recorded.book, recorded.batches(source.day.rows(), window.start_ns, window.end_ns)
 
 
 def _both(batch: Batch, shadow: ShadowVenue, book: Book, opening: list[BookEvent]) -> list[BookEvent]:

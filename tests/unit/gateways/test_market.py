@@ -16,6 +16,7 @@ from pipeline.domain.market import (
 from pipeline.domain.orders import Side
 from pipeline.domain.record import Record
 from pipeline.domain.units import NS_PER_S
+from pipeline.gateways.lobster_files import find_day
 from pipeline.gateways.market import (
     DARK_VENUE,
     FIRST_VENUE,
@@ -45,7 +46,7 @@ def day(request: pytest.FixtureRequest) -> tuple[Source, list[tuple[int, Record]
     source: Source = simulated()
     if request.param == "recorded":
         folder = request.getfixturevalue("recorded_data") / "lobster"
-        source = RecordedMarket(folder / "LOBSTER_SampleFile_AMZN_2012-06-21_5.zip")
+        source = RecordedMarket(find_day(folder / "LOBSTER_SampleFile_AMZN_2012-06-21_5.zip"))
     return source, list(market_records(source))
 
 
@@ -174,7 +175,7 @@ def test_a_halt_is_told_of_every_venue(tmp_path: Path) -> None:
     lines = ["34200.1,1,7,5,1000000,1", "34201,7,0,0,-1,-1", "34203,7,0,0,1,-1"]
     (tmp_path / name.format("message")).write_text("\n".join(lines) + "\n")
     (tmp_path / name.format("orderbook")).write_text(row * 3)
-    records = [record for _, record in market_records(RecordedMarket(tmp_path))]
+    records = [record for _, record in market_records(RecordedMarket(find_day(tmp_path)))]
     states = [(r.venue, r.state.value) for r in records if isinstance(r, VenueStatus)][3:-3]
     assert states == [(v, "HALTED") for v in VENUES] + [(v, "OPEN") for v in VENUES]
     halts = [r.venue for r in records if isinstance(r, BookEvent) and r.kind is BookEventKind.HALT]
