@@ -52,7 +52,7 @@ chaos: $(VENV)/.ready ## faults on a real broker for about an hour: counted, che
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(VENV)/.ready ## measure: every case, or ARGS="--case intake"; then ARGS=report
-	@$(BIN)/python -m ops.bench $(ARGS)
+	@$(BIN)/python -m bench $(ARGS)
 
 setup: $(VENV)/.ready ## only the virtual environment
 

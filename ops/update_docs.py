@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline import topology
 from pipeline.domain.rejections import CXL_REJ_CODE, DeadLetterReason, RejectReason, fix_code
-from pipeline.stages import intake_texts
+from pipeline.stages.intake import refusal_texts
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -96,7 +96,7 @@ def refusals() -> str:
     for reason in RejectReason:
         if reason is RejectReason.UNKNOWN:
             continue
-        order = reason in intake_texts.REASONS
+        order = reason in refusal_texts.REASONS
         of = "a new order" if order else "a cancel" if reason in CXL_REJ_CODE else "any request"
         if reason is RejectReason.REPLACE_NOT_SUPPORTED:
             of = "a replace"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline.runtime.errors import EXIT_GOOD, EXIT_WRONG_USE, PipelineError, WrongUse
+from pipeline.errors import EXIT_GOOD, EXIT_WRONG_USE, PipelineError, WrongUse
 from pipeline.runtime.settings import Settings
 
 Handler = Callable[[argparse.Namespace], int]
@@ -63,7 +63,7 @@ def _topology(options: argparse.Namespace) -> int:
 
 
 def _local(options: argparse.Namespace) -> int:
-    from pipeline.runtime import local
+    from pipeline.runtime.embedded import local
 
     match options.action:
         case "up":
@@ -83,25 +83,25 @@ def _topics(options: argparse.Namespace) -> int:
 
 def _schemas(options: argparse.Namespace) -> int:
     from pipeline.commands import setup
-    from pipeline.runtime import contract_checks, contracts
-    from pipeline.runtime.registry import Registry
+    from pipeline.runtime.contracts import checks, schemas
+    from pipeline.runtime.contracts.registry import Registry
 
     match options.action:
         case "render":
-            written = contracts.write()
+            written = schemas.write()
             print("\n".join(written) if written else "every file is as it must be")
             return EXIT_GOOD
         case "freeze":
-            kept = contract_checks.freeze(released=not options.unreleased)
+            kept = checks.freeze(released=not options.unreleased)
             print("\n".join(kept) if kept else "every contract's newest version is kept already")
             return EXIT_GOOD
         case "register":
             return setup.schemas_register(_settings(options))
         case _:
             if not options.online:
-                return contract_checks.check()
+                return checks.check()
             settings = _settings(options)
-            return contract_checks.check(Registry(settings.registry_url), settings.sources)
+            return checks.check(Registry(settings.registry_url), settings.sources)
 
 
 def _reference(options: argparse.Namespace) -> int:

@@ -11,18 +11,18 @@ from typing import Any, Final
 
 from pipeline import topics
 from pipeline.domain.record import Record
-from pipeline.stages.allocation import AllocationStage
-from pipeline.stages.analytics import Analytics
+from pipeline.stage import Stage
+from pipeline.stages.allocation.stage import AllocationStage
+from pipeline.stages.analytics.stage import Analytics
 from pipeline.stages.credit import CreditStage
-from pipeline.stages.intake import IntakeStage
-from pipeline.stages.netting import Netting
+from pipeline.stages.intake.stage import IntakeStage
+from pipeline.stages.netting.stage import Netting
 from pipeline.stages.publishing import PublishingStage
-from pipeline.stages.routing import Routing
-from pipeline.stages.routing_state import RoutingParams
-from pipeline.stages.slicing import Slicing
-from pipeline.stages.stage import Stage
-from pipeline.stages.tca import TCA
-from pipeline.stages.venues import Venues
+from pipeline.stages.routing.stage import Routing
+from pipeline.stages.routing.state import RoutingParams
+from pipeline.stages.simulated_venues.stage import Venues
+from pipeline.stages.slicing.stage import Slicing
+from pipeline.stages.tca.stage import TCA
 from pipeline.topics import Spread, Topic, topic_of
 
 AnyStage = Stage[Any]

@@ -35,9 +35,9 @@ from pipeline.domain.parents import (
 )
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import PriceRule
-from pipeline.stages.allocation import AllocationStage
-from pipeline.stages.allocation_books import AllocationParameters, AllocationState
-from tests.bench import Bench
+from pipeline.stages.allocation.stage import AllocationStage
+from pipeline.stages.allocation.state import AllocationParameters, AllocationState
+from tests.stage_bench import Bench
 
 DAY = 20260105
 """A Monday."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.platform import Platform
+from pipeline.runtime.embedded.platform import Platform
 from tests.platforms import choose_platform
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ import msgspec
 from pipeline.demo.memory_run import run_in_memory
 from pipeline.demo.scenario import scenario
 from pipeline.domain.record import Record
-from pipeline.runtime.memory_host import MemoryHost
+from pipeline.runtime.memory.host import MemoryHost
 
 _NOWHERE = {"PIPELINE_DATA": "/nowhere"}
 """Simulated markets whatever is recorded beside the checkout."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
-from pipeline.runtime.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, Platform, connect, require_reachable
+from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, Platform, connect, require_reachable
 from pipeline.runtime.ports import free_port
 
 KAFKA_IMAGE = "apache/kafka:4.1.0"
@@ -44,7 +44,7 @@ def containers() -> Iterator[Platform]:
     """
     from testcontainers.core.container import DockerContainer
 
-    from pipeline.runtime.broker import LocalKafka
+    from pipeline.runtime.embedded.broker import LocalKafka
 
     # The broker tells clients its address, so the outer port must be known before it starts.
     port = free_port()

@@ -16,12 +16,12 @@ from pipeline.audit.verify import Audit
 from pipeline.demo.memory_run import published
 from pipeline.demo.scenario import Scenario, scenario
 from pipeline.domain.record import Owned
-from pipeline.runtime.audit_seal import seal_recording
-from pipeline.runtime.audit_verify import Recording, audit, entry_decoder, guarded, recording_of, swept
-from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.memory_host import MemoryHost, StoredRecord
-from pipeline.runtime.replaying import MemoryLog, journal_of, places_of, replay_of
-from pipeline.runtime.wiring import AnyStage, inputs_of, outputs_of
+from pipeline.runtime.auditing.replaying import MemoryLog, journal_of, places_of, replay_of
+from pipeline.runtime.auditing.seal import seal_recording
+from pipeline.runtime.auditing.verify import Recording, audit, entry_decoder, guarded, recording_of, swept
+from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.memory.host import MemoryHost, StoredRecord
+from pipeline.runtime.worker.wiring import AnyStage, inputs_of, outputs_of
 from pipeline.topics import topic_named
 
 P = 2

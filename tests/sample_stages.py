@@ -8,7 +8,8 @@ from pipeline.domain.analytics import Bar, VenueScore
 from pipeline.domain.controls import Alert, AlertKind, Control, Resumed, Tick, TickKind
 from pipeline.domain.market import PrintKind, ReferencePrice, TradePrint
 from pipeline.domain.record import Owned, Record
-from pipeline.stages.stage import Entry, Meta, Stage, State, Task
+from pipeline.stage import Meta, Stage
+from pipeline.state import Entry, State, Task
 
 POISON = "POISON"
 """An instrument on which the adder raises."""

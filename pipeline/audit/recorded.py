@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from pipeline.audit.journal import SCHEMA_HEADER
+from pipeline.journal import SCHEMA_HEADER
 
 Place = tuple[str, int]
 """A topic's name and a partition."""

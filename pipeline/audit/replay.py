@@ -14,12 +14,12 @@ from typing import Final, Protocol
 from pipeline.audit.findings import Finding as Finding
 from pipeline.audit.findings import FindingKind as FindingKind
 from pipeline.audit.findings import short_bytes, shortened
-from pipeline.audit.journal import SCHEMA_HEADER, entry_hash
 from pipeline.audit.recorded import IN_MEMORY, Cursor, Place, leading
 from pipeline.audit.recorded import Log as Log
 from pipeline.audit.recorded import Stored as Stored
 from pipeline.domain.audit import InputStart, JournalEntry, JournalKind
 from pipeline.domain.record import Record
+from pipeline.journal import SCHEMA_HEADER, entry_hash
 
 
 class Written(Protocol):

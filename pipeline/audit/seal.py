@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from pipeline.audit.journal import entry_hash
 from pipeline.audit.recorded import leading
 from pipeline.domain.audit import JournalEntry
+from pipeline.journal import entry_hash
 
 VERSION: Final = 1
 """Of the file and of what is hashed. The hash is of this file's own, so that no other change breaks old seals."""

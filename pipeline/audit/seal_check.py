@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.audit.findings import Finding, FindingKind
-from pipeline.audit.journal import entry_hash
 from pipeline.audit.recorded import Log, leading
 from pipeline.audit.seal import CHECKPOINT_EVERY, DecodeEntry, PlaceDigest, SealedHead, SealedPlace, SealFile
+from pipeline.journal import entry_hash
 from pipeline.topics import JOURNAL
 
 

@@ -1,6 +1,6 @@
 """What an audit says: sweeps over topics for what no task can have written, epoch records against the code, the screen.
 
-Pure. The replay itself is in ``audit/replay.py``; who feeds it, in ``runtime/audit_verify.py``.
+Pure. The replay itself is in ``audit/replay.py``; who feeds it, in ``runtime/auditing/verify.py``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.commands.running import deployed_flow
-from pipeline.runtime import audit_lineage, audit_seal, audit_verify
+from pipeline.runtime.auditing import lineage as audit_lineage
+from pipeline.runtime.auditing import seal as audit_seal
+from pipeline.runtime.auditing import verify as audit_verify
 from pipeline.runtime.settings import Settings
 
 Say = Callable[[str], None]

@@ -14,14 +14,14 @@ from typing import Final
 
 from pipeline import topology
 from pipeline.commands.setup import codec_for
-from pipeline.runtime.endpoint import Listen, variables
-from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
-from pipeline.runtime.kafka import Kafka
-from pipeline.runtime.log import wants_json, write_line
-from pipeline.runtime.run import run_unit
+from pipeline.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.observability.endpoint import Listen, variables
+from pipeline.runtime.observability.log import wants_json, write_line
+from pipeline.runtime.process import run_unit
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.supervisor import Supervisor
-from pipeline.runtime.worker import Deployment
+from pipeline.runtime.worker.worker import Deployment
 from pipeline.topology import AnyStage
 
 Say = Callable[[str], None]

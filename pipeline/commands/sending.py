@@ -16,12 +16,12 @@ from pipeline import topics
 from pipeline.commands.setup import codec_for, edge
 from pipeline.domain.orders import OrderRequest
 from pipeline.domain.partitioning import partition_of
+from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, WrongUse
 from pipeline.gateways import clock, controls, orders_file
 from pipeline.gateways.lobster_files import find_day
-from pipeline.gateways.market import RecordedMarket, Source, market_records, window_of
-from pipeline.gateways.synthetic import SimulatedMarket
-from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, WrongUse
 from pipeline.runtime.settings import Settings
+from pipeline.simulator.market.market import RecordedMarket, Source, market_records, window_of
+from pipeline.simulator.market.synthetic import SimulatedMarket
 
 Say = Callable[[str], None]
 _FLUSH_S: Final = 60.0

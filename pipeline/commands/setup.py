@@ -9,12 +9,13 @@ from pathlib import Path
 from pipeline import topology
 from pipeline.domain.audit import SchemaCopy
 from pipeline.domain.record import Owned
-from pipeline.gateways import reference
-from pipeline.gateways.edge import EdgeWriter, KafkaSink
-from pipeline.runtime import contract_checks, contracts, topic_admin
-from pipeline.runtime.codec import Codec
-from pipeline.runtime.errors import EXIT_GOOD
-from pipeline.runtime.registry import Registry, RegistryIds
+from pipeline.errors import EXIT_GOOD
+from pipeline.gateways import reference_file
+from pipeline.runtime.contracts import checks, schemas
+from pipeline.runtime.contracts.codec import Codec
+from pipeline.runtime.contracts.registry import Registry, RegistryIds
+from pipeline.runtime.kafka import topic_admin
+from pipeline.runtime.kafka.edge_writer import EdgeWriter, KafkaSink
 from pipeline.runtime.settings import Settings
 
 Say = Callable[[str], None]
@@ -47,18 +48,18 @@ def topics_apply(settings: Settings, say: Say = print) -> int:
 def schemas_register(settings: Settings, say: Say = print) -> int:
     """Register every contract; keep our own copy of it on the topic `schemas`."""
     registry = Registry(settings.registry_url)
-    ids = contract_checks.register(registry, settings.sources, say)
+    ids = checks.register(registry, settings.sources, say)
     copies = []
-    for name, topic in contract_checks.topic_names(settings.sources):
-        text = contracts.contract_text(topic.record)
-        subject = contracts.subject_of(name)
+    for name, topic in checks.topic_names(settings.sources):
+        text = schemas.contract_text(topic.record)
+        subject = schemas.subject_of(name)
         version = next((v.version for v in registry.versions(subject) if v.schema_id == ids[name]), 1)
         copies.append(
             SchemaCopy(
                 subject=subject,
                 schema_id=ids[name],
                 version=version,
-                fingerprint=contracts.fingerprint_of(text),
+                fingerprint=schemas.fingerprint_of(text),
                 text=text,
             )
         )
@@ -68,7 +69,7 @@ def schemas_register(settings: Settings, say: Say = print) -> int:
 
 def reference_load(settings: Settings, path: Path, say: Say = print) -> int:
     """Reference data from a file of JSON lines, checked whole before any of it is sent."""
-    return write_reference(settings, reference.load(path), say)
+    return write_reference(settings, reference_file.load(path), say)
 
 
 def write_reference(settings: Settings, records: Iterable[Owned], say: Say = print) -> int:

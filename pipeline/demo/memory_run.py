@@ -11,7 +11,7 @@ from pipeline.demo.scenario import Scenario
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Record
 from pipeline.gateways.clock import in_steps
-from pipeline.runtime.memory_host import MemoryHost
+from pipeline.runtime.memory.host import MemoryHost
 from pipeline.topology import AnyStage
 
 DRAIN_S = 30

@@ -14,7 +14,7 @@ from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import OrderEvent, OrderEventKind
 from pipeline.domain.parents import Cross, ParentKind, ParentOrder
 from pipeline.domain.record import Record
-from pipeline.runtime.codec import Codec, Undecodable
+from pipeline.runtime.contracts.codec import Codec, Undecodable
 
 _WATCHED: Final = (
     topics.ORDER_EVENTS,

@@ -26,10 +26,10 @@ from pipeline.demo.live import Live
 from pipeline.demo.monitor import Monitor
 from pipeline.demo.reference_data import SOURCES
 from pipeline.demo.scenario import Scenario, scenario
-from pipeline.runtime.audit_verify import audit, copy_of
-from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, WrongUse
+from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, WrongUse
+from pipeline.runtime.auditing.verify import audit, copy_of
+from pipeline.runtime.embedded.platform import connect
 from pipeline.runtime.health import unit_is_healthy
-from pipeline.runtime.platform import connect
 from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings
 from pipeline.runtime.supervisor import Supervisor
 

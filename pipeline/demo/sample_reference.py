@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from pipeline.demo.reference_data import Day, Listed, records
 from pipeline.domain.units import NS_PER_S, PX_ONE
-from pipeline.gateways.reference import line_of
+from pipeline.gateways.reference_file import line_of
 
 SESSION_NS = 23_400 * NS_PER_S
 

@@ -14,10 +14,10 @@ from pipeline.demo.reference_data import CENT, Day, Listed
 from pipeline.domain.market import NBBO
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.units import NS_PER_S, PX_ONE
+from pipeline.errors import WrongUse
 from pipeline.gateways.lobster_files import find_day
-from pipeline.gateways.market import RecordedMarket, Source, Window, market_records, window_of
-from pipeline.gateways.synthetic import SimulatedMarket
-from pipeline.runtime.errors import WrongUse
+from pipeline.simulator.market.market import RecordedMarket, Source, Window, market_records, window_of
+from pipeline.simulator.market.synthetic import SimulatedMarket
 
 SESSION_NS: Final = 23_400 * NS_PER_S
 """09:30 to 16:00."""

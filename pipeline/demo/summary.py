@@ -19,8 +19,8 @@ from pipeline.domain.orders import Order, OrderEvent, OrderEventKind, OrderKind,
 from pipeline.domain.parents import Cross, CrossKind, ParentKind, ParentOrder
 from pipeline.domain.record import Record
 from pipeline.domain.text import money
-from pipeline.runtime.audit_verify import Recording
-from pipeline.runtime.codec import Codec, Undecodable
+from pipeline.runtime.auditing.verify import Recording
+from pipeline.runtime.contracts.codec import Codec, Undecodable
 from pipeline.tca.report import bps, report
 from pipeline.tca.savings import savings
 

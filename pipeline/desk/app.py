@@ -23,23 +23,15 @@ from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from pipeline.desk import peers, web
-from pipeline.desk.books import Books, Finding, Shown
-from pipeline.desk.committed import CommittedApp
+from pipeline.desk.cross_check import Books, Finding, Shown
+from pipeline.desk.faust_patches import CommittedApp
 from pipeline.desk.windows import TOPICS, Outcome, Part
 from pipeline.domain.record import Record
-from pipeline.runtime.codec import Codec, Undecodable
-from pipeline.runtime.errors import (
-    EXIT_FOUND,
-    EXIT_GOOD,
-    PipelineError,
-    PlatformError,
-    PortTaken,
-    Unreachable,
-    WrongUse,
-)
-from pipeline.runtime.platform import require_reachable
+from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, PlatformError, PortTaken, Unreachable, WrongUse
+from pipeline.runtime.contracts.codec import Codec, Undecodable
+from pipeline.runtime.contracts.registry import Registry, RegistryIds
+from pipeline.runtime.embedded.platform import require_reachable
 from pipeline.runtime.ports import free_port, is_taken
-from pipeline.runtime.registry import Registry, RegistryIds
 from pipeline.runtime.settings import Settings
 from pipeline.topics import topic_named
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from pipeline.desk.board import CHECK_AGE_MS, Whole
-from pipeline.desk.committed import CommittedApp
+from pipeline.desk.faust_patches import CommittedApp
 
 if TYPE_CHECKING:
     from pipeline.desk.app import Desk

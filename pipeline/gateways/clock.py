@@ -16,7 +16,7 @@ from typing import Final
 from pipeline.domain.controls import Tick, TickKind
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.units import NS_PER_MS, NS_PER_S, PPM_ONE
-from pipeline.gateways.edge import BATCH_MAX, EdgeWriter
+from pipeline.runtime.kafka.edge_writer import BATCH_MAX, EdgeWriter
 
 TICK_NS: Final = 250 * NS_PER_MS
 """Session time between ticks, unless that would be more than ten ticks in a second of wall time: every task

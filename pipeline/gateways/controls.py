@@ -6,7 +6,7 @@ import re
 from typing import Final, TypeVar
 
 from pipeline.domain.controls import Control, ControlKind, ControlScope
-from pipeline.runtime.errors import WrongUse
+from pipeline.errors import WrongUse
 
 K = TypeVar("K", ControlKind, ControlScope)
 

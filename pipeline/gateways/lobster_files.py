@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TextIO
 
-from pipeline.runtime.errors import WrongUse
-from pipeline.venues.tape import (
+from pipeline.errors import WrongUse
+from pipeline.simulator.market.lobster import (
     TapeBook,
     TapeError,
     TapeMessage,

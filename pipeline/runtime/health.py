@@ -23,8 +23,8 @@ from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec  # not exported where its users are told to find it
 
-from pipeline.runtime.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable, WrongUse
-from pipeline.runtime.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, require_reachable
+from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable, WrongUse
+from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, require_reachable
 from pipeline.runtime.ports import HOST
 from pipeline.runtime.settings import state_dir
 

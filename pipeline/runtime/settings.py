@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.runtime import local
-from pipeline.runtime.artifacts import cache_dir
-from pipeline.runtime.errors import WrongUse
-from pipeline.runtime.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE
+from pipeline.errors import WrongUse
+from pipeline.runtime.embedded import local
+from pipeline.runtime.embedded.artifacts import cache_dir
+from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE
 
 DEFAULT_PARTITIONS: Final = 2
 DEFAULT_SOURCES: Final = "rebalancer,savings-plan,strategy-desk"

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-from pipeline.runtime import leash
-from pipeline.runtime.errors import EXIT_GOOD
+from pipeline.errors import EXIT_GOOD
+from pipeline.runtime import parent_watch
 
 RESTARTS_MAX: Final = 20
 """In the life of a supervisor and per unit; a machine that kills more often than that needs a person."""
@@ -153,7 +153,7 @@ class Supervisor:
 
     def _spawn(self, unit: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
         self._pid_file(unit).unlink(missing_ok=True)
-        command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(self._pid_file(unit)), ""]
+        command = [sys.executable, "-I", "-S", parent_watch.__file__, str(os.getpid()), str(self._pid_file(unit)), ""]
         worker = [sys.executable, "-m", "pipeline", "run", unit]
         env = {**self._env, **self._own_env.get(unit, {})}
         return subprocess.Popen(

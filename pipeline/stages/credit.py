@@ -20,7 +20,8 @@ from pipeline.domain.controls import CreditLease, Tick
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
-from pipeline.stages.stage import Entry, Meta, Stage, State, Task
+from pipeline.stage import Meta, Stage
+from pipeline.state import Entry, State, Task
 
 
 def share(whole: int, partition: int, partitions: int) -> int:

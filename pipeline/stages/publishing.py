@@ -16,7 +16,8 @@ from typing import ClassVar, Final
 from pipeline.domain.orders import OrderEvent, SourceEvent
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import RejectReason
-from pipeline.stages.stage import Meta, Stage, State, Task
+from pipeline.stage import Meta, Stage
+from pipeline.state import State, Task
 
 # A Kafka topic name is at most 249 of these characters; the prefix takes its part.
 _LEGAL_SOURCE: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.broker import LocalKafka
+from pipeline.runtime.embedded.broker import LocalKafka
 
 _numbers = itertools.count(1)
 

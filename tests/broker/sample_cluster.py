@@ -15,10 +15,10 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from pipeline.domain.record import Record
-from pipeline.runtime.codec import Codec, LocalIds, Undecodable
-from pipeline.runtime.kafka import Kafka
-from pipeline.runtime.memory_host import StoredRecord
-from pipeline.runtime.restore import ends
+from pipeline.runtime.contracts.codec import Codec, LocalIds, Undecodable
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.memory.host import StoredRecord
+from pipeline.runtime.worker.restore import ends
 from pipeline.topics import changelog_of, partitions_for, topic_named, topic_of
 from tests.broker.worker_process import FLOW
 

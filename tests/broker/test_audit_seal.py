@@ -14,17 +14,17 @@ from pipeline.audit.seal import SealFile
 from pipeline.domain.audit import JournalEntry, JournalKind
 from pipeline.domain.controls import TickKind
 from pipeline.domain.market import TradePrint
-from pipeline.runtime.audit_seal import load, seal
-from pipeline.runtime.audit_verify import verify
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.codec import LocalIds
-from pipeline.runtime.errors import Unreachable, WrongUse
-from pipeline.runtime.kafka import Kafka
-from pipeline.runtime.memory_host import MemoryHost, StoredRecord
-from pipeline.runtime.patience import Patience
-from pipeline.runtime.restore import read_changelogs
+from pipeline.errors import Unreachable, WrongUse
+from pipeline.runtime.auditing.seal import load, seal
+from pipeline.runtime.auditing.verify import verify
+from pipeline.runtime.contracts.codec import LocalIds
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.memory.host import MemoryHost, StoredRecord
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.task import TaskRunner
+from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.restore import read_changelogs
+from pipeline.runtime.worker.task import TaskRunner
 from tests.broker.sample_cluster import SampleCluster
 from tests.broker.worker_process import FLOW
 from tests.sample_stages import print_of, tick_of

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from pipeline.domain.partitioning import partition_of
-from pipeline.runtime.audit_verify import verify
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.codec import LocalIds
+from pipeline.runtime.auditing.verify import verify
+from pipeline.runtime.contracts.codec import LocalIds
+from pipeline.runtime.embedded.broker import LocalKafka
 from pipeline.runtime.settings import Settings
 from tests.broker.sample_cluster import SampleCluster
 from tests.broker.worker_process import FLOW

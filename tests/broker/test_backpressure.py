@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.domain.partitioning import partition_of
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.worker import APPLY_MAX
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.worker.worker import APPLY_MAX
 from tests.broker.sample_cluster import SampleCluster
 from tests.sample_stages import print_of
 

@@ -13,8 +13,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.kafka import Kafka
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.kafka.clients import Kafka
 from tests.simulated.clients import SimKafka
 from tests.simulated.cluster import Cluster
 from tests.simulated.world import World

@@ -16,14 +16,14 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from pipeline.domain.orders import OrderEventKind, OrderRequest, RequestKind, Side, SourceEvent
 from pipeline.domain.record import Record
 from pipeline.domain.rejections import DeadLetterReason
-from pipeline.runtime import topic_admin
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.codec import Codec, Undecodable
-from pipeline.runtime.contract_checks import check, register
-from pipeline.runtime.contracts import ContractError, contract_text, schema_of, subject_of
-from pipeline.runtime.errors import Unreachable
-from pipeline.runtime.platform import Platform
-from pipeline.runtime.registry import COMPATIBILITY, Incompatible, Registry, RegistryIds
+from pipeline.errors import Unreachable
+from pipeline.runtime.contracts.checks import check, register
+from pipeline.runtime.contracts.codec import Codec, Undecodable
+from pipeline.runtime.contracts.registry import COMPATIBILITY, Incompatible, Registry, RegistryIds
+from pipeline.runtime.contracts.schemas import ContractError, contract_text, schema_of, subject_of
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.embedded.platform import Platform
+from pipeline.runtime.kafka import topic_admin
 from pipeline.topics import ORDERS, TOPICS, Topic
 from tests.golden.samples import sample
 

@@ -1,9 +1,9 @@
 """What the desk promises on a real broker: whole and right totals of committed records, whoever dies or joins.
 
-The four defects of Faust (see pipeline/desk/committed.py) and the test that covers each: aborted records shown (1) and
-commits that stall (2), `test_only_committed_records_are_counted_and_no_offset_is_relied_on`; records lost at rebalances
-(3), `test_totals_are_right_again_after_kills_and_with_a_second_worker`, which also wants the safety nets unused, and
-tests/unit/desk/test_committed.py, repair by repair; the confluent transport (4) is not used.
+The four defects of Faust (see pipeline/desk/faust_patches.py) and the test that covers each: aborted records shown (1)
+and commits that stall (2), `test_only_committed_records_are_counted_and_no_offset_is_relied_on`; records lost at
+rebalances (3), `test_totals_are_right_again_after_kills_and_with_a_second_worker`, which also wants the safety nets
+unused, and tests/unit/desk/test_faust_patches.py, repair by repair; the confluent transport (4) is not used.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from pipeline.domain.executions import FillKind, ReportKind
 from pipeline.domain.orders import OrderEventKind, OrderKind
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.codec import Codec
-from pipeline.runtime.contract_checks import register
-from pipeline.runtime.platform import Platform
+from pipeline.runtime.contracts.checks import register
+from pipeline.runtime.contracts.codec import Codec
+from pipeline.runtime.contracts.registry import Registry, RegistryIds
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.embedded.platform import Platform
 from pipeline.runtime.ports import free_port
-from pipeline.runtime.registry import Registry, RegistryIds
 from pipeline.topics import ORDERS, topic_of
 from tests.unit.desk import records
 

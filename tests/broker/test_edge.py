@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from pipeline.gateways.edge import GivenUp, KafkaSink, Row
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.platform import Platform
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.embedded.platform import Platform
+from pipeline.runtime.kafka.edge_writer import GivenUp, KafkaSink, Row
 
 Unique = Callable[[str], str]
 

@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
+from pipeline.errors import Unreachable, WrongUse
 from pipeline.runtime import health
-from pipeline.runtime.errors import Unreachable, WrongUse
-from pipeline.runtime.platform import Platform
+from pipeline.runtime.embedded.platform import Platform
 from tests.broker.test_platform import create_topic, produce
 
 Unique = Callable[[str], str]

@@ -22,9 +22,9 @@ from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.executions import ChildKind, ChildOrder
 from pipeline.domain.record import Record
 from pipeline.domain.units import NS_PER_S
-from pipeline.runtime.audit_verify import audit, copy_of
-from pipeline.runtime.broker import LocalPlatform
-from pipeline.runtime.codec import Codec
+from pipeline.runtime.auditing.verify import audit, copy_of
+from pipeline.runtime.contracts.codec import Codec
+from pipeline.runtime.embedded.broker import LocalPlatform
 from pipeline.runtime.settings import Settings
 
 PATIENCE_S = 90.0

@@ -19,11 +19,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
-from pipeline.runtime import local
-from pipeline.runtime.broker import LocalKafka, LocalRegistry
-from pipeline.runtime.cluster import LocalCluster
-from pipeline.runtime.errors import DiskFull, PortTaken, Unreachable, WrongUse
-from pipeline.runtime.platform import Platform, connect
+from pipeline.errors import DiskFull, PortTaken, Unreachable, WrongUse
+from pipeline.runtime.embedded import local
+from pipeline.runtime.embedded.broker import LocalKafka, LocalRegistry
+from pipeline.runtime.embedded.cluster import LocalCluster
+from pipeline.runtime.embedded.platform import Platform, connect
 from pipeline.runtime.ports import HOST, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,7 +167,7 @@ def test_nothing_outlives_a_parent_that_is_killed(number: signal.Signals) -> Non
     # Started from a thread that ends at once: the children belong to the process, not to that thread.
     program = """
         import signal, threading, time
-        from pipeline.runtime.broker import LocalKafka
+        from pipeline.runtime.embedded.broker import LocalKafka
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background has it ignored
         kafka = LocalKafka()
         starter = threading.Thread(target=kafka.start)

@@ -15,12 +15,12 @@ from confluent_kafka import Consumer, Producer
 
 from pipeline.domain.allocations import Allocation, AllocKind
 from pipeline.domain.orders import OrderRequest, RequestKind, Side, Strategy
-from pipeline.runtime import topic_admin
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.codec import Codec
-from pipeline.runtime.contract_checks import register
-from pipeline.runtime.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, Platform
-from pipeline.runtime.registry import Registry, RegistryIds
+from pipeline.runtime.contracts.checks import register
+from pipeline.runtime.contracts.codec import Codec
+from pipeline.runtime.contracts.registry import Registry, RegistryIds
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, Platform
+from pipeline.runtime.kafka import topic_admin
 from tests.documents import snippet
 from tests.golden.samples import sample
 

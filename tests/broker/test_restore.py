@@ -12,21 +12,21 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from pipeline.domain.controls import TickKind
-from pipeline.runtime.adoption import Adoption
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.cell import Cell
-from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.kafka import Kafka
-from pipeline.runtime.patience import Patience
-from pipeline.runtime.survey import Surroundings
-from pipeline.runtime.wiring import Wiring
-from pipeline.runtime.worker import Deployment, Worker
+from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.worker.assignment import Adoption
+from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.preflight import Surroundings
+from pipeline.runtime.worker.task_group import Cell
+from pipeline.runtime.worker.wiring import Wiring
+from pipeline.runtime.worker.worker import Deployment, Worker
 from pipeline.topics import changelog_of
 from tests.broker.sample_cluster import SampleCluster
 from tests.broker.test_worker import Feed, P, assert_books_balance, assert_replays, done
 from tests.broker.worker_process import FLOW, UNITS
 from tests.sample_stages import Repeater, tick_of
-from tests.unit.runtime.test_migration import AdderV2
+from tests.unit.runtime.worker.test_migration import AdderV2
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     ResourceType,
 )
 
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.errors import Unreachable
-from pipeline.runtime.topic_admin import Drift, apply, plan
+from pipeline.errors import Unreachable
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.kafka.topic_admin import Drift, apply, plan
 from pipeline.topics import TOPICS
 
 TOPIC_COUNT = len(TOPICS) + 1  # one source's own, and one changelog beside the shared ones

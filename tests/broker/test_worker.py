@@ -13,8 +13,8 @@ import pytest
 from pipeline.domain.controls import Control, ControlKind
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.rejections import DeadLetterReason
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.replaying import MemoryLog, journal_of, places_of, replay_of
+from pipeline.runtime.auditing.replaying import MemoryLog, journal_of, places_of, replay_of
+from pipeline.runtime.embedded.broker import LocalKafka
 from tests.broker.sample_cluster import TOPICS, SampleCluster
 from tests.broker.worker_process import FLOW
 from tests.sample_stages import POISON, print_of, tick_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.endpoint import Listen
-from pipeline.runtime.kafka import Kafka
-from pipeline.runtime.run import run_unit
-from pipeline.runtime.worker import Deployment
+from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.observability.endpoint import Listen
+from pipeline.runtime.process import run_unit
+from pipeline.runtime.worker.worker import Deployment
 from tests.sample_stages import Adder, Repeater
 
 FLOW = (Adder(), Repeater())

@@ -14,8 +14,8 @@ from typing import Any, Final, Self
 
 from confluent_kafka import KafkaException
 
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.cluster import LocalCluster
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.embedded.cluster import LocalCluster
 from tests.chaos.checker import Verdict, Wrong, check, unread
 from tests.chaos.fleet import Fleet
 from tests.chaos.logs import Reader, Unread, judge, places_of

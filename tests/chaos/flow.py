@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline import topology
-from pipeline.runtime.broker import LocalPlatform
+from pipeline.runtime.embedded.broker import LocalPlatform
 from tests.chaos.arena import quicker_starts
 from tests.chaos.checker import Verdict, Wrong, check
 from tests.chaos.fleet import ROOT

@@ -29,10 +29,10 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
-from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.kafka import Kafka, Settings
-from pipeline.runtime.run import run_unit
-from pipeline.runtime.worker import Deployment
+from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.kafka.clients import Kafka, Settings
+from pipeline.runtime.process import run_unit
+from pipeline.runtime.worker.worker import Deployment
 from tests.broker.worker_process import FLOW, UNITS
 
 ORDERS_VARIABLE: Final = "CHAOS"

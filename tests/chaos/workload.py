@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from pipeline.domain.controls import Control, ControlKind
 from pipeline.domain.record import Record
-from pipeline.runtime.codec import Codec, LocalIds
+from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.topics import changelog_of, partitions_for, topic_of
 from tests.broker.sample_cluster import TOPICS
 from tests.broker.worker_process import FLOW

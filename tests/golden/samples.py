@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from pipeline.domain.record import Kind, Record
-from pipeline.runtime.contracts import FieldType, field_types
+from pipeline.runtime.contracts.schemas import FieldType, field_types
 
 R = TypeVar("R", bound=Record)
 

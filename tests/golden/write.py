@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.runtime import contract_checks, contracts
-from pipeline.runtime.avro_code import compiled
+from pipeline.runtime.contracts import checks, schemas
+from pipeline.runtime.contracts.avro_code import compiled
 from pipeline.topics import TOPICS
 from tests.golden.samples import sample
 
@@ -17,10 +17,10 @@ BYTES_DIR = Path(__file__).parent / "bytes"
 
 
 def main(*arguments: str) -> None:
-    print("rendered:", contracts.write())
-    print("kept:", contract_checks.freeze(released="--released" in arguments))
+    print("rendered:", schemas.write())
+    print("kept:", checks.freeze(released="--released" in arguments))
     for topic in TOPICS:
-        number = len(contract_checks.earlier_versions(topic))
+        number = len(checks.earlier_versions(topic))
         path = BYTES_DIR / f"{topic.schema}.v{number}.hex"
         text = compiled(topic.record).encode(sample(topic.record)).hex() + "\n"
         if not path.exists() or path.read_text() != text:

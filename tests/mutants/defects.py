@@ -17,14 +17,14 @@ class Defect(NamedTuple):
     found_by: str = "seeds"
 
 
-WORKER: Final = "runtime/worker.py"
-TRANSACTION: Final = "runtime/transaction.py"
-TASK: Final = "runtime/task.py"
-CELL: Final = "runtime/cell.py"
-ADOPTION: Final = "runtime/adoption.py"
-RESTORE: Final = "runtime/restore.py"
-MERGE: Final = "runtime/merge.py"
-STAGE: Final = "stages/stage.py"
+WORKER: Final = "runtime/worker/worker.py"
+TRANSACTION: Final = "runtime/worker/transaction.py"
+TASK: Final = "runtime/worker/task.py"
+CELL: Final = "runtime/worker/task_group.py"
+ADOPTION: Final = "runtime/worker/assignment.py"
+RESTORE: Final = "runtime/worker/restore.py"
+MERGE: Final = "runtime/worker/merge.py"
+STAGE: Final = "state.py"
 
 DEFECTS: Final = (
     Defect(
@@ -98,12 +98,12 @@ DEFECTS: Final = (
     Defect(
         "a refused record is sent once more",
         ((TRANSACTION, "            except BufferError:\n", "            except (BufferError, KafkaException):\n"),),
-        "tests/unit/runtime/test_transaction.py",
+        "tests/unit/runtime/worker/test_transaction.py",
     ),
     Defect(
         "a log is read on while another one's end is awaited",
         ((RESTORE, "                    if not over or", "                    if True or"),),
-        "tests/unit/runtime/test_restore.py",
+        "tests/unit/runtime/worker/test_restore.py",
     ),
     Defect(
         "restored to the last stable offset",
@@ -159,12 +159,12 @@ DEFECTS: Final = (
     Defect(
         "a gap in a writer's numbers is passed over",
         ((TASK, "            if missing > unread:\n", "            if False:\n"),),
-        "tests/unit/runtime/test_memory_host.py",
+        "tests/unit/runtime/memory/test_host.py",
     ),
     Defect(
         "read on from where the furthest of the readers stands",
         ((CELL, "found[topic.name] = min(", "found[topic.name] = max("),),
-        "tests/unit/runtime/test_cell.py",
+        "tests/unit/runtime/worker/test_task_group.py",
     ),
     Defect(
         "what an earlier deployment left on inner topics is not taken over",
@@ -180,13 +180,13 @@ DEFECTS: Final = (
         "a SKIP drops the record without a word",
         ((TASK, "                return self._dead_letter(message, DeadLetterReason.SKIPPED_BY_DESK, skip)",
           "                return []"),),
-        "tests/unit/runtime/test_memory_host.py",
+        "tests/unit/runtime/memory/test_host.py",
     ),
     Defect(
         "a tick passes what has not been read yet",
         ((MERGE, "                if each.at_end_since_ns is None:\n                    return None\n", ""),
          (MERGE, "                if now_ns - max(each.at_end_since_ns, self._tick_since_ns) < self._grace_ns:\n"
           "                    return None\n", "                pass\n")),
-        "tests/unit/runtime/test_merge.py",
+        "tests/unit/runtime/worker/test_merge.py",
     ),
 )  # fmt: skip

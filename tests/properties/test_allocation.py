@@ -18,8 +18,8 @@ from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import OrderEvent, OrderEventKind, Side
 from pipeline.domain.parents import EpochClosed, ParentKind
 from pipeline.domain.record import Record
-from pipeline.stages.allocation import AllocationStage
-from pipeline.stages.allocation_books import AllocationParameters, AllocationState
+from pipeline.stages.allocation.stage import AllocationStage
+from pipeline.stages.allocation.state import AllocationParameters, AllocationState
 from tests.allocation_builders import (
     CORRECTIONS,
     PX,
@@ -35,7 +35,7 @@ from tests.allocation_builders import (
     quiet,
     statement,
 )
-from tests.bench import Bench
+from tests.stage_bench import Bench
 
 ACCOUNTS = ("A", "B", "C")
 

@@ -14,9 +14,9 @@ from pipeline.domain.market import SessionState
 from pipeline.domain.orders import AccountClass, Order, Side
 from pipeline.domain.parents import Cross, EpochClosed, Lineage, LineageKind, ParentKind, ParentOrder, Slice, SliceKind
 from pipeline.domain.record import Owned
-from pipeline.stages.netting_cross import Offer, Part, cross, few_pairs, in_bounds
-from pipeline.stages.netting_rights import Rights
-from tests.unit.stages.netting_bench import (
+from pipeline.stages.netting.crossing import Offer, Part, cross, few_pairs, in_bounds
+from pipeline.stages.netting.eligibility import Rights
+from tests.unit.stages.netting.netting_bench import (
     END,
     MID,
     PX,

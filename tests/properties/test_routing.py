@@ -19,7 +19,7 @@ from pipeline.domain.market import SessionState
 from pipeline.domain.orders import OrdStatus, Side, TimeInForce
 from pipeline.domain.parents import SliceKind, Style
 from pipeline.domain.record import Owned
-from tests.unit.stages.routing_bench import BID, OFFER, RoutingBench
+from tests.unit.stages.routing.routing_bench import BID, OFFER, RoutingBench
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Kafka's clients as the worker uses them, on a simulated cluster: the place of ``pipeline.runtime.kafka.Kafka``.
+"""Kafka's clients as the worker uses them, on a simulated cluster: in place of ``runtime.kafka.clients.Kafka``.
 
 What they raise, and with which flags, was looked up on a real broker; tests/broker/test_contract_of_kafka.py holds both
 to it.

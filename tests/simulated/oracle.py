@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.domain.partitioning import partition_of
-from pipeline.runtime.codec import Codec
+from pipeline.runtime.contracts.codec import Codec
 from tests.simulated.cluster import Cluster
 from tests.simulated.log import Stored
 

@@ -16,11 +16,11 @@ from unittest.mock import patch
 
 from pipeline.domain.controls import Control, ControlKind
 from pipeline.domain.record import Record
-from pipeline.runtime import adoption
-from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.errors import PipelineError, WrongUse
-from pipeline.runtime.kafka import Kafka
-from pipeline.runtime.worker import Deployment, Worker
+from pipeline.errors import PipelineError, WrongUse
+from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.worker import assignment
+from pipeline.runtime.worker.worker import Deployment, Worker
 from pipeline.topics import changelog_of, partitions_for, topic_of
 from tests.sample_stages import Adder, Repeater, print_of, tick_of
 from tests.simulated.clients import SimKafka
@@ -87,7 +87,7 @@ class Run:
         self._gone: list[Slot] = []
         """Slots of units that were moved away from."""
         # Looking for garbage at every restore takes 100 ms, and has nothing to do with what is tried here.
-        self._without_collector = patch.object(adoption, "while_restoring", contextlib.nullcontext)
+        self._without_collector = patch.object(assignment, "while_restoring", contextlib.nullcontext)
         self._without_collector.start()
 
     # ---------------------------------------------------------------- the whole

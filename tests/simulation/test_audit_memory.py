@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.memory_host import MemoryHost
-from pipeline.runtime.spool import Spool
+from pipeline.runtime.auditing.topic_copy import Spool
+from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.memory.host import MemoryHost
 from tests.sample_stages import Adder, Repeater, print_of, tick_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,9 +21,9 @@ FLOW = (Adder(), Repeater())
 _AUDIT = """
 import pickle, sys
 from pipeline.audit.recorded import Log
-from pipeline.runtime.audit_seal import seal_recording
-from pipeline.runtime.audit_verify import Recording, audit
-from pipeline.runtime.codec import LocalIds
+from pipeline.runtime.auditing.seal import seal_recording
+from pipeline.runtime.auditing.verify import Recording, audit
+from pipeline.runtime.contracts.codec import LocalIds
 from tests.simulation.test_audit_memory import FLOW
 log, names, count = pickle.load(open(sys.argv[1], "rb"))
 recording = Recording(log, LocalIds(), "files", 1, names, count, {})

@@ -16,8 +16,8 @@ import pytest
 
 from pipeline import topology
 from pipeline.domain.audit import JournalEntry, JournalKind
-from pipeline.runtime.audit_verify import audit, recording_of
-from pipeline.runtime.migration import StateMismatch
+from pipeline.runtime.auditing.verify import audit, recording_of
+from pipeline.runtime.worker.migration import StateMismatch
 from tests import recordings
 from tests.recordings import (
     APART,

@@ -17,9 +17,9 @@ from pipeline.audit.findings import Finding, FindingKind
 from pipeline.audit.recorded import leading
 from pipeline.audit.seal import SealFile
 from pipeline.demo.memory_run import published
-from pipeline.runtime.audit_verify import audit
-from pipeline.runtime.memory_host import MemoryHost, StoredRecord
-from pipeline.runtime.wiring import inputs_of, outputs_of
+from pipeline.runtime.auditing.verify import audit
+from pipeline.runtime.memory.host import MemoryHost, StoredRecord
+from pipeline.runtime.worker.wiring import inputs_of, outputs_of
 from pipeline.topics import topic_named
 from tests.recordings import (
     CODEC,

@@ -13,13 +13,14 @@ from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.record import Record
 from pipeline.domain.reference import Instrument, ReferenceKind, Venue, VenueKind
 from pipeline.gateways.clock import in_steps
-from pipeline.gateways.market import DARK_VENUE, FIRST_VENUE, SECOND_VENUE, market_records
-from pipeline.gateways.synthetic import SimulatedMarket
-from pipeline.stages.stage import Meta, Task
-from pipeline.stages.venues import Venues
-from pipeline.stages.venues_state import VenuesState
-from pipeline.venues.draws import Draws
-from tests.bench import Bench
+from pipeline.simulator.market.market import DARK_VENUE, FIRST_VENUE, SECOND_VENUE, market_records
+from pipeline.simulator.market.synthetic import SimulatedMarket
+from pipeline.simulator.venues.draws import Draws
+from pipeline.stage import Meta
+from pipeline.stages.simulated_venues.stage import Venues
+from pipeline.stages.simulated_venues.state import VenuesState
+from pipeline.state import Task
+from tests.stage_bench import Bench
 
 S = 1_000_000_000
 START = 1_340_285_400 * S

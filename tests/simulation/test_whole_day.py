@@ -11,9 +11,9 @@ from pipeline.demo.scenario import scenario
 from pipeline.domain.orders import OrderEvent, OrderEventKind
 from pipeline.domain.parents import Cross, ParentKind, ParentOrder
 from pipeline.domain.rejections import RejectReason
-from pipeline.runtime.audit_verify import verify_host
-from pipeline.runtime.codec import LocalIds
-from pipeline.runtime.memory_host import MemoryHost
+from pipeline.runtime.auditing.verify import verify_host
+from pipeline.runtime.contracts.codec import LocalIds
+from pipeline.runtime.memory.host import MemoryHost
 from pipeline.topics import TOPICS
 
 NO_DATA = {"PIPELINE_DATA": "/nonexistent"}

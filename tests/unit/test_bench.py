@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ops.bench import million, report
-from ops.bench.cases import CASES
-from ops.bench.latency import latencies
-from ops.bench.results import Line, Results, latest, load, spread
-from ops.bench.stand import Failed, drained
-from ops.bench.watch import _at
-from ops.bench.world import World, even
+from bench import million, report
+from bench.cases import CASES
+from bench.cases.latency import latencies
+from bench.results import Line, Results, latest, load, spread
+from bench.stand import Failed, drained
+from bench.watch import _at
+from bench.world import World, even
 from pipeline.domain.controls import Tick, TickKind
 from pipeline.domain.executions import ChildKind, ChildOrder
 from pipeline.domain.orders import Order, OrderKind, OrdType, Side, TimeInForce

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.audit.journal import entry_hash
 from pipeline.audit.replay import Finding, FindingKind
 from pipeline.domain.analytics import Bar
 from pipeline.domain.controls import Control, ControlKind, TickKind
 from pipeline.domain.partitioning import partition_of
-from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.memory_host import MemoryHost, StoredRecord
-from pipeline.runtime.replaying import MemoryLog, journal_of, places_of, replay_of
-from pipeline.runtime.wiring import AnyStage
+from pipeline.journal import entry_hash
+from pipeline.runtime.auditing.replaying import MemoryLog, journal_of, places_of, replay_of
+from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.memory.host import MemoryHost, StoredRecord
+from pipeline.runtime.worker.wiring import AnyStage
 from pipeline.topics import PRINTS
 from tests.sample_stages import POISON, Adder, Repeater, print_of, tick_of
 

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from pipeline.audit.findings import FindingKind
-from pipeline.audit.journal import entry_hash
 from pipeline.audit.seal import (
     CHECKPOINT_EVERY,
     BadSeal,
@@ -22,12 +21,13 @@ from pipeline.audit.seal import (
 )
 from pipeline.audit.seal_check import check
 from pipeline.domain.audit import JournalEntry, JournalKind
-from pipeline.runtime.audit_reading import Recording
-from pipeline.runtime.audit_seal import BrokenJournal, _write_new, load, seal_recording
-from pipeline.runtime.audit_verify import entry_decoder
-from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.errors import WrongUse
-from pipeline.runtime.replaying import MemoryLog
+from pipeline.errors import WrongUse
+from pipeline.journal import entry_hash
+from pipeline.runtime.auditing.reading import Recording
+from pipeline.runtime.auditing.replaying import MemoryLog
+from pipeline.runtime.auditing.seal import BrokenJournal, _write_new, load, seal_recording
+from pipeline.runtime.auditing.verify import entry_decoder
+from pipeline.runtime.contracts.codec import Codec, LocalIds
 
 IDS = LocalIds()
 CODEC = Codec(IDS)

@@ -13,8 +13,8 @@ import pytest
 from pipeline.domain.analytics import Bar
 from pipeline.domain.controls import TickKind
 from pipeline.domain.partitioning import partition_of
-from pipeline.runtime.codec import Codec, LocalIds
-from pipeline.runtime.memory_host import MemoryHost
+from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.memory.host import MemoryHost
 from tests.chaos import checker, logs, model
 from tests.chaos.checker import Verdict, Wrong, check, unread
 from tests.chaos.logs import Logs, PartitionLog, Rec, outcomes

@@ -12,10 +12,10 @@ import pytest
 from faust.types import TP
 
 from pipeline.desk.app import STANDSTILL_S, Desk, run_desk
-from pipeline.desk.books import Finding, Shown
+from pipeline.desk.cross_check import Finding, Shown
 from pipeline.desk.peers import address_in, client_id
 from pipeline.domain.record import Owned
-from pipeline.runtime.codec import Codec, LocalIds
+from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.runtime.settings import Settings
 from tests.unit.desk.records import order
 
@@ -157,7 +157,7 @@ def test_workers_find_each_other_by_client_id() -> None:
 
 
 def test_without_a_broker_it_says_so_and_ends_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.runtime.platform.kafka_answers", lambda *_: False)
+    monkeypatch.setattr("pipeline.runtime.embedded.platform.kafka_answers", lambda *_: False)
     said: list[str] = []
     settings = Settings("127.0.0.1:1", "http://127.0.0.1:2", 2, (), tmp_path)
     assert run_desk(settings, port=0, say=said.append) == 3

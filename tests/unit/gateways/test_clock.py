@@ -9,8 +9,8 @@ from pipeline.domain.controls import Tick, TickKind
 from pipeline.domain.market import SessionState, VenueStatus
 from pipeline.domain.record import Record
 from pipeline.gateways.clock import TICK_NS, Pacer, Wall, in_steps, replay, ticks_only
-from pipeline.gateways.edge import EdgeWriter, MemorySink
-from tests.unit.gateways.test_edge import Json
+from pipeline.runtime.kafka.edge_writer import EdgeWriter, MemorySink
+from tests.unit.runtime.kafka.test_edge_writer import Json
 
 S = 1_000_000_000
 START = 1_340_285_400 * S

@@ -1,8 +1,8 @@
 import pytest
 
 from pipeline.domain.controls import ControlKind, ControlScope
+from pipeline.errors import WrongUse
 from pipeline.gateways.controls import control
-from pipeline.runtime.errors import WrongUse
 
 
 def test_words_become_a_control() -> None:

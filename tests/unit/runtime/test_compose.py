@@ -8,8 +8,8 @@ import shlex
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.runtime.broker import LocalKafka
-from pipeline.runtime.endpoint import PORT_VARIABLE
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.observability.endpoint import PORT_VARIABLE
 from pipeline.topology import UNITS
 
 COMPOSE = (Path(__file__).resolve().parents[3] / "docker-compose.yml").read_text(encoding="utf-8")

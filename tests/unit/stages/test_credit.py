@@ -10,7 +10,7 @@ from pipeline.domain.controls import CreditLease
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
 from pipeline.stages.credit import CreditStage, share
-from tests.bench import Bench
+from tests.stage_bench import Bench
 
 SET, REMOVE = ReferenceKind.SET, ReferenceKind.REMOVE
 

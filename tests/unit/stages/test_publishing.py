@@ -9,7 +9,7 @@ from pipeline.domain.orders import OrderEvent, OrderEventKind, OrdStatus, Side, 
 from pipeline.domain.rejections import RejectReason
 from pipeline.stages.publishing import PublishingStage
 from pipeline.topics import SOURCE_EVENTS, partitions_for
-from tests.bench import Bench
+from tests.stage_bench import Bench
 
 
 def event(source: str = "S1", reason: RejectReason | None = None) -> OrderEvent:

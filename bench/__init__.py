@@ -1,0 +1,1 @@
+"""The benchmark: `python -m bench` measures, `python -m bench report` writes ops/benchmarks.md."""

@@ -1,1 +1,0 @@
-"""The benchmark: `python -m ops.bench` measures, `python -m ops.bench report` writes ops/benchmarks.md."""

@@ -1,0 +1,220 @@
+"""A cluster's topics, read for an audit: copied to files with all that is needed to read them, or streamed by.
+
+Committed records only, from their beginnings to the ends the topics have when reading starts. The journal is read
+first: whatever its entries speak of was written before, and so is read too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import KafkaException, Message, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from pipeline.audit.recorded import Log, Place
+from pipeline.domain.audit import JournalEntry
+from pipeline.errors import PipelineError, Unreachable
+from pipeline.runtime.auditing.topic_copy import Spool
+from pipeline.runtime.contracts.codec import Codec, SchemaSource, Undecodable
+from pipeline.runtime.contracts.recorded_schemas import recorded_schemas
+from pipeline.runtime.contracts.registry import Registry, RegistryIds
+from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, kafka_answers
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.restore import ends, read_to_end
+from pipeline.topics import JOURNAL, SCHEMAS, topic_named
+
+Say = Callable[[str], None]
+SAY_EVERY_S: Final = 5.0
+
+
+class NothingRecorded(PipelineError):
+    """There is no journal: the cluster has never run the pipeline, or its topics are not made."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Recorded topics and what is needed to read them. Can be handed to other processes when its log can."""
+
+    log: Log
+    schemas: SchemaSource
+    cluster: str
+    partitions: int
+    topics: tuple[str, ...]
+    """Names of ours that are there, sources' own ones included."""
+    records: int
+    later: Mapping[tuple[str, str, int], int]
+    """Writer, topic, partition → the number its next record had, written while the audit read."""
+    cluster_id: str = ""
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    """Topic to the broker's id of it, where it says one."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Topic to how many partitions it has; where nothing is said: as many as it must have."""
+
+
+class Progress:
+    """Says how far something is, at most every few seconds."""
+
+    def __init__(self, say: Say, what: str, total: int) -> None:
+        self._say, self._what, self._total = say, what, total
+        self._began = self._told = time.monotonic()
+
+    def at(self, done: int, more: str = "") -> None:
+        """``done`` of the total; ``more`` is said too."""
+        now = time.monotonic()
+        if now - self._told < SAY_EVERY_S:
+            return
+        self._told = now
+        share = min(100, done * 100 // self._total) if self._total else 100
+        left = (now - self._began) * (self._total - done) / done if 0 < done < self._total else 0
+        about = f", about {left:.0f} s left" if left >= 1 else ""
+        self._say(f"audit: {self._what}: {done:,} of {self._total:,} ({share} %){about}{more}")
+
+
+class Cluster:
+    """The topics of ours on a cluster. Raises Unreachable, NothingRecorded."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.bootstrap = settings.bootstrap_servers
+        self._registry_url = settings.registry_url
+        if not kafka_answers(self.bootstrap, 15):
+            raise Unreachable("Kafka", self.bootstrap, f"Start it, or correct {KAFKA_VARIABLE}.")
+        self._admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        metadata = self._admin.list_topics(timeout=15)
+        self.id = str(metadata.cluster_id or "")
+        self.counts = {name: len(topic.partitions) for name, topic in metadata.topics.items() if _is_ours(name)}
+        if JOURNAL.name not in self.counts:
+            raise NothingRecorded(
+                f"there is no journal at {self.bootstrap}: nothing has run there, so nothing can be verified"
+            )
+
+    @property
+    def partitions(self) -> int:
+        return self.counts[JOURNAL.name]
+
+    def topic_ids(self) -> dict[str, str]:
+        """The broker's ids of our topics; none from a broker that is too old to have any."""
+        try:
+            asked = self._admin.describe_topics(TopicCollection(sorted(self.counts)), request_timeout=15)
+            return {name: str(future.result(20).topic_id) for name, future in asked.items()}
+        except (KafkaException, AttributeError):
+            return {}
+
+    def places(self) -> list[Place]:
+        """Every partition of every topic of ours, the journal's first."""
+        names = sorted(self.counts, key=lambda name: (name != JOURNAL.name, name))
+        return [(name, partition) for name in names for partition in range(self.counts[name])]
+
+    def stream(self, starts: Mapping[Place, int], take: Callable[[Message], None], say: Say) -> int:
+        """Give ``take`` every committed record, the journal's before all others; how many. Raises NotRestored."""
+        limits = ends(Kafka(self.bootstrap), starts)
+        progress = Progress(say, "reading the topics, in offsets", sum(limits[p][1] - starts[p] for p in starts))
+        count, at = 0, dict(starts)
+        done = 0
+
+        def counting(message: Message) -> None:
+            nonlocal count, done
+            place = str(message.topic()), int(message.partition() or 0)
+            past = int(message.offset() or 0) + 1
+            done += past - at[place]
+            at[place] = past
+            count += 1
+            take(message)
+            if count % 1_000 == 0:
+                progress.at(done)
+
+        journal = {place: start for place, start in starts.items() if place[0] == JOURNAL.name}
+        read_to_end(journal, counting, Patience("audit", say, Kafka(self.bootstrap)))
+        others = {place: start for place, start in starts.items() if place[0] != JOURNAL.name}
+        read_to_end(others, counting, Patience("audit", say, Kafka(self.bootstrap)))
+        return count
+
+    def schemas(self, copies: Iterable[bytes], ids: Iterable[tuple[str, int]]) -> SchemaSource:
+        """Schemas of the ids met: our own copies first, then the registry."""
+        return recorded_schemas(copies, ids, RegistryIds(Registry(self._registry_url)))
+
+
+def copy_of(settings: Settings, folder: Path, say: Say, schemas: SchemaSource | None = None) -> Recording:
+    """All our topics of a cluster, copied into ``folder``. Raises Unreachable, NothingRecorded, NotRestored."""
+    cluster = Cluster(settings)
+    say(f"audit: reading {len(cluster.counts)} topics at {cluster.bootstrap} from their beginnings into {folder}")
+    spool, ids, journal_ends = Spool(folder), set[tuple[str, int]](), dict[Place, int]()
+
+    def take(message: Message) -> None:
+        topic, partition, offset, append_ns, key, value = parts(message)
+        spool.take(topic, partition, offset, append_ns, key, value)
+        if topic == JOURNAL.name:
+            journal_ends[topic, partition] = offset + 1
+        schema_id = schema_id_of(value)
+        if schema_id is not None:
+            ids.add((topic, schema_id))
+
+    topic_ids = cluster.topic_ids()
+    cluster.stream(dict.fromkeys(cluster.places(), 0), take, say)
+    say(f"audit: {spool.total:,} records read")
+    log, count = spool.close(), spool.total
+    if schemas is None:
+        copies = [record.value for record in log.read(SCHEMAS.name, 0, 0) if record.value is not None]
+        schemas = cluster.schemas(copies, ids)
+    journal = [(JOURNAL.name, partition) for partition in range(cluster.partitions)]
+    later = _written_later(cluster.bootstrap, {p: journal_ends.get(p, 0) for p in journal}, Codec(schemas))
+    return Recording(
+        log,
+        schemas,
+        f"{cluster.bootstrap} (cluster {cluster.id})",
+        cluster.partitions,
+        tuple(sorted(cluster.counts)),
+        count,
+        later,
+        cluster.id,
+        topic_ids,
+        cluster.counts,
+    )
+
+
+def parts(message: Message) -> tuple[str, int, int, int, bytes | None, bytes | None]:
+    """Topic, partition, offset, append time in nanoseconds, key, value."""
+    key, value = message.key(), message.value()
+    return (
+        str(message.topic()),
+        int(message.partition() or 0),
+        int(message.offset() or 0),
+        message.timestamp()[1] * 1_000_000,
+        None if key is None else bytes(key),
+        None if value is None else bytes(value),
+    )
+
+
+def schema_id_of(value: bytes | None) -> int | None:
+    """The schema's id in the wire format; None for other bytes."""
+    return int.from_bytes(value[1:5], "big") if value is not None and len(value) >= 5 and value[0] == 0 else None
+
+
+def _is_ours(name: str) -> bool:
+    try:
+        topic_named(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _written_later(bootstrap: str, starts: dict[Place, int], codec: Codec) -> dict[tuple[str, str, int], int]:
+    """What journal entries written since the journal was read explain: the first number in each place."""
+    later: dict[tuple[str, str, int], int] = {}
+
+    def take(message: Message) -> None:
+        try:
+            entry = codec.decode(JOURNAL.name, parts(message)[-1])
+        except Undecodable:
+            return
+        assert isinstance(entry, JournalEntry)
+        for span in entry.outputs:
+            later.setdefault((entry.writer, span.topic, span.partition), span.first_seq)
+
+    read_to_end(starts, take, Patience("audit", lambda _: None, Kafka(bootstrap)))
+    return later

@@ -1,0 +1,53 @@
+"""Whole topics of a cluster, decoded, once from their beginnings to their ends: for reports, never for stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import Message
+from confluent_kafka.admin import AdminClient
+
+from pipeline.domain.record import Record
+from pipeline.errors import Unreachable
+from pipeline.runtime.contracts.codec import Codec, SchemaSource, Undecodable
+from pipeline.runtime.contracts.registry import Registry, RegistryIds
+from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, kafka_answers
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.restore import NotRestored, read_to_end
+from pipeline.topics import Topic
+
+
+def read_records(
+    settings: Settings,
+    topics: Iterable[Topic],
+    take: Callable[[Record], None],
+    say: Callable[[str], None] = print,
+    schemas: SchemaSource | None = None,
+) -> None:
+    """Give ``take`` every committed record of the topics, topic by topic, each partition in its order.
+
+    Topics that are not there are passed over; what cannot be read is said and left out. Raises Unreachable.
+    """
+    bootstrap = settings.bootstrap_servers
+    if not kafka_answers(bootstrap, 15):
+        raise Unreachable("Kafka", bootstrap, f"Start it, or correct {KAFKA_VARIABLE}.")
+    codec = Codec(schemas or RegistryIds(Registry(settings.registry_url)))
+    there = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=15).topics
+
+    def decoded(message: Message) -> None:
+        value = message.value()
+        try:
+            take(codec.decode(str(message.topic()), None if value is None else bytes(value)))
+        except Undecodable as error:
+            say(f"{message.topic()}/{message.partition()}/{message.offset()} cannot be read and is left out: {error}")
+
+    for topic in topics:
+        if topic.name in there:
+            starts = {(topic.name, partition): 0 for partition in there[topic.name].partitions}
+            try:
+                read_to_end(starts, decoded, Patience("reading", say, Kafka(bootstrap)))
+            except NotRestored as error:
+                what = f"It went away while {topic.name} was read ({error}). Try again."
+                raise Unreachable("Kafka", bootstrap, what) from error

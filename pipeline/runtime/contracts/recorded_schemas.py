@@ -1,0 +1,84 @@
+"""Schemas of recorded topics: our own copies on the topic ``schemas`` first, the registry for what is not there.
+
+Nothing is asked twice and everything is asked beforehand, so that replaying needs no registry and every process of an
+audit sees the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.domain.audit import SchemaCopy
+from pipeline.runtime.contracts.avro_code import compiled
+from pipeline.runtime.contracts.codec import HEADER_BYTES, Registered, SchemaSource
+from pipeline.runtime.contracts.schemas import contract_text, fingerprint_of, subject_of
+from pipeline.topics import TOPICS, topic_named
+
+_OWN_ID: Final = 0xFFFF_0000
+"""Ids for contracts of ours that stand in no recorded record: replayed records carry one until they are compared."""
+
+
+@dataclass(frozen=True)
+class RecordedSchemas:
+    """A source of schemas that knows all it will be asked. Can be handed to other processes."""
+
+    texts: dict[int, Registered]
+    ids: dict[str, int]
+    """Topic to the id of our own contract among the recorded ones."""
+
+    def id_of(self, topic_name: str, text: str) -> int:
+        topic = topic_named(topic_name)
+        return self.ids.get(topic_name, _OWN_ID + TOPICS.index(topic))
+
+    def lookup(self, schema_id: int) -> Registered | None:
+        number = schema_id - _OWN_ID
+        if 0 <= number < len(TOPICS):
+            return Registered(contract_text(TOPICS[number].record), frozenset())
+        return self.texts.get(schema_id)
+
+
+def recorded_schemas(
+    copies: Iterable[bytes], ids: Iterable[tuple[str, int]], registry: SchemaSource
+) -> RecordedSchemas:
+    """``copies``: values of the topic ``schemas``; ``ids``: (topic, schema id) pairs that were met on topics.
+
+    Raises Unreachable when an id has no copy and the registry does not answer.
+    """
+    texts: dict[int, Registered] = {}
+    for value in copies:
+        copy = _copy(value)
+        if copy is not None and fingerprint_of(copy.text) == copy.fingerprint:
+            known = texts.get(copy.schema_id)
+            subjects = frozenset((copy.subject,)) | (known.subjects if known is not None else frozenset())
+            texts[copy.schema_id] = Registered(copy.text, subjects)
+    own: dict[str, int] = {}
+    for topic_name, schema_id in sorted(ids):
+        if schema_id not in texts:
+            found = registry.lookup(schema_id)
+            if found is None:
+                continue
+            texts[schema_id] = found
+        known = texts[schema_id]
+        due = fingerprint_of(contract_text(topic_named(topic_name).record))
+        fits = not known.subjects or subject_of(topic_name) in known.subjects
+        if fits and _fingerprint(known.text) == due:
+            own[topic_name] = schema_id
+    return RecordedSchemas(texts, own)
+
+
+def _copy(value: bytes) -> SchemaCopy | None:
+    # The contract of this one topic is known without its schema: somebody has to be read first.
+    try:
+        record, end = compiled(SchemaCopy).decode(value, HEADER_BYTES)
+    except Exception:  # bytes of anybody: what is no copy is of no use here, whatever is wrong with it
+        return None
+    return record if isinstance(record, SchemaCopy) and end == len(value) else None
+
+
+def _fingerprint(text: str) -> str:
+    try:
+        return fingerprint_of(text)
+    except Exception:  # a registry may hold texts of others that are no Avro
+        return ""

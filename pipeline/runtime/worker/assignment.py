@@ -1,0 +1,210 @@
+"""Taking over partitions: their committed state is restored, checked against the group's offsets, and started.
+
+The state itself names the place to go on from; the group's offsets only have to agree with it, when they are there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import Message as Fetched
+
+from pipeline.runtime import build_info
+from pipeline.runtime.contracts.codec import Codec
+from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.gc_tuning import while_restoring
+from pipeline.runtime.worker.observer import Event
+from pipeline.runtime.worker.preflight import Surroundings
+from pipeline.runtime.worker.restore import (
+    ASK_TIMEOUT_S,
+    Begin,
+    NotRestored,
+    Place,
+    ends,
+    read_changelogs,
+    read_to_end,
+)
+from pipeline.runtime.worker.snapshots import Snapshots
+from pipeline.runtime.worker.task import IN_MEMORY, META_KEY, Epoch, Message, StateMismatch
+from pipeline.runtime.worker.task_group import Cell, read_fetched
+from pipeline.runtime.worker.wiring import Wiring
+from pipeline.topics import changelog_of
+
+TAIL: Final = 20
+"""Last offsets of a changelog in which our `_meta` and the marker after it must stand, or the state is read anew."""
+
+
+class Adopted(NamedTuple):
+    """Partitions ready to work."""
+
+    cells: dict[int, Cell]
+    starts: dict[Place, int]
+    """Outside input and partition: where to read on; OFFSET_BEGINNING when nothing was read yet."""
+    earliest: dict[Place, int]
+    """Outside input and partition: first offset of the log."""
+    migrated: int = 0
+    """Entries that the first transaction brings to this version of the state."""
+
+
+class Adoption:
+    """How the worker in slot ``slot_name`` of ``wiring``'s unit adopts partitions."""
+
+    def __init__(self, wiring: Wiring, around: Surroundings, codec: Codec, slot_name: str, patience: Patience,
+                 snapshots: Snapshots | None = None) -> None:  # fmt: skip
+        self._wiring: Final = wiring
+        self._around: Final = around
+        self._codec: Final = codec
+        self._slot_name: Final = slot_name
+        self._patience: Final = patience
+        self._snapshots: Final = snapshots or Snapshots(None, around.cluster_id, around.partitions, patience)
+
+    def adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, Cell] | None = None) -> Adopted:
+        """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch.
+
+        ``kept``: cells of an assignment that is no more, with nothing in them that was not committed.
+        """
+        with while_restoring():
+            return self._adopt(consumer, partitions, kept or {})
+
+    def _adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, Cell]) -> Adopted:
+        kafka = self._patience.kafka
+        started = kafka.monotonic()
+        outside = [topic.name for topic in self._wiring.outside]
+        places = [(name, p) for name in outside for p in partitions]
+        before = _committed(consumer, places)
+        restored = self._unchanged({p: cell for p, cell in kept.items() if p in partitions})
+        restored |= self._restore([p for p in partitions if p not in restored])
+        committed = _committed(consumer, places)
+        if committed != before:
+            # We have slept, and do not know yet that we have lost them.
+            raise NotRestored("somebody else works on these partitions")
+        earliest = {place: low for place, (low, _) in ends(kafka, places).items()}
+        epoch = self._epoch()
+        cells = {}
+        starts = {}
+        for partition, cell in sorted(restored.items()):
+            positions = cell.positions()
+            self._check(cell, positions, committed, earliest)
+            cell.start(epoch, self._backlog(cell))
+            cells[partition] = cell
+            for name in outside:
+                starts[name, partition] = positions.get(name, OFFSET_BEGINNING)
+        entries = sum(len(task.state) for cell in cells.values() for task in cell.tasks)
+        self._patience.say(
+            f"partitions {list(partitions)} of {self._around.partitions}, {entries} entries restored in "
+            f"{kafka.monotonic() - started:.2f} s",
+            Event.RESTORED,
+            partitions=list(partitions),
+            entries=entries,
+            epochs={task.task.writer: task.place.epoch for cell in cells.values() for task in cell.tasks},
+        )
+        migrated = sum(len(task.migrated) for cell in cells.values() for task in cell.tasks)
+        if migrated:
+            self._patience.say(f"state of an older version: {migrated} entries are migrated in the first transaction")
+        return Adopted(cells, starts, earliest, migrated)
+
+    def _unchanged(self, kept: Mapping[int, Cell]) -> dict[int, Cell]:
+        """Those whose own `_meta` is still the last one in every changelog: nobody has been there since."""
+        if not kept:
+            return {}
+        own = {(changelog_of(task.stage.name), p): task for p, cell in kept.items() for task in cell.tasks}
+        tails = {
+            place: Begin({}, max(low, end - TAIL)) for place, (low, end) in ends(self._patience.kafka, own).items()
+        }
+        last = read_changelogs(own, self._patience, tails)
+        changed = {place[1] for place, task in own.items() if last[place].get(META_KEY) != task.meta()}
+        same = {p: cell for p, cell in kept.items() if p not in changed}
+        if same:
+            self._patience.say(f"state of partitions {sorted(same)} kept: nobody has written since")
+        return same
+
+    def _restore(self, partitions: Sequence[int]) -> dict[int, Cell]:
+        """Cells with the committed state: from snapshots and what follows them, or from the changelogs alone."""
+        if not partitions:
+            return {}
+        logs = {
+            (changelog_of(stage.name), p): (stage.name, stage.state_version)
+            for stage in self._wiring.stages
+            for p in partitions
+        }
+        begins = self._snapshots.find(logs, lambda: ends(self._patience.kafka, logs))
+        try:
+            return self._load(partitions, read_changelogs(logs, self._patience, begins), begins)
+        except StateMismatch as error:
+            if not begins:
+                raise
+            self._patience.say(f"snapshots are not used, the changelogs are read whole: {error}")
+            return self._load(partitions, read_changelogs(logs, self._patience), {})
+
+    def _load(
+        self, partitions: Sequence[int], changelogs: Mapping[Place, dict[bytes, bytes]], begins: Mapping[Place, Begin]
+    ) -> dict[int, Cell]:
+        cells = {}
+        for partition in partitions:
+            cell = cells[partition] = Cell(self._wiring, partition, self._around.partitions, self._codec)
+            cell.restore(
+                {stage.name: changelogs[changelog_of(stage.name), partition].items() for stage in self._wiring.stages}
+            )
+        if begins:
+            self._patience.say(f"{len(begins)} of {len(changelogs)} changelogs read over a snapshot")
+        return cells
+
+    def _check(
+        self, cell: Cell, positions: Mapping[str, int], committed: Mapping[Place, int], earliest: Mapping[Place, int]
+    ) -> None:
+        """State and group must stand at the same place, when it was this unit that was here last."""
+        fresh = all(task.place.no == 0 for task in cell.tasks)
+        own = all(task.place.unit == self._wiring.unit for task in cell.tasks)
+        for topic in self._wiring.outside:
+            place = topic.name, cell.partition
+            at = committed.get(place, -1)
+            if at < 0:
+                continue  # none, or expired: the state's own place is what counts
+            here = positions.get(topic.name, earliest[place])
+            if (own and at != here) or (fresh and at > earliest[place]):
+                raise StateMismatch(
+                    f"{self._slot_name}: {place[0]}/{place[1]}: the group stands at {at}, the restored state at "
+                    f"{here}. The changelog is not the one this group wrote: was it deleted? Nothing was written."
+                )
+
+    def _backlog(self, cell: Cell) -> list[Message]:
+        """What stands on inner topics and was not applied yet by its reader, when it was another unit."""
+        behind = cell.behind()
+        if not behind:
+            return []
+        found: list[Message] = []
+        starts = {}
+        for name in behind:
+            offsets = [cell.tasks[i].place.offsets.get(name, 0) for i in self._wiring.readers[name]]
+            starts[name, cell.partition] = min(offsets)
+
+        def take(fetched: Fetched) -> None:
+            message = read_fetched(fetched, self._codec)
+            message.offset, message.append_ns = IN_MEMORY, 0
+            if message.record is not None:
+                found.append(message)
+
+        read_to_end(starts, take, self._patience)
+        self._patience.say(f"{len(found)} records of {', '.join(behind)} taken over from an earlier deployment")
+        return found
+
+    def _epoch(self) -> Epoch:
+        config = {stage.name: stage.config() for stage in self._wiring.stages}
+        return Epoch(
+            wall_ns=self._patience.kafka.wall_ns(),
+            commit=build_info.commit(),
+            lock_hash=build_info.lock_hash(),
+            python=build_info.python(),
+            config=json.dumps(config, sort_keys=True, separators=(",", ":")),
+            schemas=self._around.schemas,
+            cluster_id=self._around.cluster_id,
+        )
+
+
+def _committed(consumer: Consumer, places: Sequence[Place]) -> dict[Place, int]:
+    """The group's offsets, once no transaction is open that moves them; negative when there is none."""
+    asked = consumer.committed([TopicPartition(*place) for place in places], timeout=ASK_TIMEOUT_S)
+    return {(each.topic, each.partition): each.offset for each in asked}

@@ -1,0 +1,149 @@
+"""What a worker tells of itself: its life as events, each transaction's end, and once a second what it holds.
+
+The worker knows this file alone. Who listens (log, metrics, nobody) is decided where it is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from confluent_kafka import Consumer, TopicPartition
+
+from pipeline.runtime.worker.merge import Merge
+from pipeline.runtime.worker.task_group import Cell
+from pipeline.topics import DEAD_LETTERS
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class Event(StrEnum):
+    """A turn in a worker's life: one line in its log, one count in its metrics."""
+
+    STARTED = "started"
+    """The cluster answers and has what the unit needs; the worker joins its group."""
+    WAITING = "waiting"
+    """Something is away (Kafka, the registry, another unit's end); said at most every five seconds."""
+    ASSIGNED = "assigned"
+    REVOKED = "revoked"
+    LOST = "lost"
+    """The group has gone on without this worker: what it had in hand is dropped."""
+    RESTORED = "restored"
+    """The state of the partitions has been read."""
+    READY = "ready"
+    """Restored, started, and reading on: the first transaction is committed."""
+    ABORTED = "aborted"
+    """A transaction was taken back."""
+    INDEFINITE = "indefinite"
+    """Nobody knew how a transaction ended; a new producer settles it."""
+    FENCED = "fenced"
+    """A transaction was refused because another producer or member has this worker's place."""
+    PAUSED = "paused"
+    """An input comes faster than it is merged and is not fetched for a while; said at most once a minute."""
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    POISONED = "poisoned"
+    """A stage raised on a record."""
+    FAILED = "failed"
+    """Ended by an error that needs a person."""
+    HUNG = "hung"
+    """The watchdog ended the process."""
+    NOTE = "note"
+
+
+class Sight(NamedTuple):
+    """What a worker holds at one moment."""
+
+    lag: Mapping[Place, int]
+    """Offsets between what is in the books and the end of the log that was fetched last."""
+    entries: Mapping[str, int]
+    """Stage to state entries."""
+    dead_letters: Mapping[str, int]
+    """Stage to dead letters its tasks here have ever written."""
+    buffered: int
+    """Records fetched and not applied."""
+    paused: int
+    """Inputs that are not fetched at the moment."""
+
+
+class Observer(Protocol):
+    """One who listens to a worker. Called in the worker's own thread: be brief."""
+
+    def event(self, event: Event, text: str, **ids: Any) -> None:
+        """A turn in its life, as a sentence, with the ids that it concerns."""
+
+    def dropped(self) -> None:
+        """All that was not committed is forgotten; READY follows when the committed state is back."""
+
+    def committed(self, records: int, rows: Sequence[tuple[Any, ...]], seconds: float) -> None:
+        """A transaction of ``records`` outside records is in the books; ``rows`` begin with topic and partition."""
+
+    def wants_sight(self, now_s: float) -> bool:
+        """Whether :meth:`saw` should be called now (monotonic seconds)."""
+
+    def saw(self, sight: Sight) -> None: ...
+
+
+class Speaker:
+    """An observer that only speaks."""
+
+    def __init__(self, name: str, say: Callable[[str], None]) -> None:
+        self._name = name
+        self._say = say
+
+    def event(self, event: Event, text: str, **ids: Any) -> None:
+        self._say(f"{self._name}: {text}")
+
+    def dropped(self) -> None:
+        pass
+
+    def committed(self, records: int, rows: Sequence[tuple[Any, ...]], seconds: float) -> None:
+        pass
+
+    def wants_sight(self, now_s: float) -> bool:
+        return False
+
+    def saw(self, sight: Sight) -> None:
+        pass
+
+
+def sight_of(
+    consumer: Consumer,
+    cells: Mapping[int, Cell],
+    merges: Mapping[int, Merge[Any]],
+    paused: Collection[Place],
+    sent: Mapping[Place, int],
+    eofs: Mapping[Place, int],
+) -> Sight:
+    """Look at a worker. Asks nobody but the client's own memory.
+
+    ``sent``: offset each input stands at in the books. ``eofs``: offset of the end that was met last; when nothing of
+    the input waits any more, it stands there, past the markers of transactions that no record follows.
+    """
+    lag = {}
+    for (name, partition), position in sent.items():
+        _low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), cached=True)
+        if high < 0 or position < 0:
+            continue  # nothing was fetched yet
+        if not merges[partition].size(name) and not cells[partition].touched:
+            position = max(position, eofs.get((name, partition), 0))
+        lag[name, partition] = max(0, high - position)
+    tasks = [task for cell in cells.values() for task in cell.tasks]
+    return Sight(
+        lag=lag,
+        entries=_by_stage((task.stage.name, len(task.state)) for task in tasks),
+        dead_letters=_by_stage(
+            (task.stage.name, sum(task.place.written.get(DEAD_LETTERS.name, {}).values())) for task in tasks
+        ),
+        buffered=sum(merge.buffered for merge in merges.values()),
+        paused=len(paused),
+    )
+
+
+def _by_stage(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for stage, count in counts:
+        found[stage] = found.get(stage, 0) + count
+    return found

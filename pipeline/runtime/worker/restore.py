@@ -1,0 +1,145 @@
+"""Reading topics to their ends: a task's changelog, and what an earlier deployment left on an inner topic.
+
+The end is asked for uncommitted: right after a commit the last stable offset can still lie behind it, and a
+restore that stops there loses the last transaction (KAFKA-10167). Then committed records are read until that end is
+reached: what stands in the way is another worker's open transaction, which the coordinator ends within seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import (
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.worker.context import SAY_EVERY_S, Patience, Stopping
+
+ASK_TIMEOUT_S: Final = 10.0
+_PASSING: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+
+_SETTINGS: Final[dict[str, Any]] = {
+    "group.id": "restore",  # not joined: partitions are assigned, nothing is committed
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+    # A restore is all that goes on: big fetches, a queue that is never empty while Python works on what it has.
+    "max.partition.fetch.bytes": 4_194_304,
+    "queued.min.messages": 200_000,
+    "queued.max.messages.kbytes": 65_536,
+    # With the default backoff of a second, a full queue is found empty before the next fetch is sent.
+    "fetch.queue.backoff.ms": 5,
+    "fetch.wait.max.ms": 20,
+}
+
+Place = tuple[str, int]
+
+
+class NotRestored(Exception):
+    """The broker did not answer, or not in time; to be tried again."""
+
+
+def ends(kafka: Kafka, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
+    """First and end offset of each place, of the uncommitted log. Raises NotRestored.
+
+    Asked by a client made for it: one that has seen the broker go and come back asks with the old leader epoch, and is
+    refused (FENCED_LEADER_EPOCH) for minutes.
+    """
+    consumer = kafka.consumer({**_SETTINGS, "isolation.level": "read_uncommitted"})
+    found = {}
+    try:
+        for place in places:
+            answer = consumer.get_watermark_offsets(TopicPartition(*place), timeout=ASK_TIMEOUT_S, cached=False)
+            if answer is None:
+                raise NotRestored(f"no answer for the end of {place[0]}/{place[1]}")
+            found[place] = answer
+    except KafkaException as error:
+        raise NotRestored(f"end offsets: {error}") from error
+    finally:
+        consumer.close()
+    return found
+
+
+def read_to_end(
+    starts: dict[Place, int],
+    take: Callable[[Message], None],
+    patience: Patience,
+) -> None:
+    """Give ``take`` every committed record of each place from its start offset to its end, in log order per place.
+
+    Raises NotRestored when the broker goes away; ``take`` must then begin anew.
+    """
+    found = ends(patience.kafka, starts)
+    targets = {place: end for place, (_, end) in found.items() if end > starts[place]}
+    if not targets:
+        return
+    consumer = patience.kafka.consumer({**_SETTINGS, "isolation.level": "read_committed"})
+    try:
+        # By number: to be told where a log begins, a client that has just been made waits half a second.
+        consumer.assign([TopicPartition(*place, max(starts[place], found[place][0])) for place in targets])
+        quiet_since = patience.kafka.monotonic()
+        over: set[Place] = set()
+        while targets:
+            patience.alive()
+            if patience.stopping:
+                raise Stopping
+            messages = consumer.consume(5000, 0.05)
+            now = patience.kafka.monotonic()
+            if messages:
+                quiet_since = now
+            elif now - quiet_since > SAY_EVERY_S:
+                waiting = ", ".join(f"{topic}/{partition}" for topic, partition in sorted(targets))
+                patience.say_now_and_then(
+                    f"restoring: waiting for the end of {waiting} (an open transaction, or the broker is away)"
+                )
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    # A log is whole at its end. What a living writer (who has taken it from us) adds while we wait for
+                    # another log's end may be the half of a transaction.
+                    if not over or (message.topic(), message.partition()) not in over:
+                        take(message)
+                    continue
+                place = (str(message.topic()), int(message.partition() or 0))
+                if error.code() == KafkaError._PARTITION_EOF:
+                    if place in targets and (message.offset() or 0) >= targets[place]:
+                        del targets[place]
+                        over.add(place)
+                elif not error.retriable() and error.code() not in (
+                    KafkaError._TRANSPORT,
+                    KafkaError._ALL_BROKERS_DOWN,
+                ):
+                    raise NotRestored(f"{place[0]}/{place[1]}: {error.str()}")
+    finally:
+        consumer.close()
+
+
+class Begin(NamedTuple):
+    """What is known of a changelog already: its rows below ``offset``, or later ones."""
+
+    rows: dict[bytes, bytes]
+    offset: int
+
+
+def read_changelogs(
+    places: Iterable[Place], patience: Patience, begins: Mapping[Place, Begin] | None = None
+) -> dict[Place, dict[bytes, bytes]]:
+    """Every changelog's last value per key, read from its beginning or over ``begins``. Raises NotRestored."""
+    begins = begins or {}
+    found: dict[Place, dict[bytes, bytes]] = {place: begins[place].rows if place in begins else {} for place in places}
+
+    def take(message: Message) -> None:
+        entries = found[message.topic(), message.partition()]  # type: ignore[index]  # a fetched record has both
+        key, value = message.key() or b"", message.value()
+        if value is None:
+            entries.pop(key, None)
+        else:
+            entries[key] = value
+
+    read_to_end({place: begins[place].offset if place in begins else 0 for place in found}, take, patience)
+    return found

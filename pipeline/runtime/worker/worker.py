@@ -1,0 +1,500 @@
+"""The Kafka worker of a unit: gather, merge, apply, and one transaction for outputs, state, journal and offsets.
+
+    gather   poll for the first record, consume for the rest; dropped when the assignment changed meanwhile
+    apply    what the merge lets go, in memory; no transaction is open, so none can be torn by a rebalance
+    commit   begin · produce outputs, journal, changelog with _meta · flush · send offsets · commit
+    adopt    after an assignment, an abort or an indefinite outcome: state is dropped and restored, reading
+             starts at the place that the state names
+
+A record is in the books when its transaction is committed, then with all it caused; never before, never twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as Fetched
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+
+from pipeline.errors import PipelineError, PlatformError, WrongUse
+from pipeline.runtime.contracts.codec import Codec
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.worker.assignment import Adoption
+from pipeline.runtime.worker.context import Patience, Stopping
+from pipeline.runtime.worker.merge import Merge, rank_of
+from pipeline.runtime.worker.observer import Event, Observer, sight_of
+from pipeline.runtime.worker.preflight import SESSION_S, Rivals, refuse_if_elsewhere, refuse_if_replaced, survey
+from pipeline.runtime.worker.restore import ASK_TIMEOUT_S, NotRestored, Place
+from pipeline.runtime.worker.snapshots import SavedTask, Snapshots
+from pipeline.runtime.worker.task import SequenceGap, StateMismatch
+from pipeline.runtime.worker.task_group import Cell, Poisoned, read_fetched
+from pipeline.runtime.worker.transaction import MIGRATION_TIMEOUT_S, Aborted, Indefinite, Row, Transactions
+from pipeline.runtime.worker.wiring import AnyStage, Wiring
+from pipeline.topics import changelog_of
+
+GATHER_MAX: Final = 2000
+"""Records fetched at once."""
+APPLY_MAX: Final = 2000
+"""Outside records in one transaction."""
+OUTPUTS_MAX: Final = 20_000
+"""Outputs after which a transaction is ended, so that it stays far from the broker's timeout."""
+LOADED: Final = 256
+"""Records in a transaction from which on the worker counts as loaded."""
+FETCH_BYTES: Final = 32_768
+"""A fetch is answered at once when there is so much; half of what a partition may give."""
+FETCH_MS: Final = 2
+FETCH_MS_MOST: Final = 25
+"""Otherwise after so long for each partition, at most the second."""
+COMMIT_EVERY_S: Final = 0.030
+"""Under load, at least this long between commits: as fast as possible, 10,000 a second cost the broker a whole core."""
+_FENCED: Final = (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)
+PAUSE_AT: Final = 4000
+RESUME_AT: Final = 500
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a worker needs to know of its surroundings."""
+
+    kafka: Kafka
+    state_dir: Path
+    """For lock files of slots, and snapshots."""
+    flow: tuple[AnyStage, ...]
+    """All stages, in flow order."""
+    units: Mapping[str, tuple[str, ...]]
+    """Every unit that may run on this cluster, with its stages' names: no stage may run in two of them at once."""
+    snapshots: bool = False
+    """Whether tasks are saved in ``state_dir`` at the start of a day, for shorter restores."""
+    session_s: float = SESSION_S
+    """Session of the consumer groups."""
+
+
+class _Fenced(Exception):
+    """The client library has given up our membership: nothing more comes from this consumer."""
+
+
+class Worker:
+    """One process's share of unit ``name``. :meth:`run` returns after :meth:`stop` (from a signal handler)."""
+
+    def __init__(
+        self,
+        name: str,
+        stages: Sequence[AnyStage],
+        deployment: Deployment,
+        codec: Codec,
+        slot_name: str,
+        say: Callable[[str], None] = print,
+        observer: Observer | None = None,
+    ) -> None:
+        self.name = name
+        self.wiring = Wiring(name, stages, deployment.flow)
+        self.partitions = 0
+        self._adoption: Adoption
+        self._rivals: Rivals
+        self._snapshots: Snapshots
+        self._deployment = deployment
+        self._codec = codec
+        self._slot_name = slot_name
+        self._kafka = deployment.kafka
+        self._patience = Patience(slot_name, say, self._kafka, observer)
+        self._observer = self._patience.observer
+        self._admin = self._kafka.admin()
+        self._transactions = Transactions(slot_name, self._patience)
+        self._topics: set[str] = set()
+        self._assignment: list[Place] = []
+        self._assignment_epoch = 0
+        self._adopt_needed = False
+        self._adopted = False
+        self._fenced = ""
+        self._cells: dict[int, Cell] = {}
+        self._kept: dict[int, Cell] = {}
+        self._merges: dict[int, Merge[Fetched]] = {}
+        self._earliest: dict[Place, int] = {}
+        self._sent: dict[Place, int] = {}
+        self._eofs: dict[Place, int] = {}
+        self._paused: set[Place] = set()
+        self._last_commit = 0.0
+        self.committed = 0
+        """Outside records committed since the start."""
+
+    # ------------------------------------------------------------------ life
+
+    def stop(self) -> None:
+        """Finish the batch in hand and return from :meth:`run`."""
+        self._patience.stopping = True
+
+    @property
+    def alive_at(self) -> float:
+        """When the loop last moved (monotonic seconds); for a watchdog."""
+        return self._patience.alive_at
+
+    @property
+    def hanging(self) -> bool:
+        """Whether a call to the broker hangs in a thread: the process must be ended without waiting for it."""
+        return self._transactions.abandoned > 0
+
+    def run(self) -> None:
+        """Work until told to stop. Raises PipelineError for what needs a person: Poisoned, SequenceGap …"""
+        try:
+            around = survey(self._admin, self.wiring, self._codec, self._patience)
+            self.partitions = around.partitions
+            self._topics.update(around.topics)
+            refuse_if_elsewhere(self._admin, self.wiring, self._deployment.units, self._patience)
+            self._rivals = Rivals(self._admin, self.wiring, self._deployment.units, self._patience)
+            folder = self._deployment.state_dir if self._deployment.snapshots else None
+            self._snapshots = Snapshots(folder, around.cluster_id, around.partitions, self._patience)
+            self._adoption = Adoption(
+                self.wiring, around, self._codec, self._slot_name, self._patience, self._snapshots
+            )
+            self._transactions.open()
+            self._patience.say(
+                f"started on cluster {around.cluster_id}, {around.partitions} partitions",
+                Event.STARTED,
+                cluster=around.cluster_id,
+                partitions_of_topics=around.partitions,
+            )
+            while not self._patience.stopping:
+                self._be_member()
+        except Stopping:
+            pass
+        finally:
+            self._transactions.close()
+
+    def _be_member(self) -> None:
+        """Join the group and work until told to stop, or until the membership is lost for no good reason."""
+        consumer = self._consumer()
+        try:
+            consumer.subscribe(
+                [topic.name for topic in self.wiring.outside],
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
+            self._loop(consumer)
+            return
+        except _Fenced as error:
+            text = f"fenced ({error}); looking whether another process has taken this slot"
+            self._patience.say(text, Event.FENCED)
+        finally:
+            consumer.close()
+        self._fenced = ""
+        self._assignment = []
+        self._drop()
+        refuse_if_replaced(self.name, self._slot_name, self._deployment.session_s, self._patience)
+
+    def _loop(self, consumer: Consumer) -> None:
+        while not self._patience.stopping:
+            self._patience.alive()
+            if self._fenced:
+                raise _Fenced(self._fenced)
+            if self._adopt_needed:
+                try:
+                    self._adopt(consumer)
+                except (NotRestored, KafkaException, PlatformError) as error:
+                    self._drop()
+                    self._patience.say_now_and_then(f"waiting, to restore state: {error}")
+                    self._patience.rest(0.5)
+            self._gather(consumer)
+            try:
+                self._apply()
+            except (Poisoned, SequenceGap) as error:
+                if not self._overtaken(consumer):
+                    raise
+                self._drop()
+                self._patience.say(f"dropped, for another worker has gone on from here meanwhile: {error}")
+                self._patience.rest(0.5)
+                continue
+            except PlatformError as error:
+                # The registry is away: what is half applied is dropped, and done again when it answers.
+                self._patience.say_now_and_then(f"{error} Waiting; nothing is lost.")
+                self._drop()
+                self._patience.rest(1.0)
+                continue
+            self._commit_when_due(consumer)
+            if not any(cell.touched for cell in self._cells.values()):
+                self._snapshots.go_on()
+            if self._observer.wants_sight(self._patience.alive_at):
+                self._observer.saw(sight_of(consumer, self._cells, self._merges, self._paused, self._sent, self._eofs))
+        self._patience.say("told to stop: the batch in hand is finished", Event.STOPPING)
+        if not self._adopt_needed:
+            self._commit(consumer)
+
+    def _consumer(self) -> Consumer:
+        return self._kafka.consumer(
+            {
+                "group.id": self.name,
+                "group.instance.id": self._slot_name,
+                "client.id": self._slot_name,
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": int(self._deployment.session_s * 1000),
+                "heartbeat.interval.ms": int(self._deployment.session_s * 300),
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "queued.min.messages": 2000,
+                "queued.max.messages.kbytes": 16_384,
+                "max.partition.fetch.bytes": 65_536,
+                # A small queue with the default backoff of a second stalls.
+                "fetch.queue.backoff.ms": 5,
+                # Every fetch names every partition, and the broker looks at each: to answer each record by itself would
+                # cost it more than the records do (at 12 partitions six times the latency). So answers are spaced, the
+                # wider the more partitions there are. An input's end is told with an answer too, and ticks wait for it.
+                "fetch.min.bytes": FETCH_BYTES,
+                "fetch.wait.max.ms": min(FETCH_MS * self.partitions, FETCH_MS_MOST),
+                "error_cb": self._on_error,
+            }
+        )
+
+    # ------------------------------------------------------------------ callbacks (inside poll and consume)
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assignment_epoch += 1
+        self._assignment = [(each.topic, each.partition) for each in partitions]
+        self._drop()
+        consumer.assign([])  # the real one follows in `_adopt`, with offsets
+        self._tell_partitions(Event.ASSIGNED, partitions)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._tell_partitions(Event.REVOKED, partitions)
+        # What is committed may still be the last word when the partition comes back; the adoption looks.
+        kept = {partition: cell for partition, cell in self._cells.items() if not cell.touched}
+        self._forget(consumer)
+        self._kept = kept
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._tell_partitions(Event.LOST, partitions)
+        self._forget(consumer)
+        self._kept = {}
+
+    def _forget(self, consumer: Consumer) -> None:
+        self._assignment_epoch += 1
+        self._assignment = []
+        self._drop()
+        consumer.unassign()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            address = self._kafka.bootstrap_servers
+            self._patience.say_now_and_then(f"Kafka does not answer at {address}; waiting, nothing is lost")
+        elif error.fatal():
+            self._fenced = error.str()
+
+    def _drop(self) -> None:
+        """Forget all that is not committed; :meth:`_adopt` brings the committed state back."""
+        self._cells.clear()
+        self._merges.clear()
+        self._paused.clear()
+        self._snapshots.drop()
+        self._sent.clear()
+        self._eofs.clear()
+        self._adopt_needed = True
+        self._observer.dropped()
+
+    def _tell_partitions(self, event: Event, places: list[TopicPartition]) -> None:
+        partitions = sorted({place.partition for place in places})
+        self._patience.say(f"{event}: partitions {partitions}", event, partitions=partitions)
+
+    # ------------------------------------------------------------------ adopting an assignment
+
+    def _adopt(self, consumer: Consumer) -> None:
+        self._drop()
+        self._adopt_needed = False
+        partitions = self._own_partitions()
+        if not partitions:
+            return
+        kept, self._kept = self._kept, {}
+        if self._adopted:
+            # Whatever brought us here may have left the producer with a coordinator that is no more.
+            self._transactions.open()
+        self._adopted = True
+        self._rivals.check(joined=True)
+        began = self._kafka.monotonic()
+        adopted = self._adoption.adopt(consumer, partitions, kept)
+        self._cells = adopted.cells
+        self._earliest = adopted.earliest
+        for partition in partitions:
+            self._merges[partition] = Merge((t.name, rank_of(t, self.wiring.owned)) for t in self.wiring.outside)
+        self._sent = dict.fromkeys(adopted.earliest, -1)
+        assign = [TopicPartition(*place, offset) for place, offset in adopted.starts.items()]
+        consumer.assign(assign)
+        consumer.resume(assign)  # the client keeps a pause over an assignment that is the same, and over a new one
+        if adopted.migrated:
+            self._transactions.open(MIGRATION_TIMEOUT_S)
+            self._commit(consumer)
+            self._transactions.open()
+        else:
+            self._commit(consumer)
+        if not self._adopt_needed:
+            seconds = self._kafka.monotonic() - began
+            self._patience.say(
+                f"ready, on partitions {partitions}", Event.READY, partitions=partitions, seconds=seconds
+            )
+
+    def _own_partitions(self) -> list[int]:
+        sets = {topic.name: {p for name, p in self._assignment if name == topic.name} for topic in self.wiring.outside}
+        first = next(iter(sets.values()))
+        if any(each != first for each in sets.values()):
+            raise WrongUse(f"{self._slot_name}: different partitions were assigned on the topics of one unit: {sets}")
+        return sorted(first)
+
+    # ------------------------------------------------------------------ the loop's three parts
+
+    def _gather(self, consumer: Consumer) -> None:
+        waiting = any(cell.touched for cell in self._cells.values())
+        held = any(merge.buffered for merge in self._merges.values())
+        epoch = self._assignment_epoch
+        first = consumer.poll(0.001 if waiting else 0.003 if held else 0.1)
+        if first is None:
+            self._keep_memory_flat(consumer)  # when all that would come is paused, nothing else asks
+            return
+        fetched = [first, *consumer.consume(GATHER_MAX - 1, 0)]
+        for message in fetched:  # told once: not to be dropped with an assignment that is no more
+            error = message.error()
+            if error is not None and (error.fatal() or error.code() in _FENCED):
+                raise _Fenced(error.str())
+        if epoch != self._assignment_epoch or self._adopt_needed:
+            return  # records of an assignment that is no more
+        now_ns = self._kafka.monotonic_ns()
+        for message in fetched:
+            error = message.error()
+            name, partition = str(message.topic()), int(message.partition() or 0)
+            merge = self._merges.get(partition)
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._eofs[name, partition] = int(message.offset() or 0)
+                self._on_fetch_error(error, name, partition, merge, now_ns)
+            elif merge is not None:
+                merge.push(name, message.timestamp()[1] * 1_000_000, message)
+        self._keep_memory_flat(consumer)
+
+    def _on_fetch_error(
+        self, error: KafkaError, name: str, partition: int, merge: Merge[Fetched] | None, now_ns: int
+    ) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            if merge is not None:
+                merge.at_end(name, now_ns)
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise StateMismatch(
+                f"{self._slot_name}: {name}/{partition}: {error.str()}: the log does not reach back to our place"
+            )
+        elif error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+            raise WrongUse(f"{self._slot_name}: topic {name} is gone")
+        # Everything else passes by itself: the client goes on trying.
+
+    def _keep_memory_flat(self, consumer: Consumer) -> None:
+        """Stop fetching what is merged more slowly than it comes; the other inputs go on."""
+        for partition, merge in self._merges.items():
+            for name in merge.names():
+                place, size = (name, partition), merge.size(name)
+                if size > PAUSE_AT and place not in self._paused:
+                    consumer.pause([TopicPartition(*place)])
+                    self._paused.add(place)
+                    text = f"{name}/{partition} comes faster than it is merged: not fetched until it has shrunk"
+                    self._patience.say_now_and_then(text, Event.PAUSED, 60.0, topic=name, partition=partition)
+        for place in [p for p in self._paused if self._merges[p[1]].size(p[0]) < RESUME_AT]:
+            consumer.resume([TopicPartition(*place)])
+            self._paused.discard(place)
+
+    def _apply(self) -> None:
+        now_ns = self._kafka.monotonic_ns()
+        for partition, cell in self._cells.items():
+            merge = self._merges[partition]
+            while cell.applied < APPLY_MAX and cell.pending < OUTPUTS_MAX:
+                fetched = merge.pop(now_ns)
+                if fetched is None:
+                    break
+                cell.apply(read_fetched(fetched, self._codec))
+
+    def _overtaken(self, consumer: Consumer) -> bool:
+        """Whether the group has gone on without us: then our state is old, and what it cannot apply says nothing.
+
+        True too when that cannot be found out: what we cannot apply will be met again.
+        """
+        mine = {place: offset for place, offset in self._sent.items() if offset >= 0}
+        try:
+            found = consumer.committed([TopicPartition(*place) for place in mine], timeout=ASK_TIMEOUT_S)
+        except KafkaException:
+            return True
+        return any(each.offset != mine[each.topic, each.partition] for each in found)
+
+    def _commit_when_due(self, consumer: Consumer) -> None:
+        applied = sum(cell.applied for cell in self._cells.values())
+        if not applied:
+            return
+        full = any(cell.applied >= APPLY_MAX or cell.pending >= OUTPUTS_MAX for cell in self._cells.values())
+        if full or applied < LOADED or self._kafka.monotonic() - self._last_commit >= COMMIT_EVERY_S:
+            self._commit(consumer)
+
+    def _commit(self, consumer: Consumer) -> None:
+        touched = [cell for cell in self._cells.values() if cell.touched]
+        if not touched:
+            return
+        rows: list[Row] = []
+        offsets: dict[Place, int] = {}
+        applied = sum(cell.applied for cell in touched)
+        day_began = False
+        for cell in touched:
+            closed = cell.close()
+            day_began = day_began or closed.day_began
+            for output in closed.outputs:
+                if output.topic.per_source and output.name not in self._topics:
+                    self._create(output.name)
+                rows.append((output.name, output.partition, output.key, output.value))
+            for stage, records in closed.changelog.items():
+                changelog = changelog_of(stage)
+                rows.extend((changelog, cell.partition, key, value) for key, value in records)
+            for topic in self.wiring.outside:
+                place = topic.name, cell.partition
+                offset = closed.positions.get(topic.name, self._earliest[place])
+                if offset != self._sent[place]:
+                    offsets[place] = offset
+            if not offsets:  # the offsets are what fences us: never a transaction without
+                place = self.wiring.outside[0].name, cell.partition
+                offsets[place] = self._sent[place]
+        began = self._kafka.monotonic()
+        try:
+            self._transactions.write(
+                rows,
+                [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()],
+                consumer.consumer_group_metadata(),
+                self._snapshots.told if self._snapshots.asks else None,
+            )
+        except Aborted as error:
+            self._drop()
+            self._patience.say(f"transaction taken back ({error}); its records are read again", error.event)
+            if error.slot_taken:  # to go on would be to fence our successor's producer, and it ours
+                raise _Fenced(str(error)) from error
+            return
+        except Indefinite as error:
+            self._drop()
+            self._patience.say(f"outcome of a transaction unknown ({error}); a new producer settles it", error.event)
+            return
+        self._sent.update(offsets)
+        self._snapshots.committed()
+        if day_began:
+            self._snapshots.begin(
+                SavedTask(task.stage.name, task.stage.state_version, cell.partition, task.state)
+                for cell in self._cells.values()
+                for task in cell.tasks
+            )
+        self.committed += applied
+        self._last_commit = self._kafka.monotonic()
+        self._observer.committed(applied, rows, self._last_commit - began)
+
+    def _create(self, name: str) -> None:
+        """A source's own topic, when it has none yet."""
+        created = self._admin.create_topics([NewTopic(name, self.partitions, config={"retention.ms": "-1"})])
+        try:
+            created[name].result(ASK_TIMEOUT_S)
+            self._patience.rest(0.2)  # until the producer's metadata has it
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise PipelineError(
+                    f"{self._slot_name}: topic {name} cannot be created: {error.args[0].str()}"
+                ) from error
+        self._topics.add(name)

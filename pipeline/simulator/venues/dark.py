@@ -1,0 +1,122 @@
+"""A dark midpoint venue: hidden interest that comes and goes, seeded, and meets our orders at the midpoint.
+
+Time is cut in cells. In a cell there is at most one hidden interest, on one side: whether, which, how large, with which
+minimum quantity, and when in the cell it comes, are draws of (seed, venue, instrument, cell). It stays to the end of
+its cell. What it is does not depend on what we do, only how much we have used; nobody sees it but by trading with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from pipeline.domain.executions import Liquidity
+from pipeline.domain.orders import OrdType, Side, TimeInForce
+from pipeline.domain.reference import Instrument
+from pipeline.domain.units import PPM_ONE
+from pipeline.simulator.venues.draws import below, exponential
+from pipeline.simulator.venues.orders import Execution, VenueOrder
+from pipeline.state import Entry
+
+_MIN_QTY_CHOICES: Final = (1, 1, 1, 10, 25, 100)
+"""Minimum quantities that hidden interest asks for; most ask for none."""
+
+
+@dataclass(frozen=True)
+class HiddenInterest:
+    """How much hidden interest there is."""
+
+    cell_ns: int = 4_000_000_000
+    """Length of a cell."""
+    presence_ppm: int = 600_000
+    """Share of cells that have any."""
+    share_ppm: int = 150_000
+    """Hidden quantity offered over a day, as a share of the instrument's usual daily volume, both sides together."""
+
+
+class Interest(NamedTuple):
+    """Hidden interest of one cell."""
+
+    cell: int
+    side: Side
+    qty: int
+    min_qty: int
+    from_ns: int
+    until_ns: int
+
+
+class DarkState(Entry):
+    """What a dark venue has to remember of one instrument."""
+
+    cell: int = 0
+    """The cell of which we have used something."""
+    used_qty: int = 0
+    """How much."""
+    looked_ns: int = 0
+    """Interest that came until here has been shown to our resting orders."""
+
+
+def interest_of(
+    cell: int, parameters: HiddenInterest, seed: int, venue: str, instrument: Instrument
+) -> Interest | None:
+    """The hidden interest of a cell (counted from 1970), or None."""
+    labels = ("interest", venue, instrument.instrument, cell)
+    if below(PPM_ONE, seed, *labels, "presence") >= parameters.presence_ppm:
+        return None
+    session_ns = max(1, instrument.session_close_ns - instrument.session_open_ns)
+    a_day = instrument.daily_volume_qty * parameters.share_ppm // PPM_ONE
+    mean = a_day * parameters.cell_ns * PPM_ONE // session_ns // max(1, parameters.presence_ppm)
+    lot = instrument.lot_qty
+    qty = max(lot, exponential(max(1, mean), seed, *labels, "size") // lot * lot)
+    side = Side.BUY if below(2, seed, *labels, "side") else Side.SELL
+    min_qty = _MIN_QTY_CHOICES[below(len(_MIN_QTY_CHOICES), seed, *labels, "minimum")]
+    start_ns = cell * parameters.cell_ns
+    from_ns = start_ns + below(parameters.cell_ns // 2 + 1, seed, *labels, "moment")
+    return Interest(cell, side, qty, min(qty, min_qty), from_ns, start_ns + parameters.cell_ns)
+
+
+def next_arrival_ns(
+    after_ns: int, until_ns: int, parameters: HiddenInterest, seed: int, venue: str, instrument: Instrument
+) -> int | None:
+    """The first moment in (after_ns, until_ns] at which hidden interest comes, or None."""
+    for cell in range(after_ns // parameters.cell_ns, until_ns // parameters.cell_ns + 1):
+        interest = interest_of(cell, parameters, seed, venue, instrument)
+        if interest is not None and after_ns < interest.from_ns <= until_ns:
+            return interest.from_ns
+    return None
+
+
+def refusal(order: VenueOrder, post_only: bool) -> str:
+    """Why the venue does not take ``order``; empty when it does."""
+    if order.ord_type not in (OrdType.LIMIT, OrdType.MARKET, OrdType.PEGGED_MIDPOINT):
+        return "UNSUPPORTED_ORDER_TYPE"
+    if order.time_in_force not in (TimeInForce.DAY, TimeInForce.IOC):
+        return "UNSUPPORTED_TIME_IN_FORCE"
+    if order.ord_type is OrdType.LIMIT and order.limit_px is None:
+        return "MISSING_LIMIT_PRICE"
+    if order.ord_type is OrdType.MARKET and order.time_in_force is not TimeInForce.IOC:
+        return "MARKET_ORDER_CANNOT_REST"
+    if post_only:
+        return "POST_ONLY_HAS_NO_MEANING"
+    return ""
+
+
+def match(
+    orders: list[VenueOrder], midpoint_px: int, interest: Interest, state: DarkState, liquidity: Liquidity
+) -> list[Execution]:
+    """Let ``orders``, in time order, meet ``interest`` at the midpoint; books on both. Both minimums are honoured."""
+    executions = []
+    if state.cell != interest.cell:
+        state.cell, state.used_qty = interest.cell, 0
+    for order in orders:
+        left = interest.qty - state.used_qty
+        qty = min(left, order.leaves_qty)
+        if order.is_buy == (interest.side is Side.BUY) or not order.accepts(midpoint_px) or qty == 0:
+            continue
+        # A minimum above what is left of an order or of the interest asks for all of that.
+        if qty < min(order.min_qty, order.leaves_qty) or qty < min(interest.min_qty, left):
+            continue
+        order.execute(qty)
+        state.used_qty += qty
+        executions.append(Execution(order, qty, midpoint_px, liquidity))
+    return executions

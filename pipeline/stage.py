@@ -1,0 +1,61 @@
+"""What a stage is: a name, what it reads and writes, and one pure function of its state and a message.
+
+The host (a Kafka worker or the memory host) owns everything else: it decodes, merges, calls ``step`` with one
+message after the other, stamps writer and sequence on what comes out, and writes outputs, changed state and its
+place in one transaction. A stage sees no clock (time is a :class:`Tick`), no chance and no Kafka.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+from pipeline.domain.record import Owned, Record
+from pipeline.state import State, Task
+
+
+class Meta(NamedTuple):
+    """What the host knows of a message beside its content."""
+
+    append_ns: int
+    """The broker's append time of the record; 0 for what was handed on in memory (its unit wrote it just now)."""
+
+
+Migration = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
+"""What becomes of an entry: changelog key ``table/key`` and encoded value to none, one or several of the next version.
+
+A pure function of the entry alone. It decodes with a copy of the older Entry kept for it."""
+
+S = TypeVar("S", bound=State)
+
+
+class Stage(ABC, Generic[S]):
+    """A stage. Subclasses set the class variables and write ``new_state`` and ``step``.
+
+    ``step`` is a generator of the records to write; which topic, key and partition a record has follows from its
+    type alone (see ``pipeline.topics``). It may change ``state`` and nothing else. An exception stops the worker:
+    bad input is answered with a record, never with an exception.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """One line for the map: what it does."""
+    reads: ClassVar[tuple[type[Record], ...]]
+    writes: ClassVar[tuple[type[Owned], ...]]
+    state_version: ClassVar[int] = 1
+    """To be raised when tables or their entries change otherwise than by a new last field with a default."""
+    migrations: ClassVar[Mapping[int, Migration]] = {}
+    """State version to how its entries become the next version's. Without one, older state is refused."""
+
+    @abstractmethod
+    def new_state(self, task: Task) -> S:
+        """Empty state for ``task``."""
+
+    @abstractmethod
+    def step(self, state: S, message: Record, meta: Meta) -> Iterator[Owned]:
+        """Apply one message; yield what it causes, in order."""
+
+    def config(self) -> dict[str, int | str | bool]:
+        """Parameters that shape its decisions; they stand in the journal."""
+        return {}

@@ -1,0 +1,258 @@
+"""An epoch while it is open: its statement put together and verified, its executions added up, its progress told.
+
+Every half may come first. What is executed is only added up here, in any order; sharing it out is
+``allocation_settling``'s, once routing has said that the epoch is quiet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from pipeline.algos.pro_rata import monotone_floor
+from pipeline.algos.rounding import average_px
+from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.executions import Fill, FillKind
+from pipeline.domain.orders import OrderEvent, OrderEventKind
+from pipeline.domain.parents import Lineage, ParentKind, ParentOrder
+from pipeline.stages.allocation.client_orders import event
+from pipeline.stages.allocation.state import (
+    AllocationState,
+    BrokenBooks,
+    Budget,
+    Chunk,
+    ClientOrder,
+    Epoch,
+    MemberBook,
+    chunk_key,
+)
+
+# ---------------------------------------------------------------- statements
+
+
+def on_members(state: AllocationState, lineage: Lineage) -> None:
+    """A chunk of an epoch's statement."""
+    assert lineage.parent_id is not None, "a statement without a parent"
+    epoch = state.epoch(lineage.parent_id, lineage.epoch_no, lineage.instrument)
+    members = [MemberBook(m.order_id, m.account, m.contributed_qty) for m in lineage.members]
+    state.chunks.put(chunk_key(epoch, lineage.chunk_no), Chunk(members))
+    epoch.chunk_count = lineage.chunk_count
+    epoch.chunks_seen += 1
+    _verify_if_complete(state, epoch)
+
+
+def on_parent(state: AllocationState, order: ParentOrder) -> None:
+    """The parent's own record of an epoch, or of what goes on in it."""
+    epoch = state.epoch(order.parent_id, order.epoch_no, order.instrument)
+    match order.kind:
+        case ParentKind.NEW | ParentKind.EPOCH:
+            epoch.stated = True
+            epoch.order_qty, epoch.trade_date = order.order_qty, order.trade_date
+            epoch.member_count, epoch.members_hash = order.member_count, order.members_hash
+            _verify_if_complete(state, epoch)
+            return
+        case ParentKind.RECALL:
+            epoch.recalled = True
+        case ParentKind.CROSS_ASK:
+            epoch.ask_id = order.ask_id
+        case ParentKind.CROSS_DONE:
+            epoch.crossed_done_qty += order.crossed_qty
+            epoch.ask_id = None
+        case ParentKind.DONE:
+            parent = state.parent(order.parent_id, order.instrument)
+            parent.done = True
+            state.parents.put(order.parent_id, parent)
+        case _:
+            pass  # CARRY is not built yet: nobody writes it
+    state.epochs.put(epoch.key, epoch)
+
+
+def _verify_if_complete(state: AllocationState, epoch: Epoch) -> None:
+    epoch.complete = epoch.stated and 0 < epoch.chunk_count == epoch.chunks_seen
+    state.epochs.put(epoch.key, epoch)
+    if not epoch.complete:
+        return
+    members = state.members_of(epoch)
+    lines = "\n".join(f"{m.order_id},{m.contributed_qty}" for m in members)
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    contributed = sum(m.contributed_qty for m in members)
+    if (len(members), digest, contributed) != (epoch.member_count, epoch.members_hash, epoch.order_qty):
+        raise BrokenBooks(
+            f"the statement of parent {epoch.parent_id}, epoch {epoch.epoch_no}, is not what the parent says: "
+            f"{len(members)} members of {contributed}, hash {digest}, "
+            f"against {epoch.member_count} of {epoch.order_qty}, hash {epoch.members_hash}"
+        )
+    if epoch.executed_qty:
+        mark(state, epoch)
+
+
+# ---------------------------------------------------------------- executions
+
+
+def add_up(state: AllocationState, epoch: Epoch, fill: Fill) -> Iterator[Alert]:
+    """Book an execution, its bust or its correction on the epoch's totals.
+
+    A bust comes off what was over-filled first: over-filled is the parent, not an execution.
+    """
+    px, prior_px = fill.last_px or 0, fill.prior_px or 0
+    match fill.kind:
+        case FillKind.TRADE:
+            qty, money, fee = fill.last_qty, fill.last_qty * px, fill.fee
+        case FillKind.BUST:
+            qty, money, fee = -fill.last_qty, -fill.last_qty * px, -fill.prior_fee
+        case FillKind.CORRECT:
+            qty = fill.last_qty - fill.prior_qty
+            money = fill.last_qty * px - fill.prior_qty * prior_px
+            fee = fill.fee - fill.prior_fee
+        case _:
+            raise BrokenBooks(f"{fill.kind} {fill.fill_id} is no execution")
+    if epoch.executed_qty + qty < 0:
+        yield Alert(
+            kind=AlertKind.BREAK,
+            instrument=fill.instrument,
+            subject_id=fill.fill_id,
+            reason="NOTHING_TO_TAKE_BACK",
+            text=f"{fill.kind} of {fill.ref_fill_id}: of parent {fill.parent_id}, epoch {fill.epoch_no}, only "
+            f"{epoch.executed_qty} are known as executed (an earlier day's books are closed); nothing was changed",
+            at_ns=state.now_ns,
+        )
+        return
+    epoch.executed_qty += qty
+    epoch.executed_money += money
+    epoch.fee += fee
+    beyond = fill.overfill_qty if qty > 0 else qty
+    epoch.overfill_qty = min(epoch.executed_qty, max(0, epoch.overfill_qty + beyond))
+    state.epochs.put(epoch.key, epoch)
+
+
+def on_execution(state: AllocationState, epoch: Epoch, fill: Fill, budget: Budget) -> Iterator[Alert | OrderEvent]:
+    """An execution of an open epoch: progress at the next round; what is taken back is told at once."""
+    before = epoch.executed_qty, epoch.executed_money, epoch.fee
+    yield from add_up(state, epoch, fill)
+    if (epoch.executed_qty, epoch.executed_money, epoch.fee) == before:
+        return
+    if fill.kind is not FillKind.TRADE:
+        busted = fill.kind is FillKind.BUST
+        epoch.corrected_by = OrderEventKind.TRADE_CANCEL if busted else OrderEventKind.TRADE_CORRECT
+        epoch.restated, epoch.sweep_from = True, 0
+        state.epochs.put(epoch.key, epoch)
+    mark(state, epoch)
+    if fill.kind is not FillKind.TRADE:
+        yield from tell_progress(state, epoch, budget)
+        if epoch.sweep_from:
+            work = state.work
+            work.sweeping = [*(key for key in work.sweeping if key != epoch.key), epoch.key]
+            state.works.put("", work)
+
+
+# ---------------------------------------------------------------- progress
+
+
+def mark(state: AllocationState, epoch: Epoch) -> None:
+    """Its members are told at the next round."""
+    if not epoch.dirty and not epoch.quiet:
+        epoch.dirty = True
+        state.epochs.put(epoch.key, epoch)
+        work = state.work
+        work.dirty = [*work.dirty, epoch.key]
+        state.works.put("", work)
+
+
+def start_round(state: AllocationState, progress_ns: int) -> None:
+    """When it is time, everything marked since the last round is to be told.
+
+    Whose last round is still under way stays marked, so that the last of many members have their turn.
+    """
+    work = state.work
+    if not work.dirty or state.now_ns - work.progress_ns < progress_ns:
+        return
+    due = [key for key in work.dirty if key not in work.sweeping]
+    for key in due:
+        epoch = state.epochs[key]
+        epoch.dirty, epoch.sweep_from = False, 0
+        state.epochs.put(key, epoch)
+    work.dirty = [key for key in work.dirty if key in work.sweeping]
+    work.sweeping = [*work.sweeping, *due]
+    work.progress_ns = state.now_ns
+    state.works.put("", work)
+
+
+def go_on_telling(state: AllocationState, budget: Budget) -> Iterator[OrderEvent]:
+    """Tell the members of marked epochs, as far as the step allows."""
+    while (work := state.work).sweeping and not budget.spent:
+        epoch = state.epochs[work.sweeping[0]]
+        yield from tell_progress(state, epoch, budget)
+        if epoch.sweep_from == 0:
+            work.sweeping = work.sweeping[1:]
+            state.works.put("", work)
+
+
+def tell_progress(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[OrderEvent]:
+    """TRADE to members whose floor has risen; after a bust or correction, what is now true to everybody it touches.
+
+    ``sweep_from`` is 0 again when all have been told. A member's floor is that of the capped, exact entitlement: it
+    never falls while executions only add up, and never exceeds the final share.
+    """
+    if epoch.quiet or not epoch.complete:
+        epoch.sweep_from = 0
+        state.epochs.put(epoch.key, epoch)
+        return
+    members = state.members_of(epoch)
+    orders = [state.orders.get(member.order_id) for member in members]
+    weights = [member.contributed_qty for member in members]
+    caps = [cap_qty(member, order) for member, order in zip(members, orders, strict=True)]
+    floors = monotone_floor(weights, epoch.shareable_qty, caps)
+    for index in range(epoch.sweep_from, len(members)):
+        if budget.spent:
+            epoch.sweep_from = index
+            state.epochs.put(epoch.key, epoch)
+            return
+        order = orders[index]
+        if order is not None and order.end is None:
+            yield from _tell(state, epoch, order, floors[index], budget)
+    epoch.sweep_from, epoch.corrected_by = 0, None
+    state.epochs.put(epoch.key, epoch)
+
+
+def cap_qty(member: MemberBook, order: ClientOrder | None) -> int:
+    """The most the epoch may give a member: what it contributed, less what was crossed or given since."""
+    return member.contributed_qty if order is None else min(member.contributed_qty, order.room_qty)
+
+
+def _tell(state: AllocationState, epoch: Epoch, order: ClientOrder, floor: int, budget: Budget) -> Iterator[OrderEvent]:
+    added, money = floor - order.open_qty, order.open_money
+    last_px = added_px(epoch, order) if added > 0 else None
+    if added == 0 and not epoch.corrected_by:
+        return
+    show(epoch, order, floor)
+    if added == 0 and order.open_money == money:
+        state.orders.put(order.order_id, order)
+        return
+    kind = OrderEventKind.TRADE if added > 0 else OrderEventKind.TRADE_CORRECT
+    if added < 0 and epoch.corrected_by is not None:
+        kind = epoch.corrected_by
+    yield event(state, order, kind, last_qty=added, last_px=last_px)
+    budget.spend(1)
+
+
+def show(epoch: Epoch, order: ClientOrder, qty: int) -> None:
+    """Of the open epoch the client has now been shown ``qty``, at its average price so far."""
+    order.open_qty = qty
+    order.open_money = qty * average_px(epoch.executed_money, epoch.executed_qty).avg_px if qty else 0
+    order.seen_qty, order.seen_money = epoch.executed_qty, epoch.executed_money
+
+
+def added_px(epoch: Epoch, order: ClientOrder) -> int:
+    """Average price of the epoch's executions since the client was last told; of all of them after a restatement."""
+    qty, money = epoch.executed_qty - order.seen_qty, epoch.executed_money - order.seen_money
+    if qty <= 0 or epoch.restated:
+        qty, money = epoch.executed_qty, epoch.executed_money
+    return average_px(money, qty).avg_px
+
+
+def take_back(state: AllocationState, order: ClientOrder, qty: int) -> Iterator[OrderEvent]:
+    """Restate what the client was shown of the open epoch as ``qty``, which is less."""
+    added = qty - order.open_qty
+    order.open_money = order.open_money * qty // order.open_qty
+    order.open_qty = qty
+    yield event(state, order, OrderEventKind.TRADE_CORRECT, last_qty=added)

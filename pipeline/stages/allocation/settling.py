@@ -1,0 +1,396 @@
+"""An epoch is shared out when routing has said that none of its children is live, and again with each restatement.
+
+QUIETs, and what still comes for epochs that are quiet (late executions, busts, corrections), stand in one queue per
+instrument, in the order of ``fills``. Its head waits until the other topics have brought what it needs, and everything
+behind it waits with it: so the carried balances, and with them every share, come out the same whatever the order in
+which the topics are seen. A pass over many members may take several steps; the queue waits for that too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.algos.rounding import average_px
+from pipeline.algos.tie_break import tie_break
+from pipeline.domain.allocations import Allocation, AllocKind, AllocSource, Reconciliation
+from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.executions import Fill, FillKind
+from pipeline.domain.orders import OrderEventKind, OrdStatus
+from pipeline.domain.parents import EpochClosed, EpochShare
+from pipeline.domain.record import Owned
+from pipeline.stages.allocation.client_orders import close, close_if_filled, event, tell_added
+from pipeline.stages.allocation.epochs import add_up, added_px, cap_qty
+from pipeline.stages.allocation.sharing import settlement_date, share_fee, share_out
+from pipeline.stages.allocation.state import (
+    AllocationParameters,
+    AllocationState,
+    BrokenBooks,
+    Budget,
+    ClientOrder,
+    Epoch,
+    MemberBook,
+    Queue,
+    epoch_key,
+)
+
+_CHUNK = 256
+"""Shares in one record on `epochs`."""
+
+
+def queue_fill(state: AllocationState, fill: Fill) -> None:
+    """Put it in its instrument's queue."""
+    queue = state.queues.get(fill.instrument) or Queue()
+    queue.fills = [*queue.fills, fill]
+    state.queues.put(fill.instrument, queue)
+
+
+def go_on_settling(
+    state: AllocationState, parameters: AllocationParameters, instrument: str, budget: Budget
+) -> Iterator[Owned]:
+    """Work off the instrument's queue: as far as the other topics and the step allow."""
+    while (queue := state.queues.get(instrument)) is not None and queue.fills:
+        fill = queue.fills[0]
+        epoch = _target(state, fill)
+        if epoch is not None:
+            if not epoch.settling:
+                if fill.kind is FillKind.QUIET:
+                    if not _ready(state, epoch, fill):
+                        return
+                else:
+                    yield from add_up(state, epoch, fill)
+                _share(state, epoch, fill)
+            yield from _settle(state, parameters, epoch, budget)
+            if epoch.settling:
+                _remember(state, instrument)
+                return
+        elif fill.kind is FillKind.QUIET and fill.final:
+            if not _parent_is_done(state, fill):
+                return
+            yield from _end_parent(state, fill)
+        queue = state.queues[instrument]
+        queue.fills = queue.fills[1:]
+        state.queues.put(instrument, queue)
+
+
+def _remember(state: AllocationState, instrument: str) -> None:
+    work = state.work
+    if instrument not in work.settling:
+        work.settling = [*work.settling, instrument]
+        state.works.put("", work)
+
+
+# ---------------------------------------------------------------- whose turn it is
+
+
+def _target(state: AllocationState, fill: Fill) -> Epoch | None:
+    """The epoch that ``fill`` closes or restates; None for a QUIET that closes none.
+
+    A final QUIET may name an epoch that a recall has closed; if netting has begun another since, that one ends.
+    """
+    epoch = state.epoch(fill.parent_id, fill.epoch_no, fill.instrument)
+    if fill.kind is not FillKind.QUIET or not epoch.closed:
+        return epoch
+    if fill.final:
+        latest = state.epochs[epoch_key(fill.parent_id, state.parents[fill.parent_id].epochs[-1])]
+        if not latest.closed and latest.stated:
+            return latest
+    return None
+
+
+def _parent_is_done(state: AllocationState, fill: Fill) -> bool:
+    parent = state.parents[fill.parent_id]
+    return parent.done or parent.over
+
+
+def _ready(state: AllocationState, epoch: Epoch, quiet: Fill) -> bool:
+    """Whether everything that was before this QUIET has been seen: statement, orders, crosses."""
+    if not epoch.complete or epoch.ask_id is not None or not (quiet.final or epoch.recalled):
+        return False
+    parent = state.parents[epoch.parent_id]
+    done = [(no, state.epochs[epoch_key(epoch.parent_id, no)].crossed_done_qty) for no in parent.epochs]
+    before = sum(qty for no, qty in done if no < epoch.epoch_no)
+    told = dict(done)[epoch.epoch_no]
+    if quiet.epoch_no == epoch.epoch_no:
+        told = max(told, quiet.crossed_qty)
+    if parent.crossed_qty < before + told:
+        return False
+    for member in state.members_of(epoch):
+        order = state.orders.get(member.order_id)
+        if order is None:
+            return False
+        # In later epochs the crosses of the window were needed to close the epoch before.
+        if epoch.epoch_no == 1 and order.crossed_gross_qty < order.order_qty - member.contributed_qty:
+            return False
+    return True
+
+
+def _end_parent(state: AllocationState, quiet: Fill) -> Iterator[EpochClosed]:
+    """Its last epoch was closed by a recall after which nothing remained."""
+    parent = state.parents[quiet.parent_id]
+    if parent.over:
+        return
+    parent.over = True
+    state.parents.put(parent.parent_id, parent)
+    yield EpochClosed(
+        parent_id=quiet.parent_id,
+        instrument=quiet.instrument,
+        epoch_no=quiet.epoch_no,
+        final=True,
+        chunk_no=1,
+        chunk_count=1,
+        executed_qty=0,
+        shares=(),
+        at_ns=state.now_ns,
+    )
+
+
+# ---------------------------------------------------------------- who gets what
+
+
+def _share(state: AllocationState, epoch: Epoch, fill: Fill) -> None:
+    """Compute every member's share of the epoch's totals; telling it is :func:`_settle`'s."""
+    chunks = state.chunks_of(epoch)
+    members = [member for _, chunk in chunks for member in chunk.members]
+    orders = [state.orders[member.order_id] for member in members]
+    first = fill.kind is FillKind.QUIET
+    if first:
+        _note_what_was_before(state, epoch, members, orders)
+        epoch.final, epoch.quiet = fill.final, True
+        caps = [member.cap_qty for member in members]
+    else:
+        caps = [
+            min(member.cap_qty, member.share_qty + order.leaves_qty)
+            for member, order in zip(members, orders, strict=True)
+        ]
+    ties = [tie_break(epoch.parent_id, member.order_id) for member in members]
+    shared = share_out(
+        [member.contributed_qty for member in members],
+        caps,
+        epoch.shareable_qty,
+        [member.carried for member in members],
+        ties,
+        # What a late execution adds must not take from anybody what he has; a bust may.
+        [member.share_qty for member in members] if fill.kind is FillKind.TRADE else None,
+    )
+    epoch.error_qty = epoch.overfill_qty + shared.unplaced
+    fees = share_fee(
+        [*shared.shares, epoch.error_qty],
+        epoch.fee,
+        [*(member.carried_fee for member in members), epoch.error_carried_fee],
+        [*ties, 2**64],  # the error account draws last
+    )
+    for member, share, change, fee, fee_change in zip(
+        members, shared.shares, shared.changes, fees.shares[:-1], fees.changes[:-1], strict=True
+    ):
+        state.change_balance(
+            member.account, epoch.instrument, change - member.carried_change, fee_change - member.carried_fee_change
+        )
+        member.share_qty, member.carried_change = share, change
+        member.share_fee, member.carried_fee_change = fee, fee_change
+    epoch.error_fee, error_change = fees.shares[-1] + fees.unplaced, fees.changes[-1]
+    state.change_balance(_ERROR, epoch.instrument, 0, error_change - epoch.error_carried_fee_change)
+    epoch.error_carried_fee_change = error_change
+    epoch.px = average_px(epoch.executed_money, epoch.executed_qty).avg_px if epoch.executed_qty else 0
+    epoch.version += 1
+    epoch.cause, epoch.settling, epoch.cursor = fill.kind, True, 0
+    for key, chunk in chunks:
+        state.chunks.put(key, chunk)
+    state.epochs.put(epoch.key, epoch)
+
+
+_ERROR = ""
+"""The error account's row among the balances: no client's account has this name."""
+
+
+def _note_what_was_before(
+    state: AllocationState, epoch: Epoch, members: list[MemberBook], orders: list[ClientOrder]
+) -> None:
+    """Balances and caps as they are at the close: restatements compute from the same."""
+    for member, order in zip(members, orders, strict=True):
+        balance = state.balance(member.account, epoch.instrument)
+        member.carried, member.carried_fee = balance.qty, balance.fee
+        member.cap_qty = cap_qty(member, order)
+    epoch.error_carried_fee = state.balance(_ERROR, epoch.instrument).fee
+
+
+# ---------------------------------------------------------------- telling it
+
+
+def _settle(state: AllocationState, parameters: AllocationParameters, epoch: Epoch, budget: Budget) -> Iterator[Owned]:
+    """Tell members from the cursor on; when all have been told, reconcile and, the first time, close the epoch."""
+    index = 0
+    for key, chunk in state.chunks_of(epoch):
+        touched = False
+        for member in chunk.members:
+            index += 1
+            if index <= epoch.cursor:
+                continue
+            if budget.spent:
+                break
+            touched = True
+            for record in _tell(state, epoch, member):
+                budget.spend(1)
+                yield record
+            epoch.cursor = index
+        if touched:
+            state.chunks.put(key, chunk)
+        if budget.spent:
+            break
+    if epoch.cursor == epoch.member_count:
+        epoch.settling = False
+        members = state.members_of(epoch)
+        yield _reconciliation(state, parameters, epoch, members)
+        if epoch.error_qty:
+            yield _overfill(state, parameters, epoch)
+        if not epoch.closed:
+            yield from _close_epoch(state, epoch, members)
+    state.epochs.put(epoch.key, epoch)
+
+
+def _tell(state: AllocationState, epoch: Epoch, member: MemberBook) -> Iterator[Owned]:
+    order = state.orders[member.order_id]
+    old_qty, old_money = member.alloc_qty, member.alloc_qty * member.alloc_px
+    money = member.share_qty * epoch.px
+    allocation = _allocation(state, epoch, member, order)
+    if allocation is not None:
+        yield allocation
+    order.closed_qty += member.share_qty - old_qty
+    order.closed_money += money - old_money
+    if epoch.version == 1:
+        shown, last_px = order.open_qty, added_px(epoch, order) if epoch.executed_qty else None
+        order.open_qty = order.open_money = order.seen_qty = order.seen_money = 0
+        state.orders.put(order.order_id, order)
+        added = member.share_qty - shown
+        if added > 0:
+            yield from tell_added(state, order, OrderEventKind.TRADE, added, last_px)
+        elif added < 0 or (epoch.corrected_by is not None and member.share_qty):
+            taken = added < 0 and epoch.corrected_by is not None
+            kind = epoch.corrected_by if taken and epoch.corrected_by else OrderEventKind.TRADE_CORRECT
+            yield event(state, order, kind, last_qty=added)
+    else:
+        added = member.share_qty - old_qty
+        if added or money != old_money:
+            yield event(state, order, _restated_as(epoch.cause, added), last_qty=added, last_px=epoch.px)
+    yield from close_if_filled(state, order)
+    if epoch.version == 1 and epoch.final and order.end is None:
+        yield from close(state, order, OrdStatus.EXPIRED)
+
+
+def _restated_as(cause: FillKind, added: int) -> OrderEventKind:
+    if cause is FillKind.TRADE and added > 0:
+        return OrderEventKind.TRADE
+    if cause is FillKind.BUST and added < 0:
+        return OrderEventKind.TRADE_CANCEL
+    return OrderEventKind.TRADE_CORRECT
+
+
+def _allocation(state: AllocationState, epoch: Epoch, member: MemberBook, order: ClientOrder) -> Allocation | None:
+    """The allocation that now stands for the member; None when it is the one that stands already."""
+    px = epoch.px if member.share_qty else 0
+    fee = member.share_fee if member.share_qty else 0
+    if (member.share_qty, px, fee) == (member.alloc_qty, member.alloc_px, member.alloc_fee):
+        return None
+    kind = AllocKind.NEW if member.alloc_id is None else AllocKind.REPLACE if member.share_qty else AllocKind.CANCEL
+    alloc_id = state.next_id("A")
+    ref_alloc_id = member.alloc_id
+    member.alloc_id = None if kind is AllocKind.CANCEL else alloc_id
+    member.alloc_qty, member.alloc_px, member.alloc_fee = member.share_qty, px, fee
+    return Allocation(
+        kind=kind,
+        alloc_id=alloc_id,
+        ref_alloc_id=ref_alloc_id,
+        alloc_source=AllocSource.EXECUTIONS,
+        instrument=epoch.instrument,
+        parent_id=epoch.parent_id,
+        epoch_no=epoch.epoch_no,
+        order_id=order.order_id,
+        source=order.source,
+        cl_ord_id=order.cl_ord_id,
+        alloc_account=order.account,
+        side=order.side,
+        capacity=order.capacity,
+        alloc_qty=member.share_qty,
+        alloc_avg_px=px,
+        net_money=member.share_qty * px,
+        fee=fee,
+        currency=order.currency,
+        trade_date=epoch.trade_date,
+        settlement_date=settlement_date(epoch.trade_date),
+        at_ns=state.now_ns,
+    )
+
+
+def _reconciliation(
+    state: AllocationState, parameters: AllocationParameters, epoch: Epoch, members: list[MemberBook]
+) -> Reconciliation:
+    """What was executed against what the allocations say. Raises BrokenBooks when they differ: that is our bug."""
+    qty = sum(member.alloc_qty for member in members)
+    money = sum(member.alloc_qty * member.alloc_px for member in members) + epoch.error_qty * epoch.px
+    fee = sum(member.alloc_fee for member in members) + epoch.error_fee
+    residual = epoch.executed_money - money
+    balanced = (
+        qty + epoch.error_qty == epoch.executed_qty and fee == epoch.fee and 2 * abs(residual) <= epoch.executed_qty
+    )
+    if not balanced:
+        raise BrokenBooks(
+            f"parent {epoch.parent_id}, epoch {epoch.epoch_no}: executed {epoch.executed_qty} for "
+            f"{epoch.executed_money}, fees {epoch.fee}; allocated {qty}, to the error account {epoch.error_qty}, "
+            f"for {money}, fees {fee}"
+        )
+    return Reconciliation(
+        instrument=epoch.instrument,
+        parent_id=epoch.parent_id,
+        epoch_no=epoch.epoch_no,
+        version=epoch.version,
+        executed_qty=epoch.executed_qty,
+        allocated_qty=qty,
+        error_account_qty=epoch.error_qty,
+        error_account=parameters.error_account if epoch.error_qty or epoch.error_fee else "",
+        executed_money=epoch.executed_money,
+        allocated_money=money,
+        residual=residual,
+        rounding_account=parameters.rounding_account,
+        executed_fee=epoch.fee,
+        allocated_fee=fee,
+        allocation_count=sum(1 for member in members if member.alloc_qty),
+        balanced=balanced,
+        at_ns=state.now_ns,
+    )
+
+
+def _close_epoch(state: AllocationState, epoch: Epoch, members: list[MemberBook]) -> Iterator[EpochClosed]:
+    epoch.closed = True
+    if epoch.final:
+        parent = state.parents[epoch.parent_id]
+        parent.over = True
+        state.parents.put(parent.parent_id, parent)
+    shares = []
+    for member in members:
+        order = state.orders[member.order_id]
+        remaining = order.order_qty - order.cum_qty if order.end is OrdStatus.EXPIRED else order.leaves_qty
+        shares.append(EpochShare(order_id=member.order_id, executed_qty=member.share_qty, remaining_qty=remaining))
+    chunk_count = -(-len(shares) // _CHUNK)
+    for number in range(1, chunk_count + 1):
+        yield EpochClosed(
+            parent_id=epoch.parent_id,
+            instrument=epoch.instrument,
+            epoch_no=epoch.epoch_no,
+            final=epoch.final,
+            chunk_no=number,
+            chunk_count=chunk_count,
+            executed_qty=epoch.executed_qty,
+            shares=tuple(shares[(number - 1) * _CHUNK : number * _CHUNK]),
+            at_ns=state.now_ns,
+        )
+
+
+def _overfill(state: AllocationState, parameters: AllocationParameters, epoch: Epoch) -> Alert:
+    return Alert(
+        kind=AlertKind.OVERFILL,
+        instrument=epoch.instrument,
+        subject_id=epoch.parent_id,
+        reason="BOOKED_TO_ERROR_ACCOUNT",
+        text=f"epoch {epoch.epoch_no}: {epoch.error_qty} of {epoch.executed_qty} executed are beyond what its members "
+        f"had open; they are {parameters.error_account}'s",
+        at_ns=state.now_ns,
+    )

@@ -1,0 +1,170 @@
+"""Allocation: fills and crosses go home to the client orders, exactly.
+
+- Reads: orders, lineage, parents, crosses, fills, clock, controls.
+- Keeps: each client order after intake, each epoch's statement and totals, crosses of the day, carried balances of
+  each account and instrument, and what waits for its other half.
+- Writes: allocations, reconciliations, order-events (all after acceptance), epochs, trade-reports, order-closures,
+  alerts.
+- Refuses: cancels that come too late; to break an allocation by the desk's control (not built yet: an alert says so).
+- Conserves: per epoch and per cross, quantity, money and fees of allocations and error account = those executed,
+  to the last unit, the residual of the rounded average price named; no order beyond its quantity; what a client was
+  shown is taken back by a TRADE_CANCEL or TRADE_CORRECT only.
+
+Topics may be seen in any order between them. Executions of an epoch are added up as they come; an epoch is shared out
+when it is quiet and statement, orders and crosses are complete (``allocation_settling``). What venues do, over-fills,
+late fills, busts, is booked and flagged; only a bug of ours raises.
+
+First form: one average price per epoch, settlement in two weekdays without holidays, de-minimis shares are given as
+they are, a bust after an order's end is not worked again, parents are not carried to another day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import ClassVar
+
+from pipeline.domain.allocations import Allocation, Reconciliation, TradeReport
+from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope, Tick, TickKind
+from pipeline.domain.executions import Fill, FillKind
+from pipeline.domain.orders import Order, OrderEvent, OrderKind, OrdersClosed
+from pipeline.domain.parents import Cross, EpochClosed, Lineage, LineageKind, ParentOrder
+from pipeline.domain.partitioning import partition_of
+from pipeline.domain.record import Owned, Record
+from pipeline.stage import Meta, Stage
+from pipeline.stages.allocation.client_orders import ask_cancel, closures_together, leave, take
+from pipeline.stages.allocation.crosses import book_crosses, queue_cross
+from pipeline.stages.allocation.day_end import end_day
+from pipeline.stages.allocation.epochs import go_on_telling, on_execution, on_members, on_parent, start_round
+from pipeline.stages.allocation.settling import go_on_settling, queue_fill
+from pipeline.stages.allocation.state import AllocationParameters, AllocationState, Budget
+from pipeline.state import Task
+
+
+class AllocationStage(Stage[AllocationState]):
+    """Shares out what was executed and crossed, and owns the client order's state after intake."""
+
+    name: ClassVar[str] = "allocation"
+    title: ClassVar[str] = "brings fills and crosses home to the client orders, reconciled; tells the clients"
+    reads: ClassVar[tuple[type[Record], ...]] = (Order, Lineage, ParentOrder, Cross, Fill, Tick, Control)
+    writes: ClassVar[tuple[type[Owned], ...]] = (
+        Allocation,
+        Reconciliation,
+        OrderEvent,
+        EpochClosed,
+        TradeReport,
+        OrdersClosed,
+        Alert,
+    )
+
+    def __init__(self, parameters: AllocationParameters | None = None) -> None:
+        self._parameters = parameters or AllocationParameters()
+
+    def config(self) -> dict[str, int | str | bool]:
+        return asdict(self._parameters)
+
+    def new_state(self, task: Task) -> AllocationState:
+        return AllocationState(task)
+
+    @closures_together
+    def step(self, state: AllocationState, message: Record, meta: Meta) -> Iterator[Owned]:
+        budget = Budget(self._parameters.max_records)
+        match message:
+            case Order():
+                yield from _on_order(state, message)
+                yield from self._go_on(state, message.instrument, budget)
+            case Lineage():
+                yield from _on_lineage(state, message)
+                yield from self._go_on(state, message.instrument, budget)
+            case ParentOrder():
+                on_parent(state, message)
+                yield from self._go_on(state, message.instrument, budget)
+            case Cross():
+                queue_cross(state, message)
+                yield from self._go_on(state, message.instrument, budget)
+            case Fill():
+                yield from _on_fill(state, message, budget)
+                yield from self._go_on(state, message.instrument, budget)
+            case Tick():
+                yield from self._on_tick(state, message, budget)
+            case Control():
+                yield from _on_control(state, message)
+            case _:
+                raise TypeError(f"allocation does not read {type(message).__name__}")
+
+    def _go_on(self, state: AllocationState, instrument: str, budget: Budget) -> Iterator[Owned]:
+        """What waited for its other half may have it now."""
+        queue = state.queues.get(instrument)
+        if queue is None or not (queue.crosses or queue.fills):
+            return  # the usual case, asked after every order
+        yield from book_crosses(state, self._parameters, instrument)
+        yield from go_on_settling(state, self._parameters, instrument, budget)
+
+    def _on_tick(self, state: AllocationState, tick: Tick, budget: Budget) -> Iterator[Owned]:
+        state.apply_tick(tick)
+        work = state.work
+        if work.settling:
+            instruments, work.settling = work.settling, []
+            state.works.put("", work)
+            for instrument in instruments:
+                yield from go_on_settling(state, self._parameters, instrument, budget)
+        start_round(state, self._parameters.progress_ns)
+        yield from go_on_telling(state, budget)
+        if tick.kind is TickKind.DAY_END:
+            yield from end_day(state)
+
+
+def _on_order(state: AllocationState, order: Order) -> Iterator[Owned]:
+    match order.kind:
+        case OrderKind.NEW:
+            yield from take(state, order)
+        case OrderKind.CANCEL:
+            yield from ask_cancel(state, order)
+        case _:
+            pass  # replaces are refused by intake until they are built
+
+
+def _on_lineage(state: AllocationState, lineage: Lineage) -> Iterator[Owned]:
+    match lineage.kind:
+        case LineageKind.MEMBERS:
+            on_members(state, lineage)
+        case LineageKind.LEFT | LineageKind.CANCEL_REFUSED:
+            yield from leave(state, lineage)
+        case _:
+            pass  # JOINED is for the audit
+
+
+def _on_fill(state: AllocationState, fill: Fill, budget: Budget) -> Iterator[Owned]:
+    if fill.kind is FillKind.RETURNED:
+        return  # slicing's business
+    epoch = state.epoch(fill.parent_id, fill.epoch_no, fill.instrument)
+    if fill.kind is FillKind.QUIET or epoch.quiet:
+        epoch.quiet = True
+        state.epochs.put(epoch.key, epoch)
+        queue_fill(state, fill)
+    else:
+        yield from on_execution(state, epoch, fill, budget)
+
+
+def _on_control(state: AllocationState, control: Control) -> Iterator[Owned]:
+    if control.kind is not ControlKind.BREAK_ALLOCATION:
+        return
+    parent = state.parents.get(control.scope_id)
+    if control.scope is ControlScope.PARENT and parent is not None:
+        instrument = parent.instrument
+    elif control.scope is ControlScope.INSTRUMENT and _is_ours(state, control.scope_id):
+        instrument = control.scope_id
+    else:
+        return
+    yield Alert(
+        kind=AlertKind.BREAK,
+        instrument=instrument,
+        subject_id=control.scope_id,
+        reason="BREAK_ALLOCATION_NOT_BUILT",
+        text=f"control {control.control_id} of {control.who} was not done: allocations cannot be broken by hand yet",
+        at_ns=state.now_ns,
+    )
+
+
+def _is_ours(state: AllocationState, instrument: str) -> bool:
+    return partition_of(instrument, state.task.partitions) == state.task.partition

@@ -1,0 +1,103 @@
+"""One-minute bars from the tape: published when the minute is over, and again, as a new revision, when it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from pipeline.domain.analytics import Bar
+from pipeline.domain.market import TradePrint
+from pipeline.stages.shared.print_tape import MINUTE_NS, Tape, trade_date_of
+from pipeline.state import Entry, State
+
+_BARS_PER_TICK: Final = 500
+"""A loaded history is published over several ticks, not in one endless step."""
+
+
+class BarEntry(Entry):
+    """A minute's bar: which revision was published, and whether there is news since."""
+
+    instrument: str
+    start_ns: int
+    revision: int = 0
+    dirty: bool = False
+
+
+class Pending(Entry):
+    """Minutes with news, in the order the news came."""
+
+    minutes: list[str] = []
+
+
+class MinuteBars:
+    """The tables of bars."""
+
+    def __init__(self, state: State) -> None:
+        self._tape = Tape(state)
+        self._bars = state.table("bars", BarEntry)
+        self._pending = state.table("pending", Pending)
+
+    def apply(self, trade: TradePrint) -> list[tuple[int, int]]:
+        """Take in a print; returns the changes of eligible volume by minute start."""
+        changes = self._tape.apply(trade)
+        for minute_ns, _ in changes:
+            key = f"{trade.instrument}@{minute_ns}"
+            bar = self._bars.get(key) or BarEntry(trade.instrument, minute_ns)
+            if not bar.dirty:
+                bar.dirty = True
+                self._bars.put(key, bar)
+                pending = self._pending.get("") or Pending()
+                self._pending.put("", Pending([*pending.minutes, key]))
+        return changes
+
+    def closed(self, now_ns: int) -> Iterator[Bar]:
+        """Bars of minutes that are over and have news."""
+        pending = self._pending.get("")
+        if pending is None or not pending.minutes:
+            return
+        later: list[str] = []
+        published = 0
+        for key in pending.minutes:
+            bar = self._bars[key]
+            if bar.start_ns + MINUTE_NS > now_ns or published == _BARS_PER_TICK:
+                later.append(key)
+                continue
+            published += 1
+            bar.dirty = False
+            bar.revision += 1
+            self._bars.put(key, bar)
+            yield self._summed(bar)
+        if published:
+            self._pending.put("", Pending(later))
+
+    def forget_before(self, trade_date: int) -> None:
+        """Drop days before ``trade_date`` once their bars are published; as published they stand."""
+        if any(trade_date_of(self._bars[key].start_ns) < trade_date for key in self._pending_keys()):
+            return  # not all published: at the next new day then
+        self._tape.forget_before(trade_date)
+        for key in self._bars.keys():
+            if trade_date_of(self._bars[key].start_ns) < trade_date:
+                self._bars.remove(key)
+
+    def _pending_keys(self) -> list[str]:
+        pending = self._pending.get("")
+        return [] if pending is None else pending.minutes
+
+    def _summed(self, bar: BarEntry) -> Bar:
+        prints = list(self._tape.minute(bar.instrument, bar.start_ns))
+        # By time; of two at the same time, the one that came first is first (sorted is stable).
+        lasts = [kept.px for kept in sorted(prints, key=lambda kept: kept.event_ns) if kept.last]
+        return Bar(
+            instrument=bar.instrument,
+            start_ns=bar.start_ns,
+            revision=bar.revision,
+            trade_date=trade_date_of(bar.start_ns),
+            open_px=lasts[0] if lasts else None,
+            high_px=max(lasts, default=None),
+            low_px=min(lasts, default=None),
+            close_px=lasts[-1] if lasts else None,
+            volume_qty=sum(kept.qty for kept in prints if kept.volume),
+            vwap_qty=sum(kept.qty for kept in prints if kept.vwap),
+            vwap_money=sum(kept.qty * kept.px for kept in prints if kept.vwap),
+            print_count=len(prints),
+        )

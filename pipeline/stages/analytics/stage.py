@@ -1,0 +1,128 @@
+"""Analytics: what decisions read about the market and about ourselves, exact and by event time alone.
+
+*Reads*     prints, quotes, our children and fills, instruments, ticks.
+*Keeps*     today's prints by minute (until the day has passed), earlier days' volumes, children awaiting fills.
+*Writes*    bars (a late, cancelled or corrected print makes a new revision), volume curves of earlier days only,
+            venue scores per minute, reference prices.
+*Refuses*   nothing: a correction of a print it does not know is left out, as it changes no bar it has.
+*Conserves* a minute's volume is the sum of its prints that stand; a curve adds up to 1,000,000,000.
+
+First form: the day of a minute is its UTC date (right for sessions that do not cross midnight UTC, as all US equity
+sessions); a curve is not re-estimated during the day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pipeline.domain.analytics import Bar, VenueScore, VolumeCurve
+from pipeline.domain.controls import Tick
+from pipeline.domain.executions import ChildOrder, Fill
+from pipeline.domain.market import NBBO, ReferencePrice, TradePrint
+from pipeline.domain.partitioning import partition_of
+from pipeline.domain.record import Owned, Record
+from pipeline.domain.reference import Instrument
+from pipeline.domain.units import NS_PER_S
+from pipeline.stage import Meta, Stage
+from pipeline.stages.analytics.minute_bars import MinuteBars
+from pipeline.stages.analytics.venue_scores import VenueScores
+from pipeline.stages.analytics.volume_days import VolumeDays
+from pipeline.stages.shared import reference_data
+from pipeline.state import Entry, State, Task
+
+
+class AnalyticsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Parameters; they stand in the journal."""
+
+    reference_price_ns: int = NS_PER_S
+    """Least time between two reference prices of an instrument."""
+    days_kept: int = 20
+    """Earlier days a curve is learned from."""
+
+
+class Midpoint(Entry):
+    """The latest midpoint of an instrument and the last one published."""
+
+    px: int
+    quote_ns: int
+    published_px: int = 0
+    published_ns: int = 0
+
+
+class AnalyticsState(State):
+    """What analytics remembers."""
+
+    def __init__(self, task: Task, config: AnalyticsConfig) -> None:
+        super().__init__(task)
+        self.instruments = reference_data.instruments(self)
+        self.midpoints = self.table("midpoints", Midpoint)
+        self.bars = MinuteBars(self)
+        self.days = VolumeDays(self, config.days_kept)
+        self.scores = VenueScores(self)
+
+
+class Analytics(Stage[AnalyticsState]):
+    """Bars, curves and scorecards that decisions read."""
+
+    name = "analytics"
+    title = "one-minute bars, volume curves, venue scores and reference prices"
+    reads = (TradePrint, NBBO, ChildOrder, Fill, Instrument, Tick)
+    writes = (Bar, VolumeCurve, VenueScore, ReferencePrice)
+
+    def __init__(self, config: AnalyticsConfig = AnalyticsConfig()) -> None:  # noqa: B008 - a frozen constant
+        self._config = config
+
+    def config(self) -> dict[str, int | str | bool]:
+        return msgspec.structs.asdict(self._config)
+
+    def new_state(self, task: Task) -> AnalyticsState:
+        return AnalyticsState(task, self._config)
+
+    def step(self, state: AnalyticsState, message: Record, meta: Meta) -> Iterator[Owned]:
+        match message:
+            case TradePrint():
+                for minute_ns, volume_change in state.bars.apply(message):
+                    if volume_change:
+                        state.days.add(message.instrument, minute_ns, volume_change)
+            case NBBO():
+                midpoint_px = message.midpoint_px
+                if midpoint_px is not None:
+                    known = state.midpoints.get(message.instrument) or Midpoint(0, 0)
+                    known.px, known.quote_ns = midpoint_px, message.event_ns
+                    state.midpoints.put(message.instrument, known)
+            case ChildOrder():
+                state.scores.on_child(message)
+            case Fill():
+                state.scores.on_fill(message)
+            case Instrument():
+                state.instruments.put(message, state.now_ns)
+            case Tick():
+                yield from self._on_tick(state, message)
+            case _:
+                raise TypeError(f"analytics does not read {type(message).__name__}")
+
+    def _on_tick(self, state: AnalyticsState, tick: Tick) -> Iterator[Owned]:
+        new_day = tick.trade_date != state.clock.trade_date
+        state.apply_tick(tick)
+        now_ns = state.now_ns
+        if new_day:
+            state.bars.forget_before(tick.trade_date)
+            state.scores.forget()
+        for instrument in state.instruments.standing(now_ns):
+            # Reference data is copied to every task; the prints a curve is learned from are seen by one.
+            if partition_of(instrument.instrument, state.task.partitions) != state.task.partition:
+                continue
+            curve = state.days.curve_for(instrument, tick.trade_date)
+            if curve is not None:
+                yield curve
+        yield from state.bars.closed(now_ns)
+        yield from state.scores.closed(now_ns)
+        for symbol in state.midpoints.keys():
+            midpoint = state.midpoints[symbol]
+            due = now_ns - midpoint.published_ns >= self._config.reference_price_ns
+            if due and midpoint.px != midpoint.published_px:
+                midpoint.published_px, midpoint.published_ns = midpoint.px, now_ns
+                state.midpoints.put(symbol, midpoint)
+                yield ReferencePrice(instrument=symbol, px=midpoint.px, quote_ns=midpoint.quote_ns)

@@ -1,0 +1,161 @@
+"""What a refused client reads: what was wrong, where, and what to send instead. Made only when something is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pipeline.domain.orders import OrderRequest
+from pipeline.domain.reference import Limit
+from pipeline.domain.rejections import RejectReason as R
+from pipeline.domain.units import PX_ONE
+from pipeline.stages.intake.checks import (
+    MONEY_MAX,
+    Facts,
+    bad_value,
+    bad_window,
+    end_ns,
+    limit_below_age,
+    limit_below_qty,
+    limit_below_value,
+    limit_of_collar,
+    order_value,
+)
+
+
+def decimal(amount: int, places: int = 0) -> str:
+    """A price or an amount of money, exactly, with at least ``places`` decimals: 100005000000 is ``100.005``."""
+    whole, fraction = divmod(abs(amount), PX_ONE)
+    digits = f"{fraction:09d}".rstrip("0").ljust(places, "0")
+    return f"{'-' if amount < 0 else ''}{whole}{'.' if digits else ''}{digits}"
+
+
+def milli_bps(amount: int) -> str:
+    """Basis points, exactly: 100500 is ``100.5``."""
+    return decimal(amount * (PX_ONE // 1000))
+
+
+def whose(limit: Limit) -> str:
+    """The limit's scope: ``ACCOUNT A1``."""
+    return f"{limit.scope} {limit.scope_id}".rstrip()
+
+
+def text_of(reason: R, r: OrderRequest, f: Facts) -> str:
+    """The words for ``reason``, which :func:`~pipeline.stages.intake.checks.refusal` gave for ``r`` and ``f``."""
+    return _TEXTS[reason](r, f)
+
+
+def _off_tick(r: OrderRequest, f: Facts) -> str:
+    px, tick = r.limit_px or 0, f.instrument.tick_px if f.instrument else 1
+    below = px - px % tick
+    places = len(decimal(tick).partition(".")[2])
+    choices = [decimal(choice, places) for choice in (below, below + tick) if choice > 0]
+    return f"limit_px {decimal(px, places)} is not on the tick {decimal(tick)}: send {' or '.join(choices)}"
+
+
+def _off_lot(r: OrderRequest, f: Facts) -> str:
+    qty, lot = r.order_qty or 0, f.instrument.lot_qty if f.instrument else 1
+    below = qty - qty % lot
+    choices = [str(choice) for choice in (below, below + lot) if choice > 0]
+    return f"order_qty {qty} is not a multiple of the lot {lot}: send {' or '.join(choices)}"
+
+
+def _too_large(r: OrderRequest, f: Facts) -> str:
+    limit = _found(limit_below_qty(r, f))
+    return f"order_qty {r.order_qty} is above the {limit.max_order_qty} of {whose(limit)}: send smaller orders"
+
+
+def _value_too_large(r: OrderRequest, f: Facts) -> str:
+    value = order_value(r, f)
+    limit = limit_below_value(value, f)
+    if limit is None:
+        return f"the value {decimal(value)} is above {decimal(MONEY_MAX)}, the largest amount a message can carry"
+    return f"the value {decimal(value)} is above the {decimal(limit.max_order_value or 0)} of {whose(limit)}"
+
+
+def _outside_collar(r: OrderRequest, f: Facts) -> str:
+    limit = _found(limit_of_collar(r, f))
+    return (
+        f"limit_px {decimal(r.limit_px or 0)} is beyond the reference {decimal(f.reference_px or 0)} by more than the "
+        f"{milli_bps(limit.collar or 0)} bps of {whose(limit)}"
+    )
+
+
+def _stale(r: OrderRequest, f: Facts) -> str:
+    limit = _found(limit_below_age(f))
+    return (
+        f"the last quote of {r.instrument} is {f.now_ns - f.quote_ns} ns old, more than the "
+        f"{limit.max_reference_age_ns} of {whose(limit)}: send again when there are quotes"
+    )
+
+
+def _found(limit: Limit | None) -> Limit:
+    assert limit is not None, "its guard refused by a limit"
+    return limit
+
+
+def _no_limit(r: OrderRequest, f: Facts) -> str:
+    missing = f"account {r.account} has no credit limit" if f.limits else "the firm has no limit"
+    return f"{missing}: nothing is taken until one is set on the topic limits"
+
+
+def _credit(r: OrderRequest, f: Facts) -> str:
+    leased = MONEY_MAX if f.lease is None or f.lease.leased is None else f.lease.leased
+    return (
+        f"the value {decimal(order_value(r, f))} and the {decimal(f.reserved)} open on this side of account "
+        f"{r.account} are above the {decimal(leased)} leased here"
+    )
+
+
+def _rate(r: OrderRequest, f: Facts) -> str:
+    limit = f.over_rate
+    return f"more than {limit.max_rate} orders in one second of {whose(limit)}: send slower" if limit else ""
+
+
+_TEXTS: Final[dict[R, Callable[[OrderRequest, Facts], str]]] = {
+    R.MISSING_SIDE: lambda r, f: "side is missing: send BUY, SELL, SELL_SHORT or SELL_SHORT_EXEMPT",
+    R.CASH_QUANTITY: lambda r, f: "cash_order_qty is not supported: send order_qty",
+    R.FRACTIONAL_QUANTITY: lambda r, f: "fractional_qty is not supported: send whole units in order_qty",
+    R.MISSING_QUANTITY: lambda r, f: "order_qty is missing",
+    R.QUANTITY_NOT_POSITIVE: lambda r, f: f"order_qty {r.order_qty} is not above 0",
+    R.MIN_QUANTITY_TOO_LARGE: lambda r, f: f"min_qty {r.min_qty} is above order_qty {r.order_qty}",
+    R.UNSUPPORTED_ORDER_TYPE: lambda r, f: f"ord_type {r.ord_type} is not supported: send MARKET or LIMIT",
+    R.MISSING_LIMIT_PRICE: lambda r, f: "ord_type LIMIT needs limit_px",
+    R.UNEXPECTED_LIMIT_PRICE: lambda r, f: "ord_type MARKET has no limit_px: leave it out or send LIMIT",
+    R.PRICE_NOT_POSITIVE: lambda r, f: f"limit_px {decimal(r.limit_px or 0)} is not above 0",
+    R.AUCTION_NOT_SUPPORTED: lambda r, f: f"time_in_force {r.time_in_force} is an auction order: not supported yet",
+    R.UNSUPPORTED_TIME_IN_FORCE: lambda r, f: (
+        f"time_in_force {r.time_in_force} is not supported"
+        f"{'' if r.expire_ns is None else f' to {r.expire_ns}, beyond today'}: send DAY, or GTD within today's session"
+    ),
+    R.UNSUPPORTED_STRATEGY: lambda r, f: f"strategy {r.strategy} is not supported yet: send VWAP or TWAP",
+    R.BAD_PARTICIPATION_CAP: lambda r, f: (
+        f"participation_cap {r.participation_cap} is not between 1 and 1000000 parts per million"
+    ),
+    R.BAD_VALUE: lambda r, f: f"{bad_value(r)} has a value that means nothing here",
+    R.UNKNOWN_ACCOUNT: lambda r, f: f"account {r.account!r} is not known (names are compared exactly)",
+    R.ACCOUNT_NOT_OF_SOURCE: lambda r, f: f"source {r.source} may not send for account {r.account}",
+    R.UNKNOWN_INSTRUMENT: lambda r, f: f"instrument {r.instrument!r} is not known (symbols are compared exactly)",
+    R.RESTRICTED_INSTRUMENT: lambda r, f: f"instrument {r.instrument} is on the restricted list",
+    R.LOCATE_REQUIRED: lambda r, f: f"{r.instrument} is hard to borrow: a short sale needs locate_id",
+    R.KILLED: lambda r, f: "the desk has stopped new orders here; cancels are taken",
+    R.QUANTITY_NOT_IN_LOTS: _off_lot,
+    R.PRICE_NOT_ON_TICK: _off_tick,
+    R.UNKNOWN_VENUE: lambda r, f: f"allowed_venues names {f.unknown_venue!r}, which is not known",
+    R.MARKET_CLOSED: lambda r, f: f"the session of {r.instrument} has closed",
+    R.BAD_TIME_WINDOW: lambda r, f: (bad_window(r, f.instrument) or "") if f.instrument else "",
+    R.ALREADY_ENDED: lambda r, f: (
+        f"the end {end_ns(r, f.instrument) if f.instrument else 0} is not after now, {f.now_ns}"
+    ),
+    R.NO_LIMIT_SET: _no_limit,
+    R.RATE_EXCEEDED: _rate,
+    R.ORDER_TOO_LARGE: _too_large,
+    R.NO_REFERENCE_PRICE: lambda r, f: f"{r.instrument} has neither a quote of today nor a last close: send a limit",
+    R.STALE_REFERENCE_PRICE: _stale,
+    R.ORDER_VALUE_TOO_LARGE: _value_too_large,
+    R.OUTSIDE_COLLAR: _outside_collar,
+    R.CREDIT_EXCEEDED: _credit,
+}
+
+REASONS: Final = frozenset(_TEXTS)
+"""Every reason by which the guards refuse a new order."""

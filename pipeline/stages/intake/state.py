@@ -1,0 +1,294 @@
+"""What intake keeps: who asked what today, what is open, and the facts orders are checked against."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, TypeVar
+
+from pipeline.domain.controls import CreditLease, Tick
+from pipeline.domain.market import ReferencePrice
+from pipeline.domain.orders import ClosedOrder, OrderRequest, OrdStatus, Side
+from pipeline.domain.reference import Account, Instrument, Limit, LimitScope
+from pipeline.domain.rejections import RejectReason
+from pipeline.domain.units import NS_PER_S
+from pipeline.stages.credit import share
+from pipeline.stages.intake.checks import Facts
+from pipeline.stages.shared import reference_data
+from pipeline.stages.shared.reference_data import Dated, DatedRecord, limit_key
+from pipeline.stages.shared.switches import Switches
+from pipeline.state import Entry, State, Task
+
+_SHARED_SCOPES: Final = frozenset({LimitScope.FIRM, LimitScope.INSTRUMENT})
+
+
+D = TypeVar("D", bound=DatedRecord)
+T = TypeVar("T")
+
+
+class Request(Entry):
+    """A request of today, by (trade date, source, ClOrdID), and what was answered."""
+
+    digest: bytes
+    """Of its content: what tells a repeat from a conflict."""
+    order_id: str
+    """The order it made or was to cancel; empty when there is none."""
+    reason: RejectReason | None
+    """Why it was refused."""
+    ord_status: OrdStatus
+    """UNKNOWN while the order lives: intake does not follow it."""
+    cum_qty: int = 0
+    """Once closed: what was done."""
+    is_cancel: bool = False
+
+
+class OpenOrder(Entry):
+    """An accepted order that is not closed, by order id."""
+
+    request_key: str
+    account: str
+    instrument: str
+    trade_date: int
+    is_buy: bool
+    reserved: int
+    """Money it holds of its account's credit until it is closed."""
+
+
+class Exposure(Entry):
+    """Money reserved on an account, in this partition."""
+
+    buy: int = 0
+    sell: int = 0
+
+
+class SourceKnown(Entry):
+    """A source: some account has named it at some time."""
+
+
+class Quote(Entry):
+    """The last midpoint of an instrument."""
+
+    px: int
+    quote_ns: int
+    trade_date: int
+
+
+class Standing(NamedTuple):
+    """The reference data an order is checked against, as they hold now."""
+
+    account: Account | None
+    instrument: Instrument | None
+    limits: tuple[Limit, ...]
+    lease: CreditLease | None
+
+
+class OfAccount(NamedTuple):
+    """What holds for an account now."""
+
+    account: Account | None
+    lease: CreditLease | None
+    limit: Limit | None
+
+
+class OfInstrument(NamedTuple):
+    """What holds for an instrument now."""
+
+    instrument: Instrument | None
+    limit: Limit | None
+
+
+_STANDING_MOST: Final = 1 << 14
+"""Names remembered of each kind; a client can make up as many as it likes."""
+
+
+class Rate(Entry):
+    """Orders of one second, for one limit."""
+
+    second: int = 0
+    count: int = 0
+
+
+class IntakeState(State):
+    """The state of one task of intake."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.instruments = reference_data.instruments(self)
+        self.accounts = reference_data.accounts(self)
+        self.venues = reference_data.venues(self)
+        self.limits = reference_data.limits(self)
+        self.leases: Dated[CreditLease] = Dated(self, "leases", CreditLease, lambda lease: lease.account)
+        self.switches = Switches(self)
+        self.sources = self.table("sources", SourceKnown)
+        self.requests = self.table("requests", Request)
+        self.orders = self.table("orders", OpenOrder)
+        self.exposures = self.table("exposures", Exposure)
+        self.quotes = self.table("quotes", Quote)
+        self.rates = self.table("rates", Rate)
+        self._to_forget: list[str] = []
+        """Requests of other days, sorted; the last goes first. Derived: it follows from the table and the clock."""
+        self._of_account: dict[str, OfAccount] = {}
+        self._of_instrument: dict[str, OfInstrument] = {}
+        self._of_source: dict[str, tuple[Limit, ...]] = {}
+        """What was found since the reference data last changed; of a source the firm's limit and its own. Derived."""
+        self._standing_until_ns: int | None = 0
+        """When a version that waits begins to hold; None: none waits."""
+
+    def restored(self) -> None:
+        self._find_old_requests()
+
+    # ---------------------------------------------------------------- time
+
+    def pass_time(self, tick: Tick, forget: int) -> None:
+        """Apply a tick and forget up to ``forget`` requests of days that are over."""
+        before = self.clock.trade_date
+        self.apply_tick(tick)
+        if self.clock.trade_date != before:
+            self._find_old_requests()
+        for _ in range(min(forget, len(self._to_forget))):
+            self.requests.remove(self._to_forget.pop())
+
+    def _find_old_requests(self) -> None:
+        today = f"{self.clock.trade_date}/"
+        self._to_forget = [key for key in self.requests.keys() if not key.startswith(today)]
+
+    # ---------------------------------------------------------------- identity
+
+    def request_key(self, source: str, cl_ord_id: str) -> str:
+        """A request's identity today. The length keeps apart what two sources could write alike."""
+        return f"{self.clock.trade_date}/{len(source)}/{source}/{cl_ord_id}"
+
+    # ---------------------------------------------------------------- facts
+
+    def learn_price(self, price: ReferencePrice) -> None:
+        """Take in a midpoint, unless a later one is known."""
+        known = self.quotes.get(price.instrument)
+        if known is None or known.quote_ns <= price.quote_ns:
+            self.quotes.put(price.instrument, Quote(price.px, price.quote_ns, self.clock.trade_date))
+
+    def learn(self, table: Dated[D], record: D) -> None:
+        """Take in reference data of one of this state's tables."""
+        table.put(record, self.now_ns)
+        self._look_again()
+        if record.effective_ns > self.now_ns:
+            until_ns = self._standing_until_ns
+            self._standing_until_ns = record.effective_ns if until_ns is None else min(until_ns, record.effective_ns)
+
+    def _look_again(self) -> None:
+        self._of_account.clear()
+        self._of_instrument.clear()
+        self._of_source.clear()
+
+    def standing(self, r: OrderRequest) -> Standing:
+        """The reference data that hold for an order now: each part looked up once, until something of it changes."""
+        now_ns, until_ns = self.now_ns, self._standing_until_ns
+        if until_ns is not None and now_ns >= until_ns:
+            self._look_again()
+            tables: tuple[Dated[Any], ...] = (self.accounts, self.instruments, self.limits, self.leases)
+            changes = [at_ns for table in tables if (at_ns := table.next_change_ns(now_ns)) is not None]
+            self._standing_until_ns = min(changes, default=None)
+        account, lease, of_account = self._of_account.get(r.account) or self._look_account(r.account)
+        instrument, of_instrument = self._of_instrument.get(r.instrument) or self._look_instrument(r.instrument)
+        limits = self._of_source.get(r.source) or self._look_source(r.source)
+        if limits and (of_account or of_instrument):
+            limits = (*limits, *(limit for limit in (of_account, of_instrument) if limit is not None))
+        return Standing(account, instrument, limits, lease)
+
+    def _look_account(self, name: str) -> OfAccount:
+        limit = self.limits.get(limit_key(LimitScope.ACCOUNT, name), self.now_ns)
+        found = OfAccount(self.accounts.get(name, self.now_ns), self.leases.get(name, self.now_ns), limit)
+        return _remember(self._of_account, name, found)
+
+    def _look_instrument(self, name: str) -> OfInstrument:
+        limit = self.limits.get(limit_key(LimitScope.INSTRUMENT, name), self.now_ns)
+        return _remember(self._of_instrument, name, OfInstrument(self.instruments.get(name, self.now_ns), limit))
+
+    def _look_source(self, name: str) -> tuple[Limit, ...]:
+        """The firm's limit and the source's; none when the firm has none."""
+        firm = self.limits.get(limit_key(LimitScope.FIRM), self.now_ns)
+        own = self.limits.get(limit_key(LimitScope.SOURCE, name), self.now_ns)
+        found = () if firm is None else (firm,) if own is None else (firm, own)
+        return _remember(self._of_source, name, found)
+
+    def facts(self, r: OrderRequest, received_ns: int) -> Facts:
+        """All that the guards look at. Counts the order against the rates that bind it."""
+        clock = self.clock
+        now_ns = clock.now_ns
+        account, instrument, limits, lease = self.standing(r)
+        exposure = self.exposures.get(r.account)
+        facts = Facts(
+            now_ns=now_ns,
+            account=account,
+            instrument=instrument,
+            killed=self.switches.killed(source=r.source, account=r.account, instrument=r.instrument),
+            limits=limits,
+            over_rate=self._count(limits, received_ns // NS_PER_S),
+            lease=lease,
+        )
+        if r.allowed_venues:
+            facts.unknown_venue = next(
+                (code for code in r.allowed_venues if self.venues.get(code, now_ns) is None), None
+            )
+        quote = self.quotes.get(r.instrument)
+        if quote is not None and quote.trade_date == clock.trade_date:
+            facts.quote_px, facts.quote_ns = quote.px, quote.quote_ns
+        if exposure is not None:
+            facts.reserved = exposure.buy if r.side is Side.BUY else exposure.sell
+        return facts
+
+    def _count(self, limits: tuple[Limit, ...], second: int) -> Limit | None:
+        """Count one order in ``second``; the first limit it is above, if any.
+
+        A source and its accounts live in one partition, so their rates are exact. What the firm or an instrument may
+        do is spread over all partitions: each has its static share, as with credit, so that the sum holds.
+        """
+        over: Limit | None = None
+        for limit in limits:
+            if limit.max_rate is None:
+                continue
+            key = limit_key(limit.scope, limit.scope_id)
+            rate = self.rates.get(key) or Rate()
+            if second > rate.second:
+                rate = Rate(second, 0)
+            rate.count += 1
+            self.rates.put(key, rate)
+            most = limit.max_rate
+            if limit.scope in _SHARED_SCOPES:
+                most = share(most, self.task.partition, self.task.partitions)
+            if rate.count > most and over is None:
+                over = limit
+        return over
+
+    # ---------------------------------------------------------------- credit
+
+    def open(self, order_id: str, order: OpenOrder) -> None:
+        """Book an accepted order and reserve its credit."""
+        self.orders.put(order_id, order)
+        self._reserve(order, order.reserved)
+
+    def close(self, closed: ClosedOrder) -> bool:
+        """Give back what the order reserved, once; False when it is not open."""
+        order = self.orders.get(closed.order_id)
+        if order is None:
+            return False
+        self.orders.remove(closed.order_id)
+        self._reserve(order, -order.reserved)
+        request = self.requests.get(order.request_key)
+        if request is not None:
+            request.ord_status, request.cum_qty = closed.ord_status, closed.cum_qty
+            self.requests.put(order.request_key, request)
+        return True
+
+    def _reserve(self, order: OpenOrder, money: int) -> None:
+        exposure = self.exposures.get(order.account) or Exposure()
+        if order.is_buy:
+            exposure.buy += money
+        else:
+            exposure.sell += money
+        assert exposure.buy >= 0 and exposure.sell >= 0, f"more credit given back than reserved on {order.account}"
+        self.exposures.put(order.account, exposure)
+
+
+def _remember(cache: dict[str, T], name: str, found: T) -> T:
+    if len(cache) >= _STANDING_MOST:
+        cache.clear()
+    cache[name] = found
+    return found

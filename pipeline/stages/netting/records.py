@@ -1,0 +1,301 @@
+"""The records netting writes, made of its rows: lineage, statements, parents, crosses with their evidence."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.parents import (
+    Cross,
+    CrossKind,
+    CrossLeg,
+    Lineage,
+    LineageKind,
+    Member,
+    ParentKind,
+    ParentOrder,
+)
+from pipeline.domain.rejections import RejectReason
+from pipeline.stages.netting.crossing import Offer, Outcome, Part, cross, in_bounds
+from pipeline.stages.netting.eligibility import CrossRefusal, Rights
+from pipeline.stages.netting.quote_history import Quote
+from pipeline.stages.netting.state import Located, NettingState, Parent, Resident, Terms
+
+# -------------------------------------------------------------------- lineage and statements
+
+
+def left(
+    located: Located, left_qty: int, at_ns: int, *, cl_ord_id: str | None = None, expired: bool = False
+) -> Lineage:
+    """An order, or what is left of it, is worked no more."""
+    row = located.row
+    return Lineage(
+        kind=LineageKind.LEFT,
+        instrument=row.instrument,
+        bucket_id=row.bucket_id,
+        parent_id=row.parent_id or None,
+        order_id=located.order_id,
+        request_cl_ord_id=cl_ord_id,
+        left_qty=left_qty,
+        expired=expired,
+        at_ns=at_ns,
+    )
+
+
+def cancel_refused(
+    instrument: str, order_id: str, cl_ord_id: str, reason: RejectReason, at_ns: int, row: Resident | None = None
+) -> Lineage:
+    """A client's cancel that cannot be done."""
+    return Lineage(
+        kind=LineageKind.CANCEL_REFUSED,
+        instrument=instrument,
+        bucket_id="" if row is None else row.bucket_id,
+        parent_id=None if row is None else row.parent_id or None,
+        order_id=order_id,
+        request_cl_ord_id=cl_ord_id,
+        reason=reason,
+        at_ns=at_ns,
+    )
+
+
+def member(located: Located) -> Member:
+    """The order's line in a statement."""
+    row = located.row
+    return Member(
+        order_id=located.order_id, source=row.source, account=row.account, contributed_qty=row.contributed_qty
+    )
+
+
+def members_hash(members: Sequence[Member]) -> str:
+    """SHA-256, in hex, over the statement's lines ``order_id,contributed_qty`` joined by newlines, in order."""
+    return hashlib.sha256("\n".join(f"{m.order_id},{m.contributed_qty}" for m in members).encode()).hexdigest()
+
+
+def begin_epoch(
+    state: NettingState,
+    kind: ParentKind,
+    parent_id: str,
+    gross_qty: int = 0,
+    crossed_qty: int = 0,
+    first_received_ns: int = 0,
+    arrival_px: int | None = None,
+) -> Iterator[Lineage | ParentOrder]:
+    """The statement of the parent's epoch, in chunks, and the record that begins it."""
+    parent, at_ns, size = state.parents[parent_id], state.now_ns, state.config.chunk_members
+    members = [member(located) for located in state.members(parent_id)]
+    chunk_count = -(-len(members) // size)
+    for no in range(chunk_count):
+        yield Lineage(
+            kind=LineageKind.MEMBERS,
+            instrument=parent.terms.instrument,
+            bucket_id=parent.bucket_id,
+            parent_id=parent_id,
+            epoch_no=parent.epoch_no,
+            chunk_no=no + 1,
+            chunk_count=chunk_count,
+            members=tuple(members[no * size : (no + 1) * size]),
+            at_ns=at_ns,
+        )
+    yield parent_record(
+        kind,
+        parent_id,
+        parent,
+        at_ns,
+        gross_qty=gross_qty,
+        crossed_qty=crossed_qty,
+        member_count=len(members),
+        hash_of_members=members_hash(members),
+        first_received_ns=first_received_ns,
+        arrival_px=arrival_px,
+    )
+
+
+def parent_record(
+    kind: ParentKind,
+    parent_id: str,
+    parent: Parent,
+    at_ns: int,
+    *,
+    gross_qty: int = 0,
+    crossed_qty: int = 0,
+    member_count: int = 0,
+    hash_of_members: str = "",
+    ask_id: str | None = None,
+    ask_qty: int = 0,
+    first_received_ns: int = 0,
+    arrival_px: int | None = None,
+) -> ParentOrder:
+    """A record on `parents`; what is equal for all members stands in each."""
+    terms = parent.terms
+    return ParentOrder(
+        kind=kind,
+        parent_id=parent_id,
+        instrument=terms.instrument,
+        bucket_id=parent.bucket_id,
+        trade_date=terms.trade_date,
+        epoch_no=parent.epoch_no,
+        side=terms.side,
+        order_qty=parent.order_qty,
+        gross_qty=gross_qty,
+        crossed_qty=crossed_qty,
+        member_count=member_count,
+        members_hash=hash_of_members,
+        strategy=terms.strategy,
+        urgency=terms.urgency,
+        completion=terms.completion,
+        capacity=terms.capacity,
+        currency=terms.currency,
+        limit_px=terms.limit_px,
+        start_ns=parent.start_ns,
+        end_ns=terms.end_ns,
+        participation_cap=terms.participation_cap,
+        min_qty=terms.min_qty,
+        allowed_venues=terms.allowed_venues,
+        dark_allowed=terms.dark_allowed,
+        ask_id=ask_id,
+        ask_qty=ask_qty,
+        first_received_ns=first_received_ns,
+        arrival_px=arrival_px,
+        at_ns=at_ns,
+    )
+
+
+def arrival_px(state: NettingState, members: Sequence[Located]) -> int | None:
+    """Midpoint at receipt, weighted by what each contributes, rounded half up; None when one of them is unknown."""
+    money = qty = 0
+    for _, row in members:
+        px = state.market.midpoint_at(row.instrument, row.received_ns)
+        px = row.arrival_px if px is None else px
+        if px is None:
+            return None
+        money += px * row.contributed_qty
+        qty += row.contributed_qty
+    return (2 * money + qty) // (2 * qty) if qty else None
+
+
+# -------------------------------------------------------------------- crossing
+
+
+def offer(located: Located, terms: Terms, qty: int) -> Offer:
+    """What an order offers to cross, with all that its right to it depends on."""
+    row = located.row
+    bar = ""
+    if terms.pegged:
+        bar = CrossRefusal.PEGGED
+    elif terms.min_qty:
+        bar = CrossRefusal.MINIMUM_QUANTITY
+    elif terms.directed_broker is not None:
+        bar = CrossRefusal.DIRECTED_BROKER
+    return Offer(
+        order_id=located.order_id,
+        parent_id=row.parent_id or None,
+        source=row.source,
+        account=row.account,
+        account_class=row.account_class,
+        owner=row.owner,
+        control_group=row.control_group,
+        consent=row.consent,
+        capacity=terms.capacity,
+        currency=terms.currency,
+        settlement=terms.settlement_type,
+        limit_px=terms.limit_px,
+        bar=bar,
+        qty=qty,
+    )
+
+
+def cross_now(
+    state: NettingState,
+    instrument: str,
+    buys: Sequence[Offer],
+    sells: Sequence[Offer],
+    salt: str,
+    *,
+    dry: bool = False,
+) -> tuple[Outcome, list[Cross]]:
+    """Cross two sides at the conditions of this moment. The rows of the orders are the caller's to change.
+
+    dry    only look what would cross: no cross is made, no number used
+
+    A short sale under the short-sale price test may be done above the best bid only; the midpoint of a market that is
+    neither locked nor crossed is.
+    """
+    if not buys or not sells:
+        return Outcome([], {}), []
+    now_ns = state.now_ns
+    quote, conditions = state.market.for_cross(instrument, now_ns)
+    rights = Rights(state.rules.standing(now_ns), conditions, state.instruments.get(instrument, now_ns), now_ns)
+    px = None if quote is None else quote.midpoint_px
+    outcome = cross(buys, sells, px, rights, salt, state.config.max_parties)
+    if dry or quote is None or px is None:
+        return outcome, []
+    return outcome, _cross_records(state, instrument, outcome, quote, px)
+
+
+def _cross_records(state: NettingState, instrument: str, outcome: Outcome, quote: Quote, px: int) -> list[Cross]:
+    assert quote.bid_px is not None and quote.offer_px is not None, "a midpoint has both sides"
+    market = state.market.of(instrument)
+    pieces = [piece for met in outcome.met for piece in in_bounds(met, state.config.max_legs)]
+    return [
+        Cross(
+            kind=CrossKind.TRADE,
+            cross_id=state.next_id("X"),
+            instrument=instrument,
+            trade_date=state.clock.trade_date,
+            px=px,
+            qty=sum(part.qty for part in piece.buys),
+            buys=_legs(piece.buys),
+            sells=_legs(piece.sells),
+            price_rule=piece.rule.price_rule,
+            rule_ids=(piece.rule.rule_id,),
+            quote_kind=quote.kind,
+            bid_px=quote.bid_px,
+            offer_px=quote.offer_px,
+            quote_no=quote.quote_no,
+            quote_ns=quote.event_ns,
+            last_sale_px=market.last_sale_px,
+            last_sale_ns=market.last_sale_ns,
+            currency=piece.buys[0].offer.currency,
+            trade_report_owed=piece.rule.trade_report_owed,
+            at_ns=state.now_ns,
+        )
+        for piece in pieces
+    ]
+
+
+def _legs(parts: Sequence[Part]) -> tuple[CrossLeg, ...]:
+    return tuple(
+        CrossLeg(
+            order_id=part.offer.order_id,
+            source=part.offer.source,
+            account=part.offer.account,
+            account_class=part.offer.account_class,
+            parent_id=part.offer.parent_id,
+            qty=part.qty,
+        )
+        for part in parts
+    )
+
+
+def refusals(
+    instrument: str, subject_id: str, outcome: Outcome, at_ns: int, told: Sequence[str] = ()
+) -> Iterator[Alert]:
+    """One alert for each reason that was not told already, not for each pair."""
+    for reason, pairs in outcome.refused.items():
+        if reason not in told:
+            yield Alert(
+                kind=AlertKind.CROSS_REFUSED,
+                instrument=instrument,
+                subject_id=subject_id,
+                reason=reason,
+                text=f"{pairs} pair(s) of parties with quantity left on both sides did not cross: it goes to market",
+                at_ns=at_ns,
+            )
+
+
+def broken(instrument: str, subject_id: str, reason: str, text: str, at_ns: int) -> Alert:
+    """What another stage should never have said; nothing was done with it."""
+    return Alert(
+        kind=AlertKind.BREAK, instrument=instrument, subject_id=subject_id, reason=reason, text=text, at_ns=at_ns
+    )

@@ -1,0 +1,169 @@
+"""Netting: many small orders become few parents; opposite sides meet inside.
+
+*Reads*     orders and cancels; quotes, prints and venue status; ticks and the desk's controls; crossing rules,
+            instruments and limits; slicing's answers; allocation's closed epochs.
+*Keeps*     open windows with their buckets, working parents with their members, open asks; the last half minute of
+            quotes. Rows are as many as live orders: what is done leaves none.
+*Writes*    lineage (who is where, every epoch's allocation statement), parents and their changes, crosses with their
+            evidence, alerts (CROSS_REFUSED once per close and reason, STALE_HOLD, BREAK).
+*Refuses*   crosses that no rule allows or no sound quote prices; cancels that come too late; while an instrument is
+            killed, paused or stale: every cross and every new parent (cancels pass, and what ends expires).
+*Conserves* per side: ordered = crossed + waiting + in parents + left; crossed to buy = crossed to sell.
+
+First form: crosses are priced from one quote, neither averaged over the last moments nor at a jittered moment; orders
+cross all at once, not along their schedule; a kill of a source or account keeps its waiting orders waiting and its
+working ones from crossing, but does not recall the parents they are in; every close makes new parents, nobody joins
+one that works; at the day's end what waits expires, nothing is carried. Market data is the newest quote by its own
+event time whatever feed it is from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope, Resumed, Tick, TickKind
+from pipeline.domain.market import NBBO, TradePrint, VenueStatus
+from pipeline.domain.orders import Order, OrderKind
+from pipeline.domain.parents import Cross, EpochClosed, Lineage, ParentOrder, Slice
+from pipeline.domain.record import Owned, Record
+from pipeline.domain.reference import CrossingRule, Instrument, Limit, LimitScope
+from pipeline.domain.rejections import RejectReason
+from pipeline.stage import Meta, Stage
+from pipeline.stages.netting import records as records
+from pipeline.stages.netting import windows as windows
+from pipeline.stages.netting import working_parents as working
+from pipeline.stages.netting.state import Located, NettingConfig, NettingState
+from pipeline.state import Task
+
+
+class Netting(Stage[NettingState]):
+    """Netting and aggregation."""
+
+    name = "netting"
+    title = "gathers orders in windows, crosses opposite sides, makes parents with lineage and epochs"
+    reads = (
+        Order,
+        NBBO,
+        TradePrint,
+        VenueStatus,
+        Tick,
+        Control,
+        CrossingRule,
+        Instrument,
+        Limit,
+        Slice,
+        EpochClosed,
+        Resumed,
+    )
+    writes = (Lineage, ParentOrder, Cross, Alert)
+
+    def __init__(self, config: NettingConfig = NettingConfig()) -> None:  # noqa: B008 - a frozen constant
+        self._config = config
+
+    def config(self) -> dict[str, int | str | bool]:
+        return msgspec.structs.asdict(self._config)
+
+    def new_state(self, task: Task) -> NettingState:
+        return NettingState(task, self._config)
+
+    def step(self, state: NettingState, message: Record, meta: Meta) -> Iterator[Owned]:
+        match message:
+            case Order():
+                yield from self._on_order(state, message)
+            case NBBO():
+                state.market.on_quote(message)
+            case TradePrint():
+                state.market.on_print(message)
+            case VenueStatus():
+                state.market.on_status(message)
+            case Tick():
+                yield from self._on_tick(state, message)
+            case Slice():
+                yield from working.on_slice(state, message)
+            case EpochClosed():
+                yield from working.on_epoch_closed(state, message)
+            case Control():
+                yield from self._on_control(state, message)
+            case CrossingRule():
+                state.rules.put(message, state.now_ns)
+            case Instrument():
+                state.instruments.put(message, state.now_ns)
+            case Limit():
+                if message.scope is LimitScope.FIRM:
+                    state.limits.put(message, state.now_ns)
+            case Resumed():
+                if state.stale.on_resumed(message, state.max_backlog_ns()):
+                    yield from _stale_alerts(state)
+            case _:
+                raise TypeError(f"netting does not read {type(message).__name__}")
+
+    def _on_order(self, state: NettingState, order: Order) -> Iterator[Owned]:
+        match order.kind:
+            case OrderKind.NEW:
+                yield from windows.join(state, order)
+            case OrderKind.CANCEL:
+                yield from self._on_cancel(state, order)
+            case OrderKind.REPLACE:
+                yield records.cancel_refused(
+                    order.instrument,
+                    order.order_id,
+                    order.request.cl_ord_id,
+                    RejectReason.REPLACE_NOT_SUPPORTED,
+                    state.now_ns,
+                    state.orders.get(order.order_id),
+                )
+            case OrderKind.UNKNOWN:
+                text = "intake says something about this order that this version does not understand"
+                yield records.broken(order.instrument, order.order_id, "UNKNOWN_KIND", text, state.now_ns)
+
+    def _on_cancel(self, state: NettingState, order: Order) -> Iterator[Owned]:
+        row, cl_ord_id = state.orders.get(order.order_id), order.request.cl_ord_id
+        if row is None:
+            # Crossed in full, or executed, expired or cancelled: allocation may not have told intake yet.
+            reason = RejectReason.TOO_LATE_TO_CANCEL
+            yield records.cancel_refused(order.instrument, order.order_id, cl_ord_id, reason, state.now_ns)
+        elif row.parent_id:
+            yield from working.leave(state, Located(order.order_id, row), cl_ord_id)
+        else:
+            yield from windows.leave(state, Located(order.order_id, row), cl_ord_id)
+
+    def _on_tick(self, state: NettingState, tick: Tick) -> Iterator[Owned]:
+        if state.stale.on_tick(tick, state.max_backlog_ns()):
+            yield from _stale_alerts(state)
+        state.apply_tick(tick)
+        for instrument in state.books.keys():
+            yield from windows.expire(state, instrument, day_over=tick.kind is TickKind.DAY_END)
+        if tick.kind is not TickKind.DAY_END:
+            for instrument, bucket_ids in windows.due(state):
+                yield from windows.close(state, instrument, bucket_ids)
+            for instrument, parent_ids in working.to_ask(state):
+                yield from working.ask(state, instrument, parent_ids)
+
+    def _on_control(self, state: NettingState, control: Control) -> Iterator[Owned]:
+        state.switches.apply(control)
+        state.stale.release(control)
+        match control.kind, control.scope:
+            case ControlKind.CANCEL_PARENT, ControlScope.PARENT:
+                if control.scope_id in state.parents:
+                    yield from working.cancel_parent(state, control.scope_id)
+            case ControlKind.RELEASE_WINDOW, ControlScope.INSTRUMENT:
+                yield from windows.release(state, control.scope_id)
+            case ControlKind.RELEASE_WINDOW, ControlScope.ALL:
+                for instrument in state.books.keys():
+                    yield from windows.release(state, instrument)
+            case _:
+                pass  # other stages' business
+
+
+def _stale_alerts(state: NettingState) -> Iterator[Alert]:
+    for instrument in state.books.keys():
+        yield Alert(
+            kind=AlertKind.STALE_HOLD,
+            instrument=instrument,
+            subject_id="",
+            reason="BACKLOG_TOO_OLD",
+            text="nothing is crossed and no parent made after the outage until the desk says RELEASE_STALE",
+            at_ns=state.now_ns,
+        )

@@ -1,0 +1,320 @@
+"""What netting keeps: who waits in which bucket, who is in which parent, and the asks that are open.
+
+Rows live as long as what they speak of: an order that is done, a bucket that is closed, a parent that is over leaves
+no row. Members are not listed in their bucket's or parent's row (that row would be written whole for each order that
+joins): each order's row names where it is, and the lists are an index rebuilt after a restore.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from pipeline.domain.orders import AccountClass, Capacity, Completion, Order, SettlementType, Side, Strategy, Urgency
+from pipeline.domain.reference import LimitScope
+from pipeline.domain.units import NS_PER_S
+from pipeline.stages.netting.quote_history import Markets
+from pipeline.stages.shared import reference_data
+from pipeline.stages.shared.stale_hold import StaleHold
+from pipeline.stages.shared.switches import Switches
+from pipeline.state import Entry, State, Task
+
+
+class NettingConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Netting's parameters. Times are session time."""
+
+    window_ns: int = 15 * NS_PER_S
+    """How long an instrument's window stays open after its first order."""
+    max_members: int = 2_000
+    """Orders in one bucket that close the instrument's window."""
+    max_wait_ns: int = 2 * NS_PER_S
+    """How long after its close a window waits for the market data to get there."""
+    cross_interval_ns: int = 5 * NS_PER_S
+    """Working parents of an instrument are asked at most this often whether they would cross."""
+    close_members: int = 1_500
+    """Orders whose windows close in one tick, one instrument at the least: the others' turn comes with the next ticks,
+    whose time came first is first. A tick is not to last the longer the more is open, for a kill waits behind it."""
+    ask_members: int = 1_000
+    """Members of working parents looked at in one tick for a cross, likewise."""
+    median_ns: int = 10 * NS_PER_S
+    """The recent median is over the midpoints of this long."""
+    history_ns: int = 30 * NS_PER_S
+    """How far back midpoints are kept, to price receipt."""
+    max_parties: int = 48
+    """Parties of a side that are matched apart from the others, largest first."""
+    max_legs: int = 2_000
+    """Legs of one cross; a larger one is written as several."""
+    chunk_members: int = 256
+    """Lines of one chunk of an allocation statement."""
+
+
+class Terms(Entry):
+    """What must be equal for two orders to share a bucket. Its encoding is the bucket's key."""
+
+    instrument: str
+    trade_date: int
+    side: Side
+    capacity: Capacity
+    currency: str
+    settlement_type: SettlementType
+    held: bool
+    strategy: Strategy
+    urgency: Urgency
+    completion: Completion
+    risk_aversion: int | None
+    start_ns: int | None
+    """None: at once, which is when the window closes."""
+    end_ns: int
+    limit_px: int | None
+    pegged: bool
+    allowed_venues: tuple[str, ...]
+    dark_allowed: bool
+    min_qty: int
+    participation_cap: int
+    directed_broker: str | None
+    whose: str
+    """OWN, CLIENTS or UNKNOWN: own money never shares a parent with clients'."""
+    alone: str
+    """The order's own id when it may not share a parent, else empty."""
+
+
+class Resident(Entry):
+    """A live order: where it is and what it still has."""
+
+    instrument: str
+    bucket_id: str
+    parent_id: str
+    """Empty while it waits in its window."""
+    join_no: int
+    """Order of joining: the order of every statement."""
+    source: str
+    account: str
+    account_class: AccountClass
+    owner: str
+    control_group: str
+    consent: bool
+    received_ns: int
+    arrival_px: int | None
+    contributed_qty: int
+    """In a parent: its weight in the epoch. In the window: what it ordered."""
+    open_qty: int
+    """The same less what was crossed since. What the epoch executed of it, allocation tells at its end."""
+    leaving: bool = False
+    """A cancel waits for the recall."""
+    leaving_cl_ord_id: str | None = None
+    """The client's cancel; None when the desk ordered it."""
+    told_epoch: int = 0
+    remaining_qty: int = 0
+    """What allocation said of it when epoch `told_epoch` ended."""
+
+
+class Bucket(Entry):
+    """A bucket of a window: orders of equal terms that wait for its close."""
+
+    terms: Terms
+    key: str
+    close_ns: int
+    deadline_ns: int
+    """Closes then, wherever the market data is."""
+
+
+class Parent(Entry):
+    """A working parent."""
+
+    terms: Terms
+    bucket_id: str
+    start_ns: int
+    epoch_no: int
+    order_qty: int
+    crossed_qty: int = 0
+    """Crossed out of it in this epoch."""
+    ask_id: str = ""
+    recall_wanted: bool = False
+    recalled: bool = False
+    ending: bool = False
+    """Slicing has said FINISH: nothing new begins in it."""
+    chunks: list[int] = []
+    """Chunks of the running end-of-epoch statement that are here."""
+
+
+class Round(Entry):
+    """Working parents were asked to set quantity aside; when all have answered, they cross."""
+
+    ask_id: str
+    parent_ids: list[str]
+    answers: dict[str, int]
+
+
+class Book(Entry):
+    """What is live in one instrument, each list in order of creation."""
+
+    window_close_ns: int = 0
+    buckets: list[str] = []
+    parents: list[str] = []
+    next_cross_ns: int = 0
+    round: Round | None = None
+    refused: list[str] = []
+    """Reasons last told for working parents, so that they are told once."""
+
+
+class Located(NamedTuple):
+    """An order's row with its id."""
+
+    order_id: str
+    row: Resident
+
+
+class NettingState(State):
+    """Tables, and the lists of members rebuilt from them."""
+
+    def __init__(self, task: Task, config: NettingConfig) -> None:
+        super().__init__(task)
+        self.config = config
+        self.market = Markets(self, config.history_ns, config.median_ns)
+        self.switches = Switches(self)
+        self.stale = StaleHold(self)
+        self.instruments = reference_data.instruments(self)
+        self.limits = reference_data.limits(self)
+        self.rules = reference_data.crossing_rules(self)
+        self.orders = self.table("orders", Resident)
+        self.buckets = self.table("buckets", Bucket)
+        self.parents = self.table("parents", Parent)
+        self.books = self.table("books", Book)
+        self._members: dict[str, dict[str, None]] = {}
+        self._joinable: dict[str, str] = {}
+
+    def restored(self) -> None:
+        self._members, self._joinable = {}, {}
+        seen = ((order_id, self.orders.peek(order_id)) for order_id in self.orders.keys())
+        joined = sorted((row.join_no, order_id, row.parent_id or row.bucket_id) for order_id, row in seen)
+        for _, order_id, place_id in joined:
+            self._members.setdefault(place_id, {})[order_id] = None
+        for instrument in self.books.keys():
+            for bucket_id in self.books[instrument].buckets:
+                self._joinable[self.buckets[bucket_id].key] = bucket_id
+
+    # ---------------------------------------------------------------- questions
+
+    def book(self, instrument: str) -> Book:
+        return self.books.get(instrument) or Book()
+
+    def members(self, place_id: str) -> list[Located]:
+        """Orders in a bucket or a parent, in order of joining."""
+        return [Located(order_id, self.orders[order_id]) for order_id in self._members.get(place_id, ())]
+
+    def member_count(self, place_id: str) -> int:
+        return len(self._members.get(place_id, ()))
+
+    def joinable(self, key: str) -> str | None:
+        """The bucket of this key that still takes orders in."""
+        bucket_id = self._joinable.get(key)
+        if bucket_id is None or self.now_ns >= self.buckets[bucket_id].close_ns:
+            return None
+        return bucket_id
+
+    def max_backlog_ns(self) -> int | None:
+        limit = self.limits.get(reference_data.limit_key(LimitScope.FIRM), self.now_ns)
+        return None if limit is None else limit.max_backlog_ns
+
+    def stopped(self, instrument: str) -> bool:
+        """Killed, paused or stale: no cross and no new parent in it."""
+        return (
+            self.switches.killed(instrument=instrument)
+            or self.switches.paused(instrument=instrument)
+            or self.stale.holds(instrument)
+        )
+
+    def barred(self, source: str, account: str) -> bool:
+        """Its source or account is stopped: it stays where it is and meets nobody."""
+        return self.switches.killed(source=source, account=account) or self.switches.paused(
+            source=source, account=account
+        )
+
+    # ---------------------------------------------------------------- changes
+
+    def open_bucket(self, bucket_id: str, bucket: Bucket) -> None:
+        instrument = bucket.terms.instrument
+        book = self.book(instrument)
+        book.buckets = [*book.buckets, bucket_id]
+        self.books.put(instrument, book)
+        self.buckets.put(bucket_id, bucket)
+        self._joinable[bucket.key] = bucket_id
+
+    def close_to_newcomers(self, bucket_id: str) -> None:
+        """What still waits in it (its source is stopped) is joined by nobody."""
+        bucket = self.buckets[bucket_id]
+        bucket.close_ns = bucket.deadline_ns = min(bucket.close_ns, self.now_ns)
+        self.buckets.put(bucket_id, bucket)
+
+    def drop_bucket(self, bucket_id: str) -> None:
+        bucket = self.buckets[bucket_id]
+        book = self.books[bucket.terms.instrument]
+        book.buckets = [each for each in book.buckets if each != bucket_id]
+        self.books.put(bucket.terms.instrument, book)
+        self.buckets.remove(bucket_id)
+        if self._joinable.get(bucket.key) == bucket_id:
+            del self._joinable[bucket.key]
+        self._forget_if_empty(bucket.terms.instrument)
+
+    def open_parent(self, parent_id: str, parent: Parent) -> None:
+        book = self.book(parent.terms.instrument)
+        book.parents = [*book.parents, parent_id]
+        self.books.put(parent.terms.instrument, book)
+        self.parents.put(parent_id, parent)
+
+    def drop_parent(self, parent_id: str) -> None:
+        """The parent and every order still in it."""
+        instrument = self.parents[parent_id].terms.instrument
+        for order_id, _ in self.members(parent_id):
+            self.drop_order(order_id)
+        book = self.books[instrument]
+        book.parents = [each for each in book.parents if each != parent_id]
+        self.books.put(instrument, book)
+        self.parents.remove(parent_id)
+        self._forget_if_empty(instrument)
+
+    def join(self, order: Order, bucket_id: str, qty: int) -> None:
+        """A new order waits in a bucket."""
+        row = Resident(
+            instrument=order.instrument,
+            bucket_id=bucket_id,
+            parent_id="",
+            join_no=self.next_number("join"),
+            source=order.request.source,
+            account=order.request.account,
+            account_class=order.account_class,
+            owner=order.owner,
+            control_group=order.control_group,
+            consent=order.request.crossing_consent,
+            received_ns=order.received_ns,
+            arrival_px=self.market.midpoint_at(order.instrument, order.received_ns),
+            contributed_qty=qty,
+            open_qty=qty,
+        )
+        self.orders.put(order.order_id, row)
+        self._members.setdefault(bucket_id, {})[order.order_id] = None
+
+    def move(self, order_id: str, parent_id: str) -> None:
+        """From its bucket into a parent: what it has now is its weight."""
+        row = self.orders[order_id]
+        self._leave(row.bucket_id, order_id)
+        row.parent_id, row.contributed_qty = parent_id, row.open_qty
+        self.orders.put(order_id, row)
+        self._members.setdefault(parent_id, {})[order_id] = None
+
+    def drop_order(self, order_id: str) -> None:
+        row = self.orders[order_id]
+        self._leave(row.parent_id or row.bucket_id, order_id)
+        self.orders.remove(order_id)
+
+    def _leave(self, place_id: str, order_id: str) -> None:
+        members = self._members[place_id]
+        del members[order_id]
+        if not members:
+            del self._members[place_id]
+
+    def _forget_if_empty(self, instrument: str) -> None:
+        book = self.books[instrument]
+        if not book.buckets and not book.parents:
+            self.books.remove(instrument)

@@ -1,0 +1,331 @@
+"""Working parents: cancels by recall and a new epoch, the end, and crossing with opposing parents by ask and answer.
+
+    WORKING --cancel--> RECALL sent --EpochClosed--> the leavers go, a new epoch begins (or DONE)
+    WORKING --tick--> CROSS_ASK sent --all have answered--> crosses, CROSS_DONE --> WORKING
+    any --EpochClosed(final)--> forgotten
+
+A recall waits for an open ask, and cancels that come meanwhile join it. Slicing's FINISH ends both: nothing new begins,
+the final EpochClosed answers what is pending.
+
+What a member may cross out of a working parent is its part of what slicing set aside, not all that it has open: how
+much of the parent is executed or out already is shared by all members, and what was shown to a client as done must
+not be crossed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipeline.algos.pro_rata import share_with_caps
+from pipeline.algos.tie_break import tie_break
+from pipeline.domain.controls import Alert
+from pipeline.domain.parents import Cross, EpochClosed, Lineage, ParentKind, ParentOrder, Slice, SliceKind
+from pipeline.domain.rejections import RejectReason
+from pipeline.stages.netting import records as records
+from pipeline.stages.netting.crossing import Offer
+from pipeline.stages.netting.state import Located, NettingState, Parent, Round
+
+Made = Lineage | ParentOrder | Cross | Alert
+
+# -------------------------------------------------------------------- leaving, epochs, the end
+
+
+def leave(state: NettingState, located: Located, cl_ord_id: str) -> Iterator[Made]:
+    """A client cancels an order that is in a parent."""
+    order_id, row = located
+    reason: RejectReason | None = None
+    if row.leaving and row.leaving_cl_ord_id is not None:
+        reason = RejectReason.ALREADY_PENDING
+    elif not row.open_qty:
+        reason = RejectReason.TOO_LATE_TO_CANCEL  # all of it was crossed
+    if reason is not None:
+        yield records.cancel_refused(row.instrument, order_id, cl_ord_id, reason, state.now_ns, row)
+        return
+    row.leaving, row.leaving_cl_ord_id = True, cl_ord_id
+    state.orders.put(order_id, row)
+    yield from _want_recall(state, row.parent_id)
+
+
+def cancel_parent(state: NettingState, parent_id: str) -> Iterator[Made]:
+    """The desk cancels a parent: every member leaves."""
+    for order_id, row in state.members(parent_id):
+        if row.open_qty and not row.leaving:
+            row.leaving = True
+            state.orders.put(order_id, row)
+    yield from _want_recall(state, parent_id)
+
+
+def _want_recall(state: NettingState, parent_id: str) -> Iterator[Made]:
+    parent = state.parents[parent_id]
+    parent.recall_wanted = True
+    state.parents.put(parent_id, parent)
+    yield from _recall_if_free(state, parent_id)
+
+
+def _recall_if_free(state: NettingState, parent_id: str) -> Iterator[Made]:
+    parent = state.parents[parent_id]
+    if parent.recall_wanted and not (parent.recalled or parent.ending or parent.ask_id):
+        parent.recalled = True
+        state.parents.put(parent_id, parent)
+        yield records.parent_record(ParentKind.RECALL, parent_id, parent, state.now_ns)
+
+
+def on_epoch_closed(state: NettingState, closed: EpochClosed) -> Iterator[Made]:
+    """A chunk of what became of the members; with the last one, the next epoch begins or the parent is forgotten."""
+    parent_id = closed.parent_id
+    parent = state.parents.get(parent_id)
+    if parent is None or closed.epoch_no != parent.epoch_no:
+        return  # the answer to DONE: forgotten already
+    for share in closed.shares:
+        row = state.orders.get(share.order_id)
+        if row is not None and row.parent_id == parent_id:
+            row.told_epoch, row.remaining_qty = closed.epoch_no, share.remaining_qty
+            state.orders.put(share.order_id, row)
+    parent.chunks = [*parent.chunks, closed.chunk_no]
+    state.parents.put(parent_id, parent)
+    if len(parent.chunks) < closed.chunk_count:
+        return
+    if closed.final:
+        yield from _end(state, parent_id)
+        return
+    untold = sum(row.told_epoch != closed.epoch_no for _, row in state.members(parent_id))
+    if untold:
+        text = f"allocation closed epoch {closed.epoch_no} without {untold} of its members: the parent stays recalled"
+        yield records.broken(closed.instrument, parent_id, "MEMBERS_UNTOLD", text, state.now_ns)
+        return
+    yield from _next_epoch(state, parent_id)
+
+
+def _end(state: NettingState, parent_id: str) -> Iterator[Made]:
+    """Over for good: allocation tells the members; cancels that waited came too late."""
+    parent = state.parents[parent_id]
+    parent.ending = True
+    state.parents.put(parent_id, parent)
+    yield from _answer(state, parent_id, 0)
+    for order_id, row in state.members(parent_id):
+        if row.leaving_cl_ord_id is not None:
+            yield records.cancel_refused(
+                row.instrument,
+                order_id,
+                row.leaving_cl_ord_id,
+                RejectReason.TOO_LATE_TO_CANCEL,
+                state.now_ns,
+                row,
+            )
+    state.drop_parent(parent_id)
+
+
+def _next_epoch(state: NettingState, parent_id: str) -> Iterator[Made]:
+    now_ns = state.now_ns
+    for order_id, row in state.members(parent_id):
+        if row.leaving and row.remaining_qty:
+            yield records.left(Located(order_id, row), row.remaining_qty, now_ns, cl_ord_id=row.leaving_cl_ord_id)
+        elif row.leaving_cl_ord_id is not None:
+            reason = RejectReason.TOO_LATE_TO_CANCEL
+            yield records.cancel_refused(row.instrument, order_id, row.leaving_cl_ord_id, reason, now_ns, row)
+        if row.leaving or not row.remaining_qty:
+            state.drop_order(order_id)
+        else:
+            row.contributed_qty = row.open_qty = row.remaining_qty
+            state.orders.put(order_id, row)
+    parent = state.parents[parent_id]
+    parent.order_qty = sum(row.contributed_qty for _, row in state.members(parent_id))
+    parent.crossed_qty, parent.recall_wanted, parent.recalled, parent.chunks = 0, False, False, []
+    if not parent.order_qty:
+        yield records.parent_record(ParentKind.DONE, parent_id, parent, now_ns)
+        state.drop_parent(parent_id)
+        return
+    parent.epoch_no += 1
+    state.parents.put(parent_id, parent)
+    yield from records.begin_epoch(state, ParentKind.EPOCH, parent_id)
+
+
+# -------------------------------------------------------------------- crossing
+
+
+def to_ask(state: NettingState) -> list[tuple[str, list[str]]]:
+    """Instruments whose turn it is, with the parents to be asked: who is due longest first, as many as may be looked
+    at."""
+    due = []
+    for instrument in state.books.keys():
+        book = state.books[instrument]
+        if book.parents and book.round is None and state.now_ns >= book.next_cross_ns and not state.stopped(instrument):
+            due.append((book.next_cross_ns, instrument))
+    chosen: list[tuple[str, list[str]]] = []
+    looked_at = 0
+    for _, instrument in sorted(due):
+        free = _free(state, instrument)
+        if not free:
+            continue
+        looked_at += sum(state.member_count(parent_id) for parent_id in free)
+        if chosen and looked_at > state.config.ask_members:
+            break
+        chosen.append((instrument, free))
+    return chosen
+
+
+def _free(state: NettingState, instrument: str) -> list[str]:
+    """Parents of both sides that may be asked; none when there are none on one side."""
+    free = [parent_id for parent_id in state.book(instrument).parents if _may_ask(state, parent_id)]
+    return free if len({state.parents[parent_id].terms.side.sign for parent_id in free}) == 2 else []
+
+
+def ask(state: NettingState, instrument: str, free: Sequence[str]) -> Iterator[Made]:
+    """Would these opposing parents cross now? Then ask slicing to set their unreleased quantity aside."""
+    book, now_ns = state.book(instrument), state.now_ns
+    sides: dict[int, list[Offer]] = {1: [], -1: []}
+    for parent_id in free:
+        terms = state.parents[parent_id].terms
+        sides[terms.side.sign].extend(
+            records.offer(each, terms, each.row.open_qty) for each in _may_cross(state, parent_id)
+        )
+    outcome, _ = records.cross_now(state, instrument, sides[1], sides[-1], instrument, dry=True)
+    book.next_cross_ns = now_ns + state.config.cross_interval_ns
+    yield from records.refusals(instrument, instrument, outcome, now_ns, book.refused)
+    book.refused = list(outcome.refused)
+    wanted = _wanted(state, outcome.crossed)
+    asked = [parent_id for parent_id in free if parent_id in wanted]
+    if asked:
+        book.round = Round(state.next_id("A"), asked, {})
+    state.books.put(instrument, book)
+    for parent_id in asked:
+        assert book.round is not None
+        parent = state.parents[parent_id]
+        parent.ask_id = book.round.ask_id
+        state.parents.put(parent_id, parent)
+        yield records.parent_record(
+            ParentKind.CROSS_ASK, parent_id, parent, now_ns, ask_id=parent.ask_id, ask_qty=wanted[parent_id]
+        )
+
+
+def _may_ask(state: NettingState, parent_id: str) -> bool:
+    parent = state.parents[parent_id]
+    return (
+        not (parent.recall_wanted or parent.ending or parent.ask_id)
+        and parent.order_qty > parent.crossed_qty
+        and _may_meet(state, parent_id)
+    )
+
+
+def _may_meet(state: NettingState, parent_id: str) -> bool:
+    parent = state.parents[parent_id]
+    return (
+        parent.start_ns <= state.now_ns < parent.terms.end_ns
+        and not state.switches.killed(parent=parent_id)
+        and not state.switches.paused(parent=parent_id)
+    )
+
+
+def _may_cross(state: NettingState, parent_id: str) -> list[Located]:
+    return [
+        each
+        for each in state.members(parent_id)
+        if each.row.open_qty and not each.row.leaving and not state.barred(each.row.source, each.row.account)
+    ]
+
+
+def _wanted(state: NettingState, crossed: dict[str, int]) -> dict[str, int]:
+    """What each parent has to set aside so that its orders may cross this much: every member has a part of it."""
+    total: dict[str, list[int]] = {}
+    for order_id, qty in crossed.items():
+        row = state.orders[order_id]
+        sums = total.setdefault(row.parent_id, [0, 0])
+        sums[0] += qty
+        sums[1] += row.open_qty
+    wanted = {}
+    for parent_id, (qty, open_qty) in total.items():
+        parent = state.parents[parent_id]
+        whole = parent.order_qty - parent.crossed_qty
+        wanted[parent_id] = min(whole, -(-qty * whole // open_qty))
+    return wanted
+
+
+def on_slice(state: NettingState, message: Slice) -> Iterator[Made]:
+    """Slicing's answer to an ask, or its word that a parent is ending."""
+    parent = state.parents.get(message.parent_id)
+    if parent is None:
+        return
+    match message.kind:
+        case SliceKind.SET_ASIDE if parent.ask_id and parent.ask_id == message.ask_id:
+            yield from _answer(state, message.parent_id, message.qty)
+        case SliceKind.SET_ASIDE if message.ask_id is not None and message.qty:
+            # The ask was closed without it. Nothing may stay set aside.
+            yield records.parent_record(
+                ParentKind.CROSS_DONE, message.parent_id, parent, state.now_ns, ask_id=message.ask_id
+            )
+        case SliceKind.FINISH:
+            parent.ending = True
+            state.parents.put(message.parent_id, parent)
+            yield from _answer(state, message.parent_id, 0)
+        case _:
+            pass
+
+
+def _answer(state: NettingState, parent_id: str, qty: int) -> Iterator[Made]:
+    """Note an answer, the first one of a parent counts; with the last one of the round, cross."""
+    instrument = state.parents[parent_id].terms.instrument
+    book = state.book(instrument)
+    if book.round is None or parent_id not in book.round.parent_ids or parent_id in book.round.answers:
+        return
+    book.round.answers[parent_id] = qty
+    # By id, so that the row is the same in whatever order answers came.
+    book.round.answers = dict(sorted(book.round.answers.items()))
+    state.books.put(instrument, book)
+    if len(book.round.answers) == len(book.round.parent_ids):
+        yield from _cross_round(state, instrument, book.round)
+
+
+def _cross_round(state: NettingState, instrument: str, asked: Round) -> Iterator[Made]:
+    sides: dict[int, list[Offer]] = {1: [], -1: []}
+    for parent_id in [] if state.stopped(instrument) else asked.parent_ids:
+        if not _may_meet(state, parent_id):
+            continue
+        parent = state.parents[parent_id]
+        parts = _parts(state, parent_id, parent, asked.answers[parent_id])
+        sides[parent.terms.side.sign].extend(
+            records.offer(each, parent.terms, parts[each.order_id])
+            for each in _may_cross(state, parent_id)
+            if parts[each.order_id]
+        )
+    outcome, crosses = records.cross_now(state, instrument, sides[1], sides[-1], asked.ask_id)
+    yield from crosses
+    crossed_of = dict.fromkeys(asked.parent_ids, 0)
+    for order_id, qty in outcome.crossed.items():
+        row = state.orders[order_id]
+        row.open_qty -= qty
+        crossed_of[row.parent_id] += qty
+        state.orders.put(order_id, row)
+    book = state.books[instrument]
+    book.round = None
+    state.books.put(instrument, book)
+    for parent_id in asked.parent_ids:
+        parent = state.parents[parent_id]
+        parent.crossed_qty += crossed_of[parent_id]
+        parent.ask_id = ""
+        state.parents.put(parent_id, parent)
+        yield records.parent_record(
+            ParentKind.CROSS_DONE,
+            parent_id,
+            parent,
+            state.now_ns,
+            ask_id=asked.ask_id,
+            crossed_qty=crossed_of[parent_id],
+        )
+        yield from _recall_if_free(state, parent_id)
+
+
+def _parts(state: NettingState, parent_id: str, parent: Parent, aside_qty: int) -> dict[str, int]:
+    """Each member's part of what was set aside: what it has open, less its share of what is executed or out.
+
+    Allocation shares by the same weights and caps, so a leg never reaches into what a member was shown as done.
+    """
+    members: Sequence[Located] = state.members(parent_id)
+    whole = sum(row.open_qty for _, row in members)
+    shared = share_with_caps(
+        [row.contributed_qty for _, row in members],
+        [row.open_qty for _, row in members],
+        max(0, whole - aside_qty),
+        None,
+        [tie_break(parent_id, order_id) for order_id, _ in members],
+    )
+    return {each.order_id: each.row.open_qty - share for each, share in zip(members, shared.shares, strict=True)}

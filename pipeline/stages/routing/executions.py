@@ -1,0 +1,299 @@
+"""Executions: each counted once, by venue session and ExecID, in any state of its child; busts and corrections.
+
+- A repeat is not booked again; the same id with other data is an alarm and not booked.
+- What a venue does to us is booked and flagged (late, over-filled), never clamped away.
+- A bust or correction may come before its execution: it waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.executions import Fill, FillKind, Liquidity, ReportKind, VenueReport
+from pipeline.domain.record import Owned
+from pipeline.stages.routing.child_lifecycle import executed, restated
+from pipeline.stages.routing.exposure_ledger import Child, Parent
+from pipeline.stages.routing.state import Early, Execution, Restatement, RoutingState
+from pipeline.stages.routing.venue_scorecards import Score
+
+DESK_SESSION = "DESK"
+"""Session of what the desk has declared; no venue's."""
+
+
+def execution_key(report: VenueReport, exec_id: str) -> str:
+    """Identity of an execution. The date comes first: a day's executions are forgotten together."""
+    return f"{report.trade_date}/{report.venue}/{report.session_id}/{exec_id}"
+
+
+def alert(state: RoutingState, kind: AlertKind, instrument: str, subject_id: str, reason: str, text: str) -> Alert:
+    return Alert(kind=kind, instrument=instrument, subject_id=subject_id, reason=reason, text=text, at_ns=state.now_ns)
+
+
+def dont_know(state: RoutingState, report: VenueReport, reason: str) -> Alert:
+    """FIX DontKnowTrade (Q): the report is not ours to book."""
+    text = (
+        f"{report.kind} of {report.last_qty} at {report.last_px}, ExecID {report.exec_id}, ClOrdID {report.wire_id}, "
+        f"at {report.venue}, session {report.session_id}: not booked; answer the venue"
+    )
+    return alert(state, AlertKind.DONT_KNOW, report.instrument, report.exec_id, reason, text)
+
+
+# ---------------------------------------------------------------------- executions
+
+
+def already_told(state: RoutingState, report: VenueReport, child_id: str) -> Iterator[Alert] | None:
+    """None for an execution not seen yet; else what a repeat causes: nothing, or an alarm when it says other things."""
+    known = state.executions.get(execution_key(report, report.exec_id))
+    if known is None:
+        return None
+    same = (known.told_qty, known.told_px) == (report.last_qty, report.last_px) and child_id in ("", known.child_id)
+    return iter(()) if same else iter((_conflict(state, report, f"{known.told_qty} at {known.told_px}"),))
+
+
+def book_trade(state: RoutingState, report: VenueReport, child: Child) -> Iterator[Owned]:
+    """Book an execution not seen before. The caller looks after the child's and the slice's further way."""
+    px = report.last_px
+    if report.last_qty <= 0 or px is None or px <= 0:
+        yield dont_know(state, report, "CALCULATION_DIFFERENCE")
+        return
+    if report.side is not child.order.side:
+        yield dont_know(state, report, "WRONG_SIDE")
+        return
+    if child.declared_key:
+        yield from _withdraw_declaration(state, child)
+    key = execution_key(report, report.exec_id)
+    yield from _book(state, report, child, px, key)
+    early = state.early.get(key)
+    if early is not None:
+        state.early.remove(key)
+        for restating in early.reports:
+            yield from restate(state, restating)
+
+
+def _book(state: RoutingState, report: VenueReport, child: Child, px: int, key: str) -> Iterator[Owned]:
+    order, qty = child.order, report.last_qty
+    out = state.ledger.out_of(order)
+    late = executed(child.life, qty) or out is None
+    if out is not None:
+        out.executed_qty += qty
+        state.ledger.out.put(f"{order.parent_id}/{order.slice_no}", out)
+    parent = state.ledger.settle(child)
+    overfill_qty = _counted(state, parent, qty)
+    execution = Execution(
+        fill_id=state.next_id("F"),
+        parent_id=order.parent_id,
+        child_id=order.child_id,
+        epoch_no=order.epoch_no,
+        slice_no=order.slice_no,
+        instrument=order.instrument,
+        side=order.side,
+        venue=report.venue,
+        session_id=report.session_id,
+        exec_id=report.exec_id,
+        trade_date=report.trade_date,
+        told_qty=qty,
+        told_px=px,
+        qty=qty,
+        px=px,
+        fee=report.fee,
+        liquidity=report.last_liquidity_ind,
+    )
+    state.executions.put(key, execution)
+    state.gate_book.executed(order.parent_id)
+    _score(state, child, qty, px, report.fee)
+    yield _fill(
+        state, execution, parent, report, FillKind.TRADE, execution.fill_id, late=late, overfill_qty=overfill_qty
+    )
+    if late:
+        text = f"{qty} at {px} after child {order.child_id} or its slice was over"
+        yield alert(state, AlertKind.LATE_FILL, order.instrument, execution.fill_id, str(child.life.state), text)
+    if overfill_qty or child.life.cum_qty > order.order_qty:
+        text = (
+            f"child {order.child_id} executed {child.life.cum_qty} of {order.order_qty}; parent over by {overfill_qty}"
+        )
+        reason = "PARENT" if overfill_qty else "CHILD"
+        yield alert(state, AlertKind.OVERFILL, order.instrument, execution.fill_id, reason, text)
+    if order.limit_px is not None and order.side.sign * (px - order.limit_px) > 0:
+        text = f"executed at {px}, beyond the limit {order.limit_px}: booked; claim the difference from the venue"
+        yield alert(state, AlertKind.DONT_KNOW, order.instrument, execution.fill_id, "PRICE_EXCEEDS_LIMIT", text)
+
+
+def _counted(state: RoutingState, parent: Parent, change_qty: int) -> int:
+    """Change what the parent has executed; returns how much of it is beyond what is permitted."""
+    before = max(0, parent.cum_qty - parent.permitted_qty)
+    parent.cum_qty += change_qty
+    state.ledger.parents.put(parent.parent_id, parent)
+    return max(0, max(0, parent.cum_qty - parent.permitted_qty) - before)
+
+
+def _score(state: RoutingState, child: Child, qty: int, px: int, fee: int) -> None:
+    order = child.order
+    state.scorecards.seen(order.instrument)
+    late = Score()
+    tally = late if child.scored else child.tally
+    waited_ns = state.now_ns - order.sent_ns
+    tally.executed(qty, order.side.sign * (px - child.touch_px) * qty, fee, waited_ns)
+    if child.scored:
+        state.scorecards.add(child.score_key, late)
+    else:
+        state.ledger.children.put(order.child_id, child)
+    out = state.ledger.out_of(order)
+    if out is None or out.child_id != order.child_id:
+        return
+    for left in out.left:
+        left.qty -= state.scorecards.finished(left, qty, px, fee, order.side.sign)
+    if out.left:
+        state.ledger.out.put(f"{order.parent_id}/{order.slice_no}", out)
+
+
+# ---------------------------------------------------------------------- busts and corrections
+
+
+def restate(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
+    """A bust or correction. Its execution may have been corrected before: ExecRefID then names the last correction."""
+    told = (str(report.kind), report.last_qty, report.last_px or 0)
+    own_key = execution_key(report, report.exec_id)
+    again = state.restatements.get(own_key)
+    if again is not None:
+        if (again.kind, again.told_qty, again.told_px) != told:
+            yield _conflict(state, report, f"{again.kind} {again.told_qty} at {again.told_px}")
+        return
+    ref_key = execution_key(report, report.exec_ref_id or "")
+    corrected = state.restatements.get(ref_key)
+    key = ref_key if corrected is None else corrected.key
+    execution = state.executions.get(key)
+    if execution is None:
+        early = state.early.get(ref_key) or Early([])
+        if report.exec_id not in [known.exec_id for known in early.reports]:
+            state.early.put(ref_key, Early([*early.reports, report]))
+            yield dont_know(state, report, "EXECUTION_NOT_SEEN_YET")
+        return
+    bust = report.kind is ReportKind.BUST
+    px = execution.px if bust else report.last_px
+    if execution.busted or px is None or (not bust and report.last_qty <= 0):
+        yield _conflict(state, report, "busted already" if execution.busted else "an execution")
+        return
+    state.restatements.put(own_key, Restatement(key, *told))
+    prior_qty, prior_px, prior_fee = execution.qty, execution.px, execution.fee
+    qty = 0 if bust else report.last_qty
+    execution.busted, execution.fee = bust, 0 if bust else report.fee
+    execution.qty, execution.px = qty, px
+    state.executions.put(key, execution)
+    parent = state.ledger.parents[execution.parent_id]
+    child = state.ledger.children.get(execution.child_id)
+    if child is not None:
+        if restated(child.life, prior_qty, qty, report):
+            child.cancel_wanted = True  # the venue has opened it again; nobody wants it any more
+        state.ledger.settle(child)
+    overfill_qty = _counted(state, parent, qty - prior_qty)
+    kind = FillKind.BUST if bust else FillKind.CORRECT
+    yield _fill(
+        state,
+        execution,
+        parent,
+        report,
+        kind,
+        state.next_id("F"),
+        qty=prior_qty if bust else qty,
+        prior=(0 if bust else prior_qty, None if bust else prior_px, prior_fee),
+        overfill_qty=overfill_qty,
+    )
+
+
+def _withdraw_declaration(state: RoutingState, child: Child) -> Iterator[Owned]:
+    """The venue speaks of a child that the desk had declared filled: facts replace declarations."""
+    execution = state.executions[child.declared_key]
+    report = declared_report(state, child, ReportKind.BUST, "", 0, 0)
+    child.declared_key = ""
+    prior_qty, prior_fee = execution.qty, execution.fee
+    execution.busted, execution.qty = True, 0
+    state.executions.put(execution_key(report, execution.exec_id), execution)
+    child.life.cum_qty -= prior_qty
+    parent = state.ledger.settle(child)
+    _counted(state, parent, -prior_qty)
+    yield _fill(
+        state,
+        execution,
+        parent,
+        report,
+        FillKind.BUST,
+        state.next_id("F"),
+        qty=prior_qty,
+        prior=(0, None, prior_fee),
+    )
+
+
+def declared_report(
+    state: RoutingState, child: Child, kind: ReportKind, exec_id: str, qty: int, px: int
+) -> VenueReport:
+    """What the desk declares, in a venue's words, so that it is booked on the same way."""
+    return VenueReport(
+        kind=kind,
+        venue=child.order.venue,
+        session_id=DESK_SESSION,
+        instrument=child.order.instrument,
+        wire_id=child.order.wire_id,
+        exec_id=exec_id,
+        ord_status=child.life.ord_status,
+        side=child.order.side,
+        last_qty=qty,
+        last_px=px or None,
+        venue_ns=state.now_ns,
+        received_ns=state.now_ns,
+        trade_date=child.trade_date,
+        reason="DECLARED",
+    )
+
+
+def _conflict(state: RoutingState, report: VenueReport, known: str) -> Alert:
+    text = (
+        f"{report.kind} {report.exec_id} at {report.venue}, session {report.session_id}, says {report.last_qty} at "
+        f"{report.last_px}; we know {known}: not booked; ask the venue"
+    )
+    return alert(state, AlertKind.CONFLICTING_EXECUTION, report.instrument, report.exec_id, str(report.kind), text)
+
+
+def _fill(
+    state: RoutingState,
+    execution: Execution,
+    parent: Parent,
+    report: VenueReport,
+    kind: FillKind,
+    fill_id: str,
+    *,
+    qty: int | None = None,
+    prior: tuple[int, int | None, int] = (0, None, 0),
+    late: bool = False,
+    overfill_qty: int = 0,
+) -> Fill:
+    return Fill(
+        kind=kind,
+        fill_id=fill_id,
+        parent_id=execution.parent_id,
+        epoch_no=execution.epoch_no,
+        slice_no=execution.slice_no,
+        child_id=execution.child_id,
+        instrument=execution.instrument,
+        side=execution.side,
+        venue=execution.venue,
+        session_id=execution.session_id,
+        exec_id=report.exec_id or execution.exec_id,
+        ref_fill_id=None if kind is FillKind.TRADE else execution.fill_id,
+        last_qty=execution.qty if qty is None else qty,
+        last_px=execution.px,
+        prior_qty=prior[0],
+        prior_px=prior[1],
+        last_liquidity_ind=execution.liquidity if kind is FillKind.TRADE else Liquidity.UNKNOWN,
+        fee=execution.fee if kind is not FillKind.BUST else 0,
+        prior_fee=prior[2],
+        late=late,
+        overfill_qty=overfill_qty,
+        parent_cum_qty=parent.cum_qty,
+        parent_live_qty=parent.live_qty,
+        trade_date=execution.trade_date,
+        venue_ns=report.venue_ns,
+        received_ns=report.received_ns,
+        at_ns=state.now_ns,
+        reason=report.reason,
+    )

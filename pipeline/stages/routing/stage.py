@@ -1,0 +1,303 @@
+"""The smart order router: owns the life of every child and the exposure of every parent; counts executions once.
+
+*Reads*     slices, venue-reports, nbbo, depth, venue-status, venues, instruments, limits, clock, controls; Resumed.
+*Keeps*     parents with their permitted, live and filled quantity (`exposure.py`), slices that are out, children (until
+            the day ends), executions (a day longer, for what comes late), scorecards, the gate's own books, quotes.
+*Writes*    child-orders (one venue after the other: `sequence.py`, `venue_choice.py`), each through the last gate
+            (`gate.py`); fills (TRADE, BUST, CORRECT: `booking.py`; RETURNED, QUIET); alerts.
+*Refuses*   what the gate refuses: the quantity goes back to the parent once, RETURNED with reason GATE_….
+            Reports that are not ours, or contradict what is booked: an alert, nothing booked.
+*Conserves* live + filled ≤ permitted, by parent, in all we send; Σ executed while out + RETURNED = Σ slices; each slice
+            closes exactly once; QUIET only when nothing can execute any more; each execution is booked once.
+
+First form: sequential only; what rests is not repriced before its slice expires; no exploration; priors are parameters;
+a fill by a venue's correction is not restated in the scorecards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from pipeline.domain.controls import (
+    Alert,
+    AlertKind,
+    Control,
+    ControlKind,
+    ControlScope,
+    Resumed,
+    Tick,
+    TickKind,
+)
+from pipeline.domain.executions import ChildOrder, Fill, ReportKind, VenueReport
+from pipeline.domain.market import NBBO, Depth, SessionState, VenueStatus
+from pipeline.domain.orders import TimeInForce
+from pipeline.domain.parents import Slice
+from pipeline.domain.record import Owned, Record
+from pipeline.domain.reference import Instrument, Limit, Venue
+from pipeline.domain.units import PX_ONE
+from pipeline.stage import Meta, Stage
+from pipeline.stages.routing.child_lifecycle import ChildState, LifeEvent, apply_report, happen
+from pipeline.stages.routing.executions import (
+    alert,
+    already_told,
+    book_trade,
+    declared_report,
+    dont_know,
+    execution_key,
+    restate,
+)
+from pipeline.stages.routing.exposure_ledger import Child
+from pipeline.stages.routing.routers.sequential import after_child, cancel, on_slice, take_back
+from pipeline.stages.routing.state import RoutingParams, RoutingState
+from pipeline.state import Task
+
+CANCEL_ON: Final = (SessionState.HALTED, SessionState.CLOSED)
+"""Venue states in which what rests is taken back. In all but OPEN nothing new is sent; in PRE_OPEN, AUCTION and DOWN
+what rests stays (a venue that is down answers no cancel: its silence makes children unknown)."""
+
+
+class Routing(Stage[RoutingState]):
+    """One task owns all children of its instruments."""
+
+    name: ClassVar[str] = "routing"
+    title: ClassVar[str] = "smart order router and last gate: slices to children, venue reports to fills counted once"
+    reads: ClassVar[tuple[type[Record], ...]] = (
+        Slice,
+        VenueReport,
+        NBBO,
+        Depth,
+        VenueStatus,
+        Venue,
+        Instrument,
+        Limit,
+        Tick,
+        Control,
+        Resumed,
+    )
+    writes: ClassVar[tuple[type[Owned], ...]] = (ChildOrder, Fill, Alert)
+
+    def __init__(self, params: RoutingParams) -> None:
+        self.params = params
+
+    def new_state(self, task: Task) -> RoutingState:
+        return RoutingState(task, self.params)
+
+    def config(self) -> dict[str, int | str | bool]:
+        return self.params.config()
+
+    def step(self, state: RoutingState, message: Record, meta: Meta) -> Iterator[Owned]:
+        match message:
+            case NBBO():
+                state.displayed.on_nbbo(message)
+            case Depth():
+                state.displayed.on_depth(message)
+            case VenueReport():
+                yield from _on_report(state, message)
+            case Slice():
+                yield from on_slice(state, message)
+            case VenueStatus():
+                state.displayed.on_status(message)
+                if message.state in CANCEL_ON:
+                    for child in state.ledger.live_in(message.instrument):
+                        if child.order.venue == message.venue:
+                            yield from cancel(state, child, str(message.state))
+            case Venue():
+                state.venues.put(message, state.now_ns)
+            case Instrument():
+                state.instruments.put(message, state.now_ns)
+            case Limit():
+                state.limits.put(message, state.now_ns)
+            case Tick():
+                yield from _on_tick(state, message)
+            case Control():
+                yield from _on_control(state, message)
+            case Resumed():
+                if state.stale.on_resumed(message, state.backlog_ns()):
+                    yield _stale_alert(state)
+            case _:
+                raise TypeError(f"routing does not read {type(message).__name__}")
+
+
+# ---------------------------------------------------------------------- venue reports
+
+
+def _on_report(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
+    if report.kind in (ReportKind.BUST, ReportKind.CORRECT):
+        yield from restate(state, report)
+        child = _child_of(state, report)
+        if child is not None:
+            if child.life.open and child.cancel_wanted:
+                yield from cancel(state, child, "REOPENED")
+            yield from after_child(state, child)
+        return
+    child = _child_of(state, report)
+    if report.kind is ReportKind.TRADE:
+        repeated = already_told(state, report, "" if child is None else child.order.child_id)
+        if repeated is not None:
+            yield from repeated
+            return
+    if child is None:
+        yield dont_know(state, report, "NO_MATCHING_ORDER")
+        return
+    if (child.order.instrument, child.order.venue) != (report.instrument, report.venue):
+        yield dont_know(state, report, "OTHER_INSTRUMENT_OR_VENUE")
+        return
+    if report.kind is ReportKind.TRADE:
+        yield from book_trade(state, report, child)
+        parent = state.ledger.parents[child.order.parent_id]
+        if parent.cum_qty + parent.live_qty > parent.permitted_qty:
+            # A late or over-fill has used what another child was sent for: that one is not wanted any more.
+            yield from take_back(state, state.ledger.live_of(parent), "OVER_PERMITTED")
+    else:
+        was = child.life.state
+        wire = state.ledger.wires.get(report.wire_id)
+        apply_report(child.life, report, of_cancel=wire is not None and wire.of_cancel)
+        if child.life.state is ChildState.UNKNOWN and was is not ChildState.UNKNOWN:
+            yield _unknown_alert(state, child, "the venue does not know the order our cancel speaks of")
+    yield from after_child(state, child)
+
+
+def _child_of(state: RoutingState, report: VenueReport) -> Child | None:
+    for wire_id in (report.wire_id, report.orig_wire_id):
+        wire = None if wire_id is None else state.ledger.wires.get(wire_id)
+        if wire is not None:
+            return state.ledger.children[wire.child_id]
+    return None
+
+
+# ---------------------------------------------------------------------- time
+
+
+def _on_tick(state: RoutingState, tick: Tick) -> Iterator[Owned]:
+    if state.stale.on_tick(tick, state.backlog_ns()):
+        yield _stale_alert(state)
+    state.apply_tick(tick)
+    now_ns, params = state.now_ns, state.params
+    # Of every child that is not over, at every tick: plain questions first.
+    shortest_ns = state.silence_ns(min(params.ack_timeout_ns, params.cancel_timeout_ns, params.cancel_retry_ns))
+    for child in state.ledger.live():
+        out = state.ledger.out_of(child.order)
+        if out is not None and out.slice.expire_ns and now_ns >= out.slice.expire_ns and not out.closing:
+            yield from take_back(state, [child], "EXPIRED")
+        if now_ns - child.order.sent_ns >= shortest_ns:
+            yield from _time_out(state, child)
+    if tick.kind is TickKind.DAY_END:
+        yield from take_back(state, state.ledger.live(), "DAY_END")
+        _forget(state, tick.trade_date)
+
+
+def _time_out(state: RoutingState, child: Child) -> Iterator[Owned]:
+    """Silence makes unknown, never dead; a cancel that failed is tried again."""
+    life, params, now_ns = child.life, state.params, state.now_ns
+    if not life.open:
+        if not child.alerted and child.over_ns and now_ns - child.over_ns >= state.silence_ns(params.cancel_timeout_ns):
+            yield _unknown_alert(state, child, f"it is over, but {life.owed_qty} executed has not been reported")
+        return
+    if life.state is ChildState.UNKNOWN:
+        return
+    silent = life.state is ChildState.PENDING_NEW or child.order.time_in_force is TimeInForce.IOC
+    if life.cancel_asked:
+        if now_ns - child.cancel_sent_ns >= state.silence_ns(params.cancel_timeout_ns):
+            happen(life, LifeEvent.NO_ANSWER)
+            yield _unknown_alert(state, child, "its cancel was not answered")
+    elif silent and now_ns - child.order.sent_ns >= state.silence_ns(params.ack_timeout_ns):
+        happen(life, LifeEvent.NO_ANSWER)
+        yield _unknown_alert(state, child, "the venue has not answered it")
+        yield from cancel(state, child, "UNKNOWN")  # the one question a cancel is, too
+    elif child.cancel_wanted and now_ns - child.cancel_sent_ns >= state.silence_ns(params.cancel_retry_ns):
+        yield from cancel(state, child, "AGAIN")
+
+
+def _forget(state: RoutingState, trade_date: int) -> None:
+    """The day has ended: children that are over go; executions, and parents that are over, of the days before go."""
+    ledger = state.ledger
+    for child_id in ledger.children.keys():
+        child = ledger.children[child_id]
+        if child.life.over and ledger.out_of(child.order) is None:
+            ledger.forget_child(child)
+    kept = set()
+    for key in state.executions.keys():
+        if int(key.partition("/")[0]) < trade_date:
+            state.executions.remove(key)
+        else:
+            kept.add(state.executions[key].parent_id)
+    for table in (state.restatements, state.early):
+        for key in table.keys():
+            if int(key.partition("/")[0]) < trade_date:
+                table.remove(key)
+    for parent_id in ledger.parents.keys():
+        parent = ledger.parents[parent_id]
+        if parent.over and parent.trade_date < trade_date and parent_id not in kept and ledger.quiet(parent):
+            ledger.parents.remove(parent_id)
+
+
+# ---------------------------------------------------------------------- the desk
+
+
+def _on_control(state: RoutingState, control: Control) -> Iterator[Owned]:
+    state.stale.release(control)
+    state.gate_book.on_control(control)
+    if state.switches.apply(control) and control.kind is ControlKind.KILL:
+        for child in state.ledger.live():
+            order, switches = child.order, state.switches
+            if switches.killed(instrument=order.instrument, parent=order.parent_id):
+                yield from take_back(state, [child], "KILL")
+            elif switches.killed(venue=order.venue):
+                yield from cancel(state, child, "KILL")  # the slice goes on elsewhere
+    if control.kind in (ControlKind.DECLARE_DEAD, ControlKind.DECLARE_FILLED):
+        yield from _declare(state, control)
+
+
+def _declare(state: RoutingState, control: Control) -> Iterator[Owned]:
+    """What became of an unknown child, by the desk's word. Children of other tasks are their affair."""
+    child = state.ledger.children.get(control.scope_id) if control.scope is ControlScope.CHILD else None
+    if child is None:
+        return
+    life, instrument = child.life, child.order.instrument
+    open_to_it = life.state is ChildState.UNKNOWN or (not life.open and life.owed_qty > 0)
+    declared = _declared_fill(control.new or "") if control.kind is ControlKind.DECLARE_FILLED else (0, 0)
+    if not open_to_it or declared is None or declared[0] > life.live_qty:
+        reason = "BAD_DECLARATION" if open_to_it else "CHILD_IS_NOT_UNKNOWN"
+        text = f"{control.kind} {control.new or ''} of {control.scope_id} ({life.state}, live {life.live_qty}): ignored"
+        yield alert(state, AlertKind.UNKNOWN_CHILD, instrument, child.order.child_id, reason, text)
+        return
+    qty, px = declared
+    if qty:
+        report = declared_report(state, child, ReportKind.TRADE, control.control_id, qty, px)
+        yield from book_trade(state, report, child)
+        child.declared_key = execution_key(report, report.exec_id)
+    happen(life, LifeEvent.NO_ANSWER)  # an execution is a sign of life only from the venue
+    happen(life, LifeEvent.DECLARED_DEAD)
+    life.owed_qty = 0
+    yield from after_child(state, child)
+
+
+def _declared_fill(text: str) -> tuple[int, int] | None:
+    """``qty@px`` with the price in currency units, exact to 1e-9; None when it is not that."""
+    qty_text, at, px_text = text.partition("@")
+    whole, _, part = px_text.partition(".")
+    digits = (qty_text, whole, part or "0")
+    if not at or len(part) > 9 or not all(d.isascii() and d.isdigit() for d in digits):
+        return None
+    qty, px = int(qty_text), int(whole) * PX_ONE + int((part + "0" * 9)[:9])
+    return (qty, px) if qty > 0 and px > 0 else None
+
+
+# ---------------------------------------------------------------------- alerts
+
+
+def _unknown_alert(state: RoutingState, child: Child, why: str) -> Alert:
+    child.alerted = True
+    state.ledger.settle(child)
+    order, life = child.order, child.life
+    text = (
+        f"{why}. It keeps {life.live_qty} of exposure at {order.venue} (ClOrdID {order.wire_id}) until the venue "
+        f"answers or the desk declares it: DECLARE_DEAD, or DECLARE_FILLED with qty@px"
+    )
+    return alert(state, AlertKind.UNKNOWN_CHILD, order.instrument, order.child_id, str(life.state), text)
+
+
+def _stale_alert(state: RoutingState) -> Alert:
+    text = "nothing new is sent until RELEASE_STALE; cancels pass"
+    return alert(state, AlertKind.STALE_HOLD, "", state.task.writer, "BACKLOG", text)

@@ -1,0 +1,314 @@
+"""Which venue a slice's next child goes to, and as what order: sequential routing, one venue after the other.
+
+    PASSIVE   post-only at the near touch, on the best lit venue
+    MIDPOINT  a midpoint peg on the best dark venue, else post-only one tick inside
+    CROSS     one dark midpoint probe, then immediate-or-cancel at the far touch where it is shown
+    SWEEP     one dark midpoint probe, then immediate-or-cancel up to the limit, best shown price first
+
+No price is ever beyond the slice's limit; ticks are rounded to the safe side. A venue is asked once in a slice. What
+was considered, and why a venue was not eligible, stands in the child.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from pipeline.algos.rounding import tick_reaching, tick_within_limit
+from pipeline.algos.scorecard import VenueScore, rank_venues
+from pipeline.domain.executions import Candidate
+from pipeline.domain.market import SessionState
+from pipeline.domain.orders import OrdType, Side, TimeInForce
+from pipeline.domain.parents import Slice, Style
+from pipeline.domain.reference import Instrument, Venue, VenueKind
+from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_S
+from pipeline.stages.routing.displayed import Displayed
+from pipeline.stages.routing.exposure_ledger import Out
+from pipeline.stages.routing.gate import Resting, meets_own
+from pipeline.stages.routing.venue_scorecards import OrderKind, Scorecards, score_key
+from pipeline.stages.shared.switches import Switches
+
+SWEEP_REACH: Final = 50_000
+"""1e-3 bps beyond the far touch that an unlimited sweep may reach: 0.5 %, well inside any collar."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A child to be."""
+
+    venue: str
+    qty: int
+    ord_type: OrdType
+    limit_px: int | None
+    time_in_force: TimeInForce
+    post_only: bool
+    min_qty: int
+    rule: str
+    candidates: tuple[Candidate, ...]
+    score_key: str
+    touch_px: int
+    takes: bool = False
+    probe: bool = False
+
+
+class _Price(NamedTuple):
+    """The order's limit, and what a venue must show: at least ``at_px``, or anything up to ``within_px``."""
+
+    limit_px: int | None
+    at_px: int | None = None
+    within_px: int | None = None
+
+
+PROBE_LEAST_NS: Final = 8 * NS_PER_S
+"""A slice that lives shorter than this goes straight to the lit venues: a dark probe costs a way there and back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    venue: Venue
+    score: VenueScore
+    px: int | None
+    """Displayed far price, where that matters."""
+    excluded: str
+
+
+class VenueChoice:
+    """Answers by what stands in the state's tables at the moment; keeps nothing."""
+
+    def __init__(self, displayed: Displayed, scorecards: Scorecards, switches: Switches) -> None:
+        self._displayed = displayed
+        self._scorecards = scorecards
+        self._switches = switches
+
+    def next_child(
+        self, out: Out, qty: int, instrument: Instrument, venues: list[Venue], resting: tuple[Resting, ...]
+    ) -> Placement | str:
+        """The next child for at most ``qty`` of a slice, or the named reason why there is none."""
+        slice_ = out.slice
+        qty -= qty % instrument.lot_qty
+        if qty <= 0:
+            return "BELOW_LOT"
+        if slice_.min_qty > qty:
+            return "BELOW_MIN_QTY"
+        quote = self._displayed.quote(slice_.instrument)
+        if quote is None or quote.bid_px is None or quote.offer_px is None:
+            return "NO_QUOTE"
+        plan = _Plan(self, out, qty, instrument, venues, resting, quote.bid_px, quote.offer_px)
+        match slice_.style:
+            case Style.MIDPOINT:
+                dark = plan.dark(TimeInForce.DAY)
+                return plan.post(inside=True) if isinstance(dark, str) else dark
+            case Style.CROSS:
+                probe = plan.probe()
+                return plan.take() if isinstance(probe, str) else probe
+            case Style.SWEEP:
+                probe = plan.probe()
+                return plan.sweep() if isinstance(probe, str) else probe
+            case _:
+                return plan.post(inside=False)
+
+
+class _Plan:
+    """One question to :class:`VenueChoice`, with the moment's numbers at hand."""
+
+    def __init__(
+        self,
+        choice: VenueChoice,
+        out: Out,
+        qty: int,
+        instrument: Instrument,
+        venues: list[Venue],
+        resting: tuple[Resting, ...],
+        bid_px: int,
+        offer_px: int,
+    ) -> None:
+        self.choice = choice
+        self.out = out
+        self.slice: Slice = out.slice
+        self.qty = qty
+        self.tick_px = instrument.tick_px
+        self.venues = venues
+        self.resting = resting
+        self.side = out.slice.side
+        self.sign = self.side.sign
+        self.near_px, self.far_px = (bid_px, offer_px) if self.side is Side.BUY else (offer_px, bid_px)
+        self.half_spread_px = (offer_px - bid_px) // 2
+        self.locked = bid_px >= offer_px
+
+    # ------------------------------------------------------------------ the orders
+
+    def post(self, *, inside: bool) -> Placement | str:
+        px = self.near_px
+        if inside and self.sign * (self.far_px - self.near_px) > self.tick_px:
+            px += self.sign * self.tick_px
+        px = tick_within_limit(self._no_worse_than_limit(px), self.tick_px, self.sign)
+        if self.locked or self.sign * (self.far_px - px) <= 0:
+            return "LOCKED_MARKET"
+        rule = "POST_INSIDE" if inside else "POST_NEAR_TOUCH"
+        candidates = [self._candidate(venue, OrderKind.POST, _Price(px)) for venue in self.venues]
+        return self._best(candidates, OrderKind.POST, rule, px, TimeInForce.DAY)
+
+    def dark(self, time_in_force: TimeInForce, *, probe: bool = False) -> Placement | str:
+        if not self.slice.dark_allowed:
+            return "DARK_NOT_ALLOWED"
+        if self.locked:
+            return "LOCKED_MARKET"
+        if self.slice.limit_px is not None and self.sign * (self.near_px - self.slice.limit_px) > 0:
+            return "LIMIT"  # not even the near touch is within it, the midpoint is further
+        limit_px = self.slice.limit_px
+        if limit_px is not None:
+            limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)  # venues refuse what is off the tick
+        price = _Price(limit_px)
+        candidates = [self._candidate(venue, OrderKind.MIDPOINT, price) for venue in self.venues]
+        rule = "DARK_PROBE" if probe else "DARK_MIDPOINT"
+        return self._best(candidates, OrderKind.MIDPOINT, rule, limit_px, time_in_force, probe=probe)
+
+    def probe(self) -> Placement | str:
+        if self.slice.expire_ns and self.slice.expire_ns - self.slice.at_ns < PROBE_LEAST_NS:
+            return "NO_TIME"
+        return "PROBED" if self.out.probed else self.dark(TimeInForce.IOC, probe=True)
+
+    def take(self) -> Placement | str:
+        px = tick_reaching(self.far_px, self.tick_px, self.sign)
+        if px != self._no_worse_than_limit(px):
+            return "LIMIT"
+        candidates = [self._candidate(venue, OrderKind.TAKE, _Price(px, at_px=self.far_px)) for venue in self.venues]
+        return self._best(candidates, OrderKind.TAKE, "TAKE_TOUCH", px, TimeInForce.IOC)
+
+    def sweep(self) -> Placement | str:
+        reach_px = self.far_px + self.sign * (self.far_px * SWEEP_REACH // MILLI_BPS_ONE)
+        worst_px = reach_px if self.slice.limit_px is None else self.slice.limit_px
+        worst_px = tick_within_limit(worst_px, self.tick_px, self.sign)
+        candidates = [
+            self._candidate(venue, OrderKind.TAKE, _Price(worst_px, within_px=worst_px)) for venue in self.venues
+        ]
+        shown = [c for c in candidates if not c.excluded and c.px is not None]
+        if not shown:
+            return self._none(candidates)
+        best = min(shown, key=lambda c: (self.sign * (c.px or 0), c.score.score_px, c.venue.venue))
+        # Never through a price that another venue shows and that this slice has not taken: that one comes next.
+        others = [
+            c.px
+            for c in candidates
+            if c is not best and c.px is not None and c.venue.venue not in self.out.swept and is_lit(c.venue)
+        ]
+        limit_px = worst_px
+        for px in others:
+            if self.sign * (limit_px - px) > 0:
+                limit_px = px
+        limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)
+        if self.sign * (limit_px - (best.px or 0)) < 0:
+            return "TRADE_THROUGH"  # a better price is shown where we may not go
+        return self._placement(best, candidates, OrderKind.TAKE, "SWEEP", limit_px, TimeInForce.IOC)
+
+    # ------------------------------------------------------------------ the venues
+
+    def _best(
+        self,
+        candidates: list[_Candidate],
+        kind: OrderKind,
+        rule: str,
+        px: int | None,
+        time_in_force: TimeInForce,
+        *,
+        probe: bool = False,
+    ) -> Placement | str:
+        eligible = {c.venue.venue: c for c in candidates if not c.excluded}
+        if not eligible:
+            return self._none(candidates)
+        first = rank_venues([c.score for c in eligible.values()])[0]
+        return self._placement(eligible[first.venue], candidates, kind, rule, px, time_in_force, probe=probe)
+
+    def _none(self, candidates: list[_Candidate]) -> str:
+        # Every venue that could be asked has been: the sequence has come to its end.
+        return "VENUES_EXHAUSTED" if any(c.excluded == "TRIED" for c in candidates) else "NO_VENUE"
+
+    def _placement(
+        self,
+        chosen: _Candidate,
+        candidates: list[_Candidate],
+        kind: OrderKind,
+        rule: str,
+        px: int | None,
+        time_in_force: TimeInForce,
+        *,
+        probe: bool = False,
+    ) -> Placement:
+        ranked = rank_venues([c.score for c in candidates if not c.excluded and c is not chosen])
+        by_venue = {c.venue.venue: c for c in candidates}
+        order = [chosen, *(by_venue[score.venue] for score in ranked), *(c for c in candidates if c.excluded)]
+        midpoint = kind is OrderKind.MIDPOINT
+        return Placement(
+            venue=chosen.venue.venue,
+            qty=self.qty,
+            ord_type=OrdType.PEGGED_MIDPOINT if midpoint else OrdType.LIMIT,
+            limit_px=px,
+            time_in_force=time_in_force,
+            post_only=kind is OrderKind.POST,
+            min_qty=self.slice.min_qty,
+            rule=rule,
+            # The score is against the far touch; the record's cost is against the midpoint.
+            candidates=tuple(
+                Candidate(
+                    venue=c.venue.venue,
+                    cost_px=c.score.score_px + self.half_spread_px,
+                    fill_rate=c.score.fill_rate_ppm,
+                    excluded=c.excluded,
+                )
+                for c in order
+            ),
+            score_key=score_key(self.slice.instrument, chosen.venue.venue, kind),
+            touch_px=self.far_px,
+            takes=kind is OrderKind.TAKE,
+            probe=probe,
+        )
+
+    def _candidate(self, venue: Venue, kind: OrderKind, price: _Price) -> _Candidate:
+        score = self.choice._scorecards.score(self.slice.instrument, venue, kind, max(0, self.half_spread_px))
+        px = self.choice._displayed.far_px(self.slice.instrument, venue.venue, self.side)
+        return _Candidate(venue, score, px, self._excluded(venue, kind, price, px))
+
+    def _excluded(self, venue: Venue, kind: OrderKind, price: _Price, px: int | None) -> str:
+        """Why a venue is not eligible; empty when it is. Law and halts, the desk, the client, then the order."""
+        code = venue.venue
+        status = self.choice._displayed.status(self.slice.instrument, code)
+        if status.state is not SessionState.OPEN:
+            return "NOT_OPEN"
+        if status.short_restricted and self.side is Side.SELL_SHORT and kind is OrderKind.TAKE:
+            return "SHORT_RESTRICTED"
+        if self.choice._switches.killed(venue=code):
+            return "KILLED"
+        if self.choice._switches.paused(venue=code):
+            return "PAUSED"
+        if self.choice._switches.venue_blocked(code):
+            return "BLOCKED"
+        if self.slice.allowed_venues and code not in self.slice.allowed_venues:
+            return "NOT_ALLOWED"
+        if kind is OrderKind.MIDPOINT and venue.venue_kind is not VenueKind.DARK:
+            return "NOT_DARK"
+        if kind is not OrderKind.MIDPOINT and not is_lit(venue):
+            return "NOT_LIT"
+        if code in self.out.tried:
+            return "TRIED"
+        if self.qty < venue.min_qty:
+            return "BELOW_VENUE_MINIMUM"
+        if kind is OrderKind.POST and self.slice.min_qty:
+            return "MIN_QTY"  # what rests displayed is executed in any size
+        if price.at_px is not None and (px is None or self.sign * (px - price.at_px) > 0):
+            return "NOT_AT_TOUCH"
+        if price.within_px is not None and (px is None or self.sign * (px - price.within_px) > 0):
+            return "NOT_WITHIN_LIMIT"
+        if meets_own(self.side, code, price.limit_px, self.resting):
+            return "OWN_ORDER"  # the gate would refuse it; another venue may do
+        return ""
+
+    def _no_worse_than_limit(self, px: int) -> int:
+        limit_px = self.slice.limit_px
+        if limit_px is None:
+            return px
+        return min(px, limit_px) if self.side is Side.BUY else max(px, limit_px)
+
+
+def is_lit(venue: Venue) -> bool:
+    """Whether it displays prices others must respect."""
+    return venue.venue_kind in (VenueKind.LIT, VenueKind.ATS)

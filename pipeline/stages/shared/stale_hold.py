@@ -1,0 +1,101 @@
+"""The stale hold: after an outage nothing new is sent until the desk says so. Losing nothing is not sending everything.
+
+Wall times are compared, never session times: a recorded day may run at any pace. Times come from ticks and from
+the host's :class:`Resumed`; a stage has no clock of its own. Cancels and everything that only takes back pass.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pipeline.domain.controls import Control, ControlKind, ControlScope, Resumed, Tick
+from pipeline.domain.units import NS_PER_S
+from pipeline.state import Entry, State
+
+DEFAULT_MAX_BACKLOG_NS: Final = 30 * NS_PER_S
+"""Used where no FIRM limit says otherwise: longer than a restart, shorter than a market that has moved on."""
+
+_KEY: Final = ""
+
+
+class Stale(Entry):
+    """Whether we hold, and up to which wall time the world is known."""
+
+    held: bool = False
+    resumed_wall_ns: int = 0
+    """The latest (re)start of the host."""
+    catching_up: bool = False
+    """Started behind, and the desk has not released since: ticks older than resumed_wall_ns are backlog."""
+    released: list[str] = msgspec.field(default_factory=list)
+    """Instruments released one by one during this hold, sorted."""
+
+
+class StaleHold:
+    """The hold of a task. Make one in the constructor of a :class:`State`; it keeps a table there.
+
+    Call :meth:`on_tick` **before** ``state.apply_tick``: it compares with the last applied tick. `max_backlog_ns` is
+    the FIRM limit in force, if there is one.
+    """
+
+    def __init__(self, state: State, default_max_backlog_ns: int = DEFAULT_MAX_BACKLOG_NS) -> None:
+        self._state = state
+        self._table = state.table("stale", Stale)
+        self._default_max_backlog_ns = default_max_backlog_ns
+
+    def on_tick(self, tick: Tick, max_backlog_ns: int | None = None) -> bool:
+        """True when this tick begins a hold (alert once); False when none begins or one is already on."""
+        most = self._default_max_backlog_ns if max_backlog_ns is None else max_backlog_ns
+        stale = self._table.get(_KEY) or Stale()
+        last_wall_ns = self._state.clock.wall_ns
+        # An outage that ended with a Resumed was judged there: the gap is counted once, so that a release stands.
+        known_ns = max(last_wall_ns, stale.resumed_wall_ns)
+        gap = last_wall_ns > 0 and tick.wall_ns - known_ns > most
+        behind = stale.catching_up and tick.wall_ns < stale.resumed_wall_ns - most
+        if stale.catching_up and not behind:
+            stale.catching_up = False
+            self._table.put(_KEY, stale)
+        return self._enter(stale, anew=gap) if gap or behind else False
+
+    def on_resumed(self, resumed: Resumed, max_backlog_ns: int | None = None) -> bool:
+        """True when this (re)start begins a hold: the last tick applied is too old."""
+        most = self._default_max_backlog_ns if max_backlog_ns is None else max_backlog_ns
+        stale = self._table.get(_KEY) or Stale()
+        last_wall_ns = self._state.clock.wall_ns
+        gap = last_wall_ns > 0 and resumed.wall_ns - last_wall_ns > most
+        stale.resumed_wall_ns = resumed.wall_ns
+        stale.catching_up = True
+        self._table.put(_KEY, stale)
+        return self._enter(stale, anew=True) if gap else False
+
+    def release(self, control: Control) -> bool:
+        """The desk's RELEASE_STALE for ALL or for an INSTRUMENT; True when it released something."""
+        if control.kind is not ControlKind.RELEASE_STALE:
+            return False
+        stale = self._table.get(_KEY)
+        if stale is None or not stale.held:
+            return False
+        if control.scope is ControlScope.ALL:
+            stale.held = False
+            stale.catching_up = False
+            stale.released = []
+        elif control.scope is ControlScope.INSTRUMENT and control.scope_id and control.scope_id not in stale.released:
+            stale.released = sorted([*stale.released, control.scope_id])
+        else:
+            return False
+        self._table.put(_KEY, stale)
+        return True
+
+    def holds(self, instrument: str) -> bool:
+        """Whether nothing new may be sent in this instrument."""
+        stale = self._table.get(_KEY)
+        return stale is not None and stale.held and instrument not in stale.released
+
+    def _enter(self, stale: Stale, *, anew: bool) -> bool:
+        if stale.held and not (anew and stale.released):
+            return False  # on already; or the same outage, of which what the desk has released stays released
+        stale.held = True
+        stale.released = []
+        self._table.put(_KEY, stale)
+        return True

@@ -1,0 +1,137 @@
+"""The desk's switches inside a stage's state: what is killed, what is paused, which venues are blocked.
+
+Used by every stage that sends or takes in. Each stage asks about the scopes that make sense to it; cancels never
+ask. A switch stays until the desk lifts it: nothing in here expires.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.domain.controls import Control, ControlKind, ControlScope
+from pipeline.state import Entry, State
+
+SWITCH_KINDS: Final = (
+    ControlKind.KILL,
+    ControlKind.PAUSE,
+    ControlKind.RESUME,
+    ControlKind.BLOCK_VENUE,
+    ControlKind.UNBLOCK_VENUE,
+)
+
+
+class Switch(Entry):
+    """What holds for one scope, and the control that last changed it."""
+
+    killed: bool = False
+    paused: bool = False
+    blocked: bool = False
+    control_id: str = ""
+
+
+class Switches:
+    """Kill, pause and block by scope. Make one in the constructor of a :class:`State`; it keeps a table there."""
+
+    def __init__(self, state: State) -> None:
+        self._table = state.table("switches", Switch)
+
+    def apply(self, control: Control) -> bool:
+        """Apply a control; True when it changed something. Kinds that are no switch change nothing.
+
+        A KILL or PAUSE whose scope is unknown or unnamed counts as ALL: to stop too much can be lifted, to stop
+        nothing cannot. RESUME lifts KILL and PAUSE of exactly its own scope.
+        """
+        match control.kind:
+            case ControlKind.KILL:
+                return self._set(_stop_key(control), control, killed=True)
+            case ControlKind.PAUSE:
+                return self._set(_stop_key(control), control, paused=True)
+            case ControlKind.RESUME:
+                return self._set(_key(control.scope, control.scope_id), control, killed=False, paused=False)
+            case ControlKind.BLOCK_VENUE:
+                return self._set(_key(ControlScope.VENUE, control.scope_id), control, blocked=True)
+            case ControlKind.UNBLOCK_VENUE:
+                return self._set(_key(ControlScope.VENUE, control.scope_id), control, blocked=False)
+            case _:
+                return False
+
+    def killed(
+        self,
+        *,
+        instrument: str | None = None,
+        source: str | None = None,
+        account: str | None = None,
+        parent: str | None = None,
+        venue: str | None = None,
+    ) -> bool:
+        """Whether any of these, or everything, is killed."""
+        return bool(len(self._table)) and any(
+            switch.killed for switch in self._of(instrument, source, account, parent, venue)
+        )
+
+    def paused(
+        self,
+        *,
+        instrument: str | None = None,
+        source: str | None = None,
+        account: str | None = None,
+        parent: str | None = None,
+        venue: str | None = None,
+    ) -> bool:
+        """Whether any of these, or everything, is paused. What is only killed is not paused: ask both."""
+        return bool(len(self._table)) and any(
+            switch.paused for switch in self._of(instrument, source, account, parent, venue)
+        )
+
+    def venue_blocked(self, venue: str) -> bool:
+        """Whether the desk has blocked this venue (a kill of the venue is asked for apart)."""
+        switch = self._table.get(_key(ControlScope.VENUE, venue))
+        return switch is not None and switch.blocked
+
+    def _of(
+        self, instrument: str | None, source: str | None, account: str | None, parent: str | None, venue: str | None
+    ) -> list[Switch]:
+        named = (
+            (ControlScope.INSTRUMENT, instrument),
+            (ControlScope.SOURCE, source),
+            (ControlScope.ACCOUNT, account),
+            (ControlScope.PARENT, parent),
+            (ControlScope.VENUE, venue),
+        )
+        keys = [_key(ControlScope.ALL, "")] + [_key(scope, scope_id) for scope, scope_id in named if scope_id]
+        return [switch for key in keys if (switch := self._table.get(key)) is not None]
+
+    def _set(
+        self,
+        key: str,
+        control: Control,
+        *,
+        killed: bool | None = None,
+        paused: bool | None = None,
+        blocked: bool | None = None,
+    ) -> bool:
+        old = self._table.get(key) or Switch()
+        new = Switch(
+            old.killed if killed is None else killed,
+            old.paused if paused is None else paused,
+            old.blocked if blocked is None else blocked,
+            control.control_id,
+        )
+        if (new.killed, new.paused, new.blocked) == (old.killed, old.paused, old.blocked):
+            return False
+        if new.killed or new.paused or new.blocked:
+            self._table.put(key, new)
+        else:
+            self._table.remove(key)
+        return True
+
+
+def _key(scope: ControlScope, scope_id: str) -> str:
+    return scope.value if scope is ControlScope.ALL else f"{scope.value}/{scope_id}"
+
+
+def _stop_key(control: Control) -> str:
+    understood = control.scope is not ControlScope.UNKNOWN and control.scope is not ControlScope.CHILD
+    if not understood or not control.scope_id:
+        return _key(ControlScope.ALL, "")
+    return _key(control.scope, control.scope_id)

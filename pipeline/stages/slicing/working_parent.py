@@ -1,0 +1,207 @@
+"""A parent while slicing works it: how much is done, out, set aside, and how much may still be released.
+
+The one sum that must hold at all times:
+
+    released and not returned + executed + taken + set aside <= order_qty        (of the current epoch)
+
+*Taken* is what left the epoch's work otherwise: it was crossed inside. A late execution by a child of an earlier epoch
+makes the epoch's quantity smaller. What a venue over-fills is booked and may break the sum; it only ever makes the
+rest to release smaller.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pipeline.domain.executions import Fill, FillKind
+from pipeline.domain.orders import Side
+from pipeline.domain.parents import ParentOrder, Slice, SliceKind, Style
+from pipeline.state import Entry
+
+
+class Working(Entry):
+    """A parent at work."""
+
+    order: ParentOrder
+    """Its first record."""
+    epoch_no: int
+    order_qty: int
+    """The epoch's quantity."""
+    volume_before: int
+    """The market's volume when it came: the cap counts from there."""
+    own_before: int
+    """Executed by all siblings until then, likewise."""
+    executed_qty: int = 0
+    taken_qty: int = 0
+    set_aside_qty: int = 0
+    earlier_executed_qty: int = 0
+    earlier_taken_qty: int = 0
+    """Done in earlier epochs, so that the schedule goes on where it was."""
+    slice_no: int = 0
+    out: list[tuple[int, int]] = []
+    """Slices that are out: (number, quantity not yet executed)."""
+    released_ns: int = 0
+    in_vain: int = 0
+    """Slices in a row of which something came back unexecuted, and nothing was executed since."""
+    ask_id: str | None = None
+    recalled: bool = False
+    finishing: bool = False
+    at_risk: bool = False
+
+    @property
+    def out_qty(self) -> int:
+        return sum([qty for _, qty in self.out]) if self.out else 0
+
+    @property
+    def unreleased_qty(self) -> int:
+        """What may still be released or set aside."""
+        return max(0, self.order_qty - self.executed_qty - self.taken_qty - self.out_qty - self.set_aside_qty)
+
+    @property
+    def unexecuted_qty(self) -> int:
+        """What is still to be executed, out or not."""
+        return max(0, self.order_qty - self.executed_qty - self.taken_qty)
+
+    @property
+    def permitted_qty(self) -> int:
+        """Routing's bound on live + filled of all epochs."""
+        return self.earlier_executed_qty + self.order_qty - self.taken_qty - self.set_aside_qty
+
+    @property
+    def earlier_qty(self) -> int:
+        """Executed or crossed in earlier epochs."""
+        return self.earlier_executed_qty + self.earlier_taken_qty
+
+    @property
+    def done(self) -> bool:
+        """Nothing left to work, and nothing out."""
+        return self.unexecuted_qty == 0 and not self.out and self.set_aside_qty == 0
+
+    def begin_epoch(self, order: ParentOrder) -> None:
+        """Membership changed: the quantity is new, the schedule goes on."""
+        self.earlier_executed_qty += self.executed_qty
+        self.earlier_taken_qty += self.taken_qty
+        self.epoch_no, self.order_qty = order.epoch_no, order.order_qty
+        self.executed_qty = self.taken_qty = 0
+        self.recalled = False
+
+    def apply(self, fill: Fill) -> None:
+        """Book what routing tells of this parent."""
+        match fill.kind:
+            case FillKind.TRADE if fill.epoch_no < self.epoch_no:
+                self.earlier_executed_qty += fill.last_qty
+                self.order_qty -= fill.last_qty
+            case FillKind.TRADE:
+                self.in_vain = 0
+                self.executed_qty += fill.last_qty
+                self._reduce(fill.slice_no, fill.last_qty)
+            case FillKind.BUST if fill.epoch_no == self.epoch_no:
+                self.executed_qty -= fill.last_qty
+            case FillKind.CORRECT if fill.epoch_no == self.epoch_no:
+                self.executed_qty += fill.last_qty - fill.prior_qty
+            case FillKind.RETURNED:
+                self.in_vain += fill.last_qty > 0
+                self.out = [(no, qty) for no, qty in self.out if no != fill.slice_no]
+            case _:
+                pass
+
+    def _reduce(self, slice_no: int, qty: int) -> None:
+        self.out = [(no, max(0, open_qty - qty) if no == slice_no else open_qty) for no, open_qty in self.out]
+
+    def next_slice(
+        self,
+        kind: SliceKind,
+        now_ns: int,
+        qty: int = 0,
+        style: Style = Style.PASSIVE,
+        expire_ns: int = 0,
+        why: str = "",
+        ask_id: str | None = None,
+    ) -> Slice:
+        """The next record on `slices` for this parent; a SLICE counts as out from here on."""
+        self.slice_no += 1
+        if kind is SliceKind.SLICE:
+            self.out = [*self.out, (self.slice_no, qty)]
+            self.released_ns = now_ns
+        order = self.order
+        return Slice(
+            kind=kind,
+            parent_id=order.parent_id,
+            slice_no=self.slice_no,
+            epoch_no=self.epoch_no,
+            instrument=order.instrument,
+            side=order.side,
+            qty=qty,
+            permitted_qty=self.permitted_qty,
+            limit_px=order.limit_px,
+            style=style,
+            expire_ns=expire_ns,
+            min_qty=order.min_qty,
+            allowed_venues=order.allowed_venues,
+            dark_allowed=order.dark_allowed,
+            capacity=order.capacity,
+            ask_id=ask_id,
+            strategy=order.strategy,
+            parent_order_qty=self.order_qty,
+            crossed_qty=self.taken_qty if kind in (SliceKind.RECALL, SliceKind.FINISH) else 0,
+            why=why,
+            at_ns=now_ns,
+        )
+
+
+class Totals(NamedTuple):
+    """Sums over all parents of an instrument and side: they share one participation cap."""
+
+    out_qty: int
+    unexecuted_qty: int
+
+
+_NONE: Final = Totals(0, 0)
+
+
+class Siblings:
+    """The totals of each instrument and side, kept up as parents change; derived, so rebuilt after a restore."""
+
+    def __init__(self) -> None:
+        self._totals: dict[tuple[str, Side], Totals] = {}
+        self._counted: dict[str, Totals] = {}
+
+    def of(self, parent: Working) -> Totals:
+        """Of the parent's instrument and side, itself included."""
+        return self._totals.get((parent.order.instrument, parent.order.side), _NONE)
+
+    def count(self, parent: Working) -> None:
+        """A parent came or changed."""
+        self._change(parent, Totals(parent.out_qty, parent.unexecuted_qty))
+
+    def forget(self, parent: Working) -> None:
+        """It is over."""
+        self._change(parent, _NONE)
+        del self._counted[parent.order.parent_id]
+
+    def clear(self) -> None:
+        """No parents."""
+        self._totals.clear()
+        self._counted.clear()
+
+    def _change(self, parent: Working, now: Totals) -> None:
+        before = self._counted.get(parent.order.parent_id, _NONE)
+        if now != before:
+            key = parent.order.instrument, parent.order.side
+            total = self._totals.get(key, _NONE)
+            self._totals[key] = Totals(
+                total.out_qty + now.out_qty - before.out_qty,
+                total.unexecuted_qty + now.unexecuted_qty - before.unexecuted_qty,
+            )
+        self._counted[parent.order.parent_id] = now
+
+
+def working(order: ParentOrder, volume_before: int, own_before: int) -> Working:
+    """A parent that has just come."""
+    return Working(
+        order=order,
+        epoch_no=order.epoch_no,
+        order_qty=order.order_qty,
+        volume_before=volume_before,
+        own_before=own_before,
+    )

@@ -1,0 +1,84 @@
+"""Transaction cost analysis: what it cost, against which benchmark, for children, parents and client orders.
+
+*Reads*     orders, parents, children, fills, allocations; quotes and prints; ticks.
+*Keeps*     the day's tape; per subject what was done, for how much, when, until the end of the next day.
+*Writes*    tca: one row per child and parent when the parent is over, one per client order when it is allocated, and
+            a new revision whenever a bust, a correction or a late fill changes it.
+*Refuses*   nothing.
+*Conserves* a row's money is the sum of its executions'; a parent's line is computed from prints and its own fills,
+            never from its children's rows.
+
+Benchmarks are prices; cost hurts, perf helps; every figure is an integer in 1e-3 bps, rounded half to even, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.domain.allocations import Allocation
+from pipeline.domain.analytics import TCARow
+from pipeline.domain.controls import Tick
+from pipeline.domain.executions import ChildOrder, Fill
+from pipeline.domain.market import NBBO, TradePrint
+from pipeline.domain.orders import Order
+from pipeline.domain.parents import ParentOrder
+from pipeline.domain.record import Owned, Record
+from pipeline.stage import Meta, Stage
+from pipeline.stages.shared.print_sums import TapeSums
+from pipeline.stages.shared.print_tape import Tape
+from pipeline.stages.tca.cost_book import CostBook
+from pipeline.state import State, Task
+
+
+class TCAState(State):
+    """What TCA remembers of a day."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        sums = TapeSums()
+        self.tape = Tape(self, sums)
+        self.book = CostBook(self, sums)
+
+    def restored(self) -> None:
+        self.tape.restored()
+
+
+class TCA(Stage[TCAState]):
+    """What it cost, against which benchmark."""
+
+    name = "tca"
+    title = "what it cost: arrival, interval VWAP, our own delay, fees"
+    reads = (Order, ParentOrder, ChildOrder, Fill, Allocation, NBBO, TradePrint, Tick)
+    writes = (TCARow,)
+
+    def new_state(self, task: Task) -> TCAState:
+        return TCAState(task)
+
+    def step(self, state: TCAState, message: Record, meta: Meta) -> Iterator[Owned]:
+        match message:
+            case Order():
+                state.book.on_order(message)
+            case ParentOrder():
+                state.book.on_parent(message)
+            case ChildOrder():
+                state.book.on_child(message)
+            case Fill():
+                state.book.on_fill(message)
+            case Allocation():
+                state.book.on_allocation(message)
+            case NBBO():
+                state.book.on_quote(message)
+            case TradePrint():
+                state.tape.apply(message)
+            case Tick():
+                new_day = message.trade_date != state.clock.trade_date
+                state.apply_tick(message)
+                if new_day:
+                    state.tape.forget_before(message.trade_date)
+                    state.book.begin_day()
+                state.book.forget_some()
+                yield from state.book.rows_at_tick(state.now_ns)
+                return
+            case _:
+                raise TypeError(f"tca does not read {type(message).__name__}")
+        yield from state.book.rows_between_ticks(state.now_ns)

@@ -1,0 +1,230 @@
+"""State of a task: typed tables in memory, of which the changed entries go to the stage's changelog.
+
+The host restores a table from there, one entry after the other; what a stage keeps elsewhere than in its tables is lost
+at a restore, or rebuilt by :meth:`State.restored`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from pipeline.domain.controls import Tick
+
+
+class Task(NamedTuple):
+    """One stage on one partition."""
+
+    stage: str
+    partition: int
+    partitions: int
+
+    @property
+    def writer(self) -> str:
+        """The name its records carry."""
+        return f"{self.stage}/{self.partition}"
+
+
+class Entry(msgspec.Struct, array_like=True, gc=False):
+    """A value in a state table. Change it, then ``put`` it back: what is not put is not restored.
+
+    A tree, never a cycle (it could not be encoded): so the cyclic collector need not look at it.
+    """
+
+
+V = TypeVar("V", bound=Entry)
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Table(Generic[V]):
+    """A keyed part of a stage's state. What was put or removed since the last drain goes to the changelog.
+
+    It cannot be iterated in the order of insertion, because a restored table has another: by key, or not at all.
+    What was restored stays encoded until it is first asked for: most of a day's rows never are, and bytes are small.
+    """
+
+    __slots__ = ("_decode", "_dirty", "_rows", "get", "name")
+
+    def __init__(self, name: str, entry: type[V]) -> None:
+        self.name = name
+        self._rows: dict[str, V | bytes] = {}
+        self.get: Callable[[str], V | None] = self._rows.get  # type: ignore[assignment]  # none is encoded yet
+        """The value of a key, None for none. Asked so often that it is the dict's own, until something is restored."""
+        self._dirty: dict[str, None] = {}
+        self._decode = msgspec.msgpack.Decoder(entry).decode
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rows
+
+    def _get(self, key: str) -> V | None:
+        row = self._rows.get(key)
+        if isinstance(row, bytes):
+            row = self._rows[key] = self._decode(row)
+        return row
+
+    def __getitem__(self, key: str) -> V:
+        row = self._rows[key]
+        if isinstance(row, bytes):
+            row = self._rows[key] = self._decode(row)
+        return row
+
+    def peek(self, key: str) -> V:
+        """As ``[]``, for one look over all rows after a restore: a copy perhaps, so neither to be changed nor kept."""
+        row = self._rows[key]
+        return self._decode(row) if isinstance(row, bytes) else row
+
+    def put(self, key: str, value: V) -> None:
+        self._rows[key] = value
+        self._dirty[key] = None
+
+    def remove(self, key: str) -> None:
+        """Forget ``key``; it must be there."""
+        del self._rows[key]
+        self._dirty[key] = None
+
+    def keys(self) -> list[str]:
+        """All keys, sorted."""
+        return sorted(self._rows)
+
+    def drain(self) -> Iterator[tuple[str, bytes | None]]:
+        """Keys changed since the last drain, with their encoded values (None: removed)."""
+        dirty, self._dirty = self._dirty, {}
+        for key in dirty:
+            row = self._rows.get(key)
+            yield key, None if row is None else row if isinstance(row, bytes) else _encode(row)
+
+    def load(self, key: str, value: bytes) -> None:
+        """Restore one entry; it is not dirty. Whether it can be decoded shows when it is asked for, or dumped."""
+        self._rows[key] = value
+        self.get = self._get
+
+    def unload(self, key: str) -> None:
+        """Restore a removal."""
+        self._rows.pop(key, None)
+
+    def dump(self) -> Iterator[tuple[str, bytes]]:
+        """All entries by key, encoded as this version does it (an older one may have written fewer fields)."""
+        for key in sorted(self._rows):
+            yield key, _encode(self.peek(key))
+
+    def fuzzy_dump(self) -> Iterator[tuple[str, bytes]]:
+        """All entries, encoded, in no order; between two of them the table may change. What is put or removed
+        meanwhile comes as it is at its turn, or not at all."""
+        for key in list(self._rows):
+            row = self._rows.get(key)
+            if row is not None:
+                yield key, row if isinstance(row, bytes) else _encode(row)
+
+
+class Clock(Entry):
+    """The last applied tick."""
+
+    now_ns: int = 0
+    wall_ns: int = 0
+    rate: int = 1_000_000
+    trade_date: int = 0
+
+
+class Counter(Entry):
+    """A number that only grows; ids are made of it."""
+
+    value: int = 0
+
+
+class State:
+    """A task's state: tables, made by ``self.table`` in the constructor of a stage's own subclass."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._tables: dict[str, Table[Any]] = {}
+        self._clock = self.table("clock", Clock)
+        self.clock = Clock()
+        """The last applied tick. Not to be changed but by :meth:`apply_tick`."""
+        self.now_ns = 0
+        """Session time: the last applied tick; 0 before the first."""
+        self._counters = self.table("counters", Counter)
+
+    def table(self, name: str, entry: type[V]) -> Table[V]:
+        """A new table of this state. Names are part of the state's version."""
+        table = Table(name, entry)
+        self._tables[name] = table
+        return table
+
+    def apply_tick(self, tick: Tick) -> None:
+        """Time passes; it never runs backwards."""
+        if tick.now_ns >= self.now_ns:
+            self._clock.put("", Clock(tick.now_ns, tick.wall_ns, tick.rate, tick.trade_date))
+            self._read_clock()
+
+    def _read_clock(self) -> None:
+        # Asked several times for each message: attributes, not a look into the table each time.
+        self.clock = self._clock.get("") or Clock()
+        self.now_ns = self.clock.now_ns
+
+    def session_ns(self, wall_ns: int) -> int:
+        """Session time of a moment of wall time, by the last tick."""
+        clock = self.clock
+        return clock.now_ns + (wall_ns - clock.wall_ns) * clock.rate // 1_000_000
+
+    def next_number(self, name: str) -> int:
+        """1, 2, 3 … for ``name``: what ids are made of."""
+        counter = self._counters.get(name) or Counter()
+        counter.value += 1
+        self._counters.put(name, counter)
+        return counter.value
+
+    def next_id(self, prefix: str) -> str:
+        """An id that is the same whenever this task is replayed: ``<prefix><partition>-<number>``."""
+        return f"{prefix}{self.task.partition}-{self.next_number(prefix)}"
+
+    def restored(self) -> None:
+        """Called once after a restore: rebuild what is derived from the tables (indexes), if there is any."""
+
+    # ---------------------------------------------------------------- for hosts
+
+    def drain(self) -> Iterator[tuple[str, bytes | None]]:
+        """Changed entries as changelog keys ``table/key`` and values."""
+        for name, table in self._tables.items():
+            for key, value in table.drain():
+                yield f"{name}/{key}", value
+
+    def load(self, key: str, value: bytes | None) -> None:
+        """Restore one changelog record. Raises KeyError for a table this version does not have."""
+        name, _, row = key.partition("/")
+        if value is None:
+            self._tables[name].unload(row)
+        else:
+            self._tables[name].load(row, value)
+        if name == self._clock.name:
+            self._read_clock()
+
+    def dump(self) -> Iterator[tuple[str, bytes]]:
+        """Everything, in a fixed order."""
+        for name in sorted(self._tables):
+            for key, value in self._tables[name].dump():
+                yield f"{name}/{key}", value
+
+    def fuzzy_dump(self) -> Iterator[tuple[str, bytes]]:
+        """Everything, while it may change between one entry and the next (:meth:`Table.fuzzy_dump`)."""
+        for name, table in self._tables.items():
+            for key, value in table.fuzzy_dump():
+                yield f"{name}/{key}", value
+
+    def digest(self) -> str:
+        """SHA-256 of everything."""
+        digest = hashlib.sha256()
+        for key, value in self.dump():
+            digest.update(f"{len(key)}:{key}:{len(value)}:".encode())
+            digest.update(value)
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        """Entries in all tables."""
+        return sum(len(table) for table in self._tables.values())

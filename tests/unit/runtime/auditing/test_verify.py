@@ -1,0 +1,293 @@
+"""The audit of a memory host's day: it holds as recorded, and whatever is done to one record is found and named."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pipeline import cli, topology
+from pipeline.audit.replay import FindingKind
+from pipeline.audit.verify import Audit
+from pipeline.domain.record import Record
+from pipeline.runtime.auditing import reading
+from pipeline.runtime.auditing.replaying import MemoryLog
+from pipeline.runtime.auditing.topic_copy import Spool
+from pipeline.runtime.auditing.verify import Recording, audit, verify_host
+from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.memory.host import MemoryHost, StoredRecord
+from pipeline.stages.routing.stage import Routing
+from pipeline.stages.routing.state import RoutingParams
+from tests.days import P, small_day
+
+Topics = dict[tuple[str, int], list[StoredRecord]]
+CODEC = Codec(LocalIds())
+
+
+@pytest.fixture(scope="module")
+def day() -> MemoryHost:
+    return small_day()
+
+
+def audited(topics: Topics, runs: int = 1) -> Audit:
+    count = sum(map(len, topics.values()))
+    names = tuple(sorted({name for name, _ in topics}))
+    recording = Recording(MemoryLog(topics), LocalIds(), "here", P, names, count, {})
+    return audit(recording, topology.STAGES, lambda _: None, processes=1, runs=runs)
+
+
+def copied(day: MemoryHost) -> Topics:
+    return {place: list(records) for place, records in day.topics.items()}
+
+
+def place_of(topics: Topics, topic: str) -> tuple[str, int]:
+    return max((place for place in sorted(topics) if place[0] == topic), key=lambda place: len(topics[place]))
+
+
+def altered(day: MemoryHost, topic: str, index: int, change: Callable[[Record], Record]) -> Topics:
+    topics = copied(day)
+    place = place_of(topics, topic)
+    stored = topics[place][index]
+    assert stored.record is not None
+    record = change(stored.record)
+    topics[place][index] = replace(stored, record=record, value=CODEC.encode(record))
+    return topics
+
+
+def test_a_day_of_the_whole_flow_verifies_and_says_what_that_proves(day: MemoryHost) -> None:
+    done = verify_host(day, topology.STAGES, LocalIds())
+    assert done.findings == [] and done.verified
+    assert len(done.tasks) == P * len(topology.STAGES)
+    by_stage = {stage: sum(t.outputs for t in done.tasks if t.stage == stage) for stage in ("intake", "routing", "tca")}
+    assert all(by_stage.values()), by_stage
+    text = done.text()
+    assert "VERIFIED" in text and "without a seal" in text and done.digests[0] in text
+    assert len(text.splitlines()) < 30, "one screen"
+
+
+def test_the_recorded_inputs_run_twice_in_their_recorded_order_give_the_recorded_bytes_both_times(
+    day: MemoryHost,
+) -> None:
+    done = audited(copied(day), runs=2)
+    assert done.verified
+    assert len(done.digests) == 2 and done.digests[0] == done.digests[1]
+    assert "2 times over" in done.text()
+
+
+def test_every_output_is_compared(day: MemoryHost) -> None:
+    done = verify_host(day, topology.STAGES, LocalIds())
+    written = sum(
+        1
+        for (name, _), records in day.topics.items()
+        if name != "journal"
+        for stored in records
+        if (stored.value or b"")[:1] == b"\0" and getattr(stored.record, "writer", "").split("/")[0] in _NAMES
+    )
+    assert sum(task.outputs for task in done.tasks) == written
+
+
+_NAMES = {stage.name for stage in topology.STAGES}
+
+
+@pytest.mark.parametrize("topic", ["slices", "child-orders", "allocations", "order-events", "tca"])
+def test_one_altered_byte_of_one_decision_is_named(day: MemoryHost, topic: str) -> None:
+    topics = copied(day)
+    place = place_of(topics, topic)
+    index = len(topics[place]) // 2
+    value = bytearray(topics[place][index].value or b"")
+    value[-1] ^= 2
+    topics[place][index] = replace(topics[place][index], value=bytes(value))
+    done = audited(topics)
+    assert not done.verified
+    differs = next(f for f in done.findings if f.kind is FindingKind.OUTPUT_DIFFERS)
+    assert (differs.topic, differs.partition, differs.offset) == (*place, index)
+    text = done.text()
+    assert "NOT VERIFIED" in text and f"{topic}/{place[1]}/{index}, field " in text
+
+
+def test_an_altered_field_is_named_with_what_was_decided(day: MemoryHost) -> None:
+    topics = altered(day, "slices", 3, lambda r: msgspec.structs.replace(r, qty=r.qty + 1))  # type: ignore[attr-defined]
+    first = audited(topics).findings
+    differs = next(f for f in first if f.kind is FindingKind.OUTPUT_DIFFERS)
+    assert differs.field == "qty" and int(differs.recorded) == int(differs.replayed) + 1
+
+
+def test_a_removed_record_is_missed(day: MemoryHost) -> None:
+    topics = copied(day)
+    place = place_of(topics, "allocations")
+    del topics[place][2]
+    done = audited(topics)
+    assert not done.verified
+    order = next(f for f in done.findings if f.kind is FindingKind.ORDER)
+    assert (order.topic, order.partition, order.recorded, order.replayed) == (*place, "4", "3")
+
+
+def test_the_last_record_removed_is_missed(day: MemoryHost) -> None:
+    topics = copied(day)
+    topics[place_of(topics, "tca")].pop()
+    assert FindingKind.OUTPUT_MISSING in {f.kind for f in audited(topics).findings}
+
+
+def test_two_records_that_changed_places_are_found(day: MemoryHost) -> None:
+    topics = copied(day)
+    log = topics[place_of(topics, "tca")]
+    log[4], log[5] = replace(log[5], offset=4), replace(log[4], offset=5)
+    assert FindingKind.ORDER in {f.kind for f in audited(topics).findings}
+
+
+@pytest.mark.parametrize(
+    ("writer", "seq", "kind"),
+    [
+        ("nobody/0", 1, FindingKind.FORGED),
+        ("intake/0", 1, FindingKind.FORGED),  # a stage, but not one that writes allocations
+        ("allocation/7", 1, FindingKind.FORGED),  # a partition that is not there
+        ("", 0, FindingKind.FORGED),
+        ("allocation/own", -1, FindingKind.OUTPUT_UNEXPLAINED),  # as good as its writer's next one
+    ],
+)
+def test_a_forged_record_is_found(day: MemoryHost, writer: str, seq: int, kind: FindingKind) -> None:
+    topics = copied(day)
+    place = place_of(topics, "allocations")
+    last = topics[place][-1]
+    own = last.record
+    assert own is not None
+    if writer == "allocation/own":
+        writer, seq = own.writer, own.seq + 1  # type: ignore[attr-defined]
+    record = msgspec.structs.replace(own, writer=writer, seq=seq)
+    topics[place].append(replace(last, offset=last.offset + 1, record=record, value=CODEC.encode(record)))
+    done = audited(topics)
+    assert not done.verified
+    finding = next(f for f in done.findings if f.kind is kind)
+    assert (finding.topic, finding.partition, finding.offset) == (*place, last.offset + 1)
+
+
+def test_an_altered_input_is_found_where_it_was_read(day: MemoryHost) -> None:
+    topics = altered(day, "prints", 5, lambda r: msgspec.structs.replace(r, print_id="other"))
+    assert "input_hash" in {f.field for f in audited(topics).findings}
+
+
+def test_a_record_under_another_schema_is_found(day: MemoryHost) -> None:
+    topics = copied(day)
+    place = place_of(topics, "fills")
+    stored = topics[place][1]
+    other = (stored.value or b"")[:1] + (999).to_bytes(4, "big") + (stored.value or b"")[5:]
+    topics[place][1] = replace(stored, value=other)
+    done = audited(topics)
+    assert FindingKind.SCHEMA in {f.kind for f in done.findings}
+
+
+def test_other_parameters_than_recorded_are_named(day: MemoryHost) -> None:
+    from pipeline.audit.verify import Code, against_code
+    from pipeline.domain.audit import JournalEntry, JournalKind
+
+    here = Routing(RoutingParams(wire_secret=b"one secret of sixteen"))
+    there = Routing(RoutingParams(wire_secret=b"another one of sixteen", ack_timeout_ns=7))
+    entry = JournalEntry(
+        kind=JournalKind.EPOCH,
+        stage="routing",
+        partition=1,
+        no=1,
+        epoch=1,
+        previous_hash="",
+        wall_ns=1,
+        commit="abc",
+        lock_hash="l",
+        config=msgspec.json.encode({"routing": there.config()}).decode(),
+        schemas='{"fills":[4,"deadbeef"]}',
+    )
+    found, notes = against_code(entry, Code(here.config(), {"fills": "f00d"}, "def", "l", "Python"))
+    assert [(f.kind, f.field) for f in found] == [
+        (FindingKind.PARAMETERS, "ack_timeout_ns"),
+        (FindingKind.PARAMETERS, "wire_secret_sha256"),
+        (FindingKind.SCHEMA, "contract of fills"),
+    ]
+    assert "recorded with other parameters" in str(found[0]) and found[0].recorded == "7"
+    assert notes == ["recorded under commit abc, replayed under def"]
+
+
+def test_without_a_journal_nothing_is_verified(day: MemoryHost) -> None:
+    done = audited({place: records for place, records in day.topics.items() if place[0] == "prints"})
+    assert not done.verified and "there is no journal" in done.text()
+
+
+def test_spooled_to_files_and_replayed_by_several_processes_it_is_the_same(day: MemoryHost, tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for (topic, partition), records in day.topics.items():
+        for stored in records:
+            spool.take(topic, partition, stored.offset, stored.append_ns, stored.key, stored.value)
+    names = tuple(sorted({name for name, _ in day.topics}))
+    recording = Recording(spool.close(), LocalIds(), "files", P, names, spool.total, {})
+    assert pickle.loads(pickle.dumps(topology.STAGES))
+    told: list[str] = []
+    done = audit(recording, topology.STAGES, told.append, processes=2)
+    assert done.verified
+    assert done.digests == audited(copied(day)).digests
+    assert sum("tasks replayed" in line for line in told) == len(done.tasks)
+
+
+def test_a_spool_gives_back_what_it_took_from_any_offset(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for number in range(5_000):
+        value = None if number % 3 == 0 else bytes(number % 200)
+        spool.take("t", 1, number * 2, number, None if number % 2 else b"k", value)
+    log = spool.close()
+    assert list(log.read("t", 0, 0)) == []
+    for start in (0, 1, 2, 2047, 2048, 2049, 6000, 9998, 9999):
+        found = list(log.read("t", 1, start))
+        assert [r.offset for r in found] == [n * 2 for n in range(5_000) if n * 2 >= start]
+    assert found == []
+    third = list(log.read("t", 1, 0))[3]
+    assert (third.append_ns, third.key, third.value) == (3, None, None)
+
+
+def test_progress_is_shown_while_one_long_task_is_replayed(day: MemoryHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "SAY_EVERY_S", 0.0)
+    told: list[str] = []
+    done = verify_host(day, topology.STAGES, LocalIds(), told.append)
+    inputs = sum(task.inputs for task in done.tasks)
+    replaying = [line for line in told if "replaying, in records read: " in line]
+    assert len(replaying) > len(done.tasks)
+    read = [int(line.split(": ")[2].split(" of ")[0].replace(",", "")) for line in replaying]
+    assert read == sorted(read) and read[-1] == inputs
+    assert all(f" of {inputs:,} (" in line for line in replaying), "the journal says how much there is"
+    assert any("looking at every record: " in line for line in told)
+
+
+def test_progress_is_said_now_and_then_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("pipeline.runtime.auditing.reading.time.monotonic", lambda: now)
+    told: list[str] = []
+    progress = reading.Progress(told.append, "counting", 1_000)
+    for done in range(0, 1_001, 10):
+        now = done / 50
+        progress.at(done)
+    assert told == [
+        "audit: counting: 250 of 1,000 (25 %), about 15 s left",
+        "audit: counting: 500 of 1,000 (50 %), about 10 s left",
+        "audit: counting: 750 of 1,000 (75 %), about 5 s left",
+        "audit: counting: 1,000 of 1,000 (100 %)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["verify", "--seal", "/nowhere/a.seal"], 2, "cannot be read"),
+        (["seal", "{there}"], 2, "never written over"),
+        (["seal", "/nowhere/a.seal"], 2, "there is no folder"),
+        (["seal", "{new}", "--after", "{there}"], 2, "is no seal"),
+    ],
+)
+def test_wrong_use_has_exit_code_2_and_says_what_is_wrong(
+    arguments: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there").write_text("hello")
+    names = {"there": str(tmp_path / "there"), "new": str(tmp_path / "new")}
+    nobody = ["--bootstrap-servers", "127.0.0.1:9", "--registry-url", "http://127.0.0.1:9"]
+    assert cli.main(["audit", *(each.format(**names) for each in arguments), *nobody]) == code
+    assert said in capsys.readouterr().err
+    assert (tmp_path / "there").read_text() == "hello" and not (tmp_path / "new").exists()
