@@ -15,8 +15,8 @@ from pipeline import topology
 from pipeline.domain.record import Record
 from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.runtime.worker import gc_tuning
-from pipeline.runtime.worker.task import Epoch
-from pipeline.runtime.worker.task_group import Cell, Transaction, read
+from pipeline.runtime.worker.task import EpochFacts
+from pipeline.runtime.worker.task_group import TaskGroup, Transaction, read
 from pipeline.runtime.worker.wiring import Wiring
 from pipeline.topics import Topic, topic_of
 
@@ -36,8 +36,8 @@ class Inside:
         chosen = [topology.stage_named(name) for name in stages]
         self.wiring = Wiring("+".join(stages), chosen, topology.STAGES)
         self.partition = partition
-        self.cell = Cell(self.wiring, partition, partitions, self.codec)
-        self.cell.start(Epoch())
+        self.cell = TaskGroup(self.wiring, partition, partitions, self.codec)
+        self.cell.start(EpochFacts())
         self._offsets: dict[str, int] = {}
         self.append_ns = 0
         """Append time of the last record."""

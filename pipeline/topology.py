@@ -13,16 +13,16 @@ from pipeline import topics
 from pipeline.domain.record import Record
 from pipeline.stage import Stage
 from pipeline.stages.allocation.stage import AllocationStage
-from pipeline.stages.analytics.stage import Analytics
+from pipeline.stages.analytics.stage import AnalyticsStage
 from pipeline.stages.credit import CreditStage
 from pipeline.stages.intake.stage import IntakeStage
-from pipeline.stages.netting.stage import Netting
+from pipeline.stages.netting.stage import NettingStage
 from pipeline.stages.publishing import PublishingStage
-from pipeline.stages.routing.stage import Routing
-from pipeline.stages.routing.state import RoutingParams
-from pipeline.stages.simulated_venues.stage import Venues
-from pipeline.stages.slicing.stage import Slicing
-from pipeline.stages.tca.stage import TCA
+from pipeline.stages.routing.stage import RoutingStage
+from pipeline.stages.routing.state import RoutingParameters
+from pipeline.stages.simulated_venues.stage import VenuesStage
+from pipeline.stages.slicing.stage import SlicingStage
+from pipeline.stages.tca.stage import TCAStage
 from pipeline.topics import Spread, Topic, topic_of
 
 AnyStage = Stage[Any]
@@ -52,13 +52,13 @@ def flow(wire_secret: bytes = DEMO_WIRE_SECRET) -> tuple[AnyStage, ...]:
     return (
         CreditStage(),
         IntakeStage(),
-        Netting(),
-        Slicing(),
-        Routing(RoutingParams(wire_secret=wire_secret)),
-        Venues(),
+        NettingStage(),
+        SlicingStage(),
+        RoutingStage(RoutingParameters(wire_secret=wire_secret)),
+        VenuesStage(),
         AllocationStage(),
-        Analytics(),
-        TCA(),
+        AnalyticsStage(),
+        TCAStage(),
         PublishingStage(),
     )
 

@@ -22,7 +22,8 @@ LINES_MAX: Final = 600
 
 LADDER: Final = (
     ("errors",), ("domain",), ("algos",), ("state", "stage", "journal"), ("stages", "simulator"),
-    ("topics", "topology"), ("audit", "tca"), ("runtime", "gateways", "desk"), ("commands",), ("demo",), ("cli", "__main__"),
+    ("topics", "topology"), ("audit", "tca"), ("runtime", "gateways", "desk"), ("commands",), ("demo",),
+    ("cli", "__main__"),
 )  # fmt: skip
 """A file imports from its own rung and from those before it, never from a later one."""
 RUNG: Final = {name: number for number, names in enumerate(LADDER) for name in names}

@@ -14,9 +14,9 @@ from bench.stand import Failed, Stand, put
 from pipeline.domain.orders import OrdStatus
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.kafka.topic_admin import wanted
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.restore import read_changelogs
-from pipeline.runtime.worker.task import META_KEY, Place
+from pipeline.runtime.worker.task import META_KEY, TaskPlace
 from pipeline.stages.intake.state import Request
 from pipeline.topics import changelog_of
 
@@ -52,7 +52,7 @@ class _Writer:
     def __init__(self, stand: Stand) -> None:
         self._count = 0
         self._value = msgspec.msgpack.encode(Request(bytes(16), "O0-1", None, OrdStatus.UNKNOWN))
-        self._meta = msgspec.msgpack.encode(Place(STAGE, 0, 1, 1, STAGE))
+        self._meta = msgspec.msgpack.encode(TaskPlace(STAGE, 0, 1, 1, STAGE))
         self._producer = Producer(
             {"bootstrap.servers": stand.bootstrap, "transactional.id": "history", "linger.ms": 5, "log_level": 0}
         )
@@ -72,7 +72,7 @@ class _Writer:
 def _record(bench: Bench, stand: Stand, row: str, changes: int) -> None:
     topic = changelog_of(STAGE)
     begun = time.monotonic()
-    found = read_changelogs([(topic, 0)], Patience("bench", lambda text: None, Kafka(stand.bootstrap)))
+    found = read_changelogs([(topic, 0)], WorkerContext("bench", lambda text: None, Kafka(stand.bootstrap)))
     took = time.monotonic() - begun
     if len(found[topic, 0]) != ROWS + 1:
         raise Failed(f"{len(found[topic, 0])} entries were restored, not {ROWS} and `_meta`")

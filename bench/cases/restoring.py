@@ -23,8 +23,8 @@ from bench.world import World
 from pipeline import topics
 from pipeline.domain.audit import JournalEntry, JournalKind
 from pipeline.domain.units import NS_PER_S
-from pipeline.runtime.worker.task import META_KEY, Place
-from pipeline.stages.netting.state import Resident
+from pipeline.runtime.worker.task import META_KEY, TaskPlace
+from pipeline.stages.netting.state import LiveOrder
 from pipeline.topics import changelog_of
 
 P: Final = 4
@@ -77,13 +77,13 @@ def changelog(partition: int, count: int) -> Iterator[tuple[bytes, bytes]]:
     residents = [(key, value) for key, value in written if key.startswith(b"orders/") and value is not None]
     others = [(key, value) for key, value in written if key != META_KEY and value is not None]
     yield from others
-    decode, encode = msgspec.msgpack.Decoder(Resident).decode, msgspec.msgpack.Encoder().encode
+    decode, encode = msgspec.msgpack.Decoder(LiveOrder).decode, msgspec.msgpack.Encoder().encode
     rows = [decode(value) for _, value in residents]
     for number in range(count - len(others)):
         row = rows[number % len(rows)]
         row.join_no = len(rows) + number + 1
         yield f"orders/Z{partition}-{number}".encode(), encode(row)
-    meta = msgspec.msgpack.decode(dict(written)[META_KEY] or b"", type=Place)
+    meta = msgspec.msgpack.decode(dict(written)[META_KEY] or b"", type=TaskPlace)
     # It has read nothing of this cluster: the worker goes on from the topics' beginnings.
     meta.offsets, meta.seen, meta.unit = {}, {}, ""
     meta.entries = max(count, len(others))

@@ -17,7 +17,7 @@ from pipeline.domain.controls import Control, ControlKind, ControlScope
 from pipeline.domain.executions import ChildKind, ChildOrder
 from pipeline.domain.units import NS_PER_S
 from pipeline.runtime.kafka.clients import Kafka
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.transaction import Transactions
 from pipeline.topics import CHILD_ORDERS
 
@@ -51,7 +51,7 @@ def _measure(bench: Bench, stand: Stand, row: str, touched: int, apart_s: float,
         consumer.poll(0.1)
         if time.monotonic() > deadline:
             raise Failed("the group was not joined")
-    transactions = Transactions(f"bench-{touched}", Patience("bench", lambda text: None, Kafka(stand.bootstrap)))
+    transactions = Transactions(f"bench-{touched}", WorkerContext("bench", lambda text: None, Kafka(stand.bootstrap)))
     transactions.open()
     took = []
     for number in range(bench.count(60, 20) + 10):

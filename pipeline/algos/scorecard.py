@@ -60,7 +60,7 @@ class VenuePrior:
 
 
 @dataclass(frozen=True, slots=True)
-class VenueScore:
+class ScoreParts:
     """`score_px` (1e-9 currency a unit asked, lower is better) and its three parts."""
 
     venue: str
@@ -70,7 +70,7 @@ class VenueScore:
     fill_time_ns: int
 
 
-def score_venue(venue: str, counts: VenueCounts, prior: VenuePrior, delay_px_per_second: int = 0) -> VenueScore:
+def score_venue(venue: str, counts: VenueCounts, prior: VenuePrior, delay_px_per_second: int = 0) -> ScoreParts:
     """Pool the counts with the prior: score = effective cost + delay price x time to fill.
 
     `delay_px_per_second` is what a second's wait is worth, 1e-9 currency a unit. Raises
@@ -89,9 +89,9 @@ def score_venue(venue: str, counts: VenueCounts, prior: VenuePrior, delay_px_per
     fill_rate_ppm = divide_half_even(counts.filled_qty * PPM + prior.fill_rate_ppm * prior.weight_qty, asked)
     fill_time_ns = divide_half_even(counts.fill_time_ns + prior.fill_time_ns * prior.weight_fills, fills)
     delay_px = divide_half_even(fill_time_ns * delay_px_per_second, NS_PER_SECOND)
-    return VenueScore(venue, cost_px + delay_px, cost_px, fill_rate_ppm, fill_time_ns)
+    return ScoreParts(venue, cost_px + delay_px, cost_px, fill_rate_ppm, fill_time_ns)
 
 
-def rank_venues(scores: Sequence[VenueScore]) -> list[VenueScore]:
+def rank_venues(scores: Sequence[ScoreParts]) -> list[ScoreParts]:
     """Best first: lower score, then higher fill rate, shorter time, venue's name."""
     return sorted(scores, key=lambda s: (s.score_px, -s.fill_rate_ppm, s.fill_time_ns, s.venue))

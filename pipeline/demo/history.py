@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pipeline.demo.reference_data import Day, Listed
+from pipeline.demo.reference_data import Listed, SessionDay
 from pipeline.domain.market import PrintKind, TradePrint
 from pipeline.domain.record import Owned
 from pipeline.domain.units import NS_PER_S
@@ -19,7 +19,7 @@ _DAY_NS: Final = 86_400 * NS_PER_S
 _MINUTE_NS: Final = 60 * NS_PER_S
 
 
-def earlier_days(day: Day, listed: Sequence[Listed], session_ns: int) -> Iterator[Owned]:
+def earlier_days(day: SessionDay, listed: Sequence[Listed], session_ns: int) -> Iterator[Owned]:
     """One print a minute and instrument over DAYS earlier sessions, in order of time."""
     minutes = session_ns // _MINUTE_NS
     # A parabola with its lowest point in the middle of the session: ends are four times as busy.

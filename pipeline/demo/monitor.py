@@ -27,7 +27,7 @@ _WATCHED: Final = (
 
 
 @dataclass
-class Seen:
+class Counts:
     """Counts so far."""
 
     events: Counter[str] = field(default_factory=Counter)
@@ -62,7 +62,7 @@ class Monitor:
     """A thread that reads. Use as a context manager."""
 
     def __init__(self, bootstrap_servers: str, partitions: int, codec: Codec) -> None:
-        self.seen = Seen()
+        self.seen = Counts()
         self._codec = codec
         self._over = threading.Event()
         self._consumer = Consumer(

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.demo.reference_data import CENT, RESTRICTED, SOURCES, Day, Listed, account_names
+from pipeline.demo.reference_data import CENT, RESTRICTED, SOURCES, Listed, SessionDay, account_names
 from pipeline.domain.orders import (
     Completion,
     OrderRequest,
@@ -55,7 +55,7 @@ class Flow:
     largest_qty: int
 
 
-def sendings(day: Day, flows: list[Flow], seed: int, length_ns: int) -> list[Sending]:
+def sendings(day: SessionDay, flows: list[Flow], seed: int, length_ns: int) -> list[Sending]:
     """All of them, in the order they are sent."""
     draw = random.Random(seed)
     all_of_them: list[Sending] = []
@@ -76,7 +76,7 @@ def sendings(day: Day, flows: list[Flow], seed: int, length_ns: int) -> list[Sen
 
 
 def _order(
-    draw: random.Random, day: Day, flow: Flow, source: str, cl_ord_id: str, at_ns: int, length_ns: int
+    draw: random.Random, day: SessionDay, flow: Flow, source: str, cl_ord_id: str, at_ns: int, length_ns: int
 ) -> OrderRequest:
     strategy = Strategy.VWAP if draw.random() < 0.6 else Strategy.TWAP
     windows = (at_ns - day.open_ns) // WINDOW_NS + 2
@@ -129,7 +129,7 @@ def _afterwards(
         yield Sending(later_ns, order.source, cancel)
 
 
-def _bad(draw: random.Random, day: Day, listed: Listed, last_ns: int) -> Iterator[Sending]:
+def _bad(draw: random.Random, day: SessionDay, listed: Listed, last_ns: int) -> Iterator[Sending]:
     """One order of every bad kind, and bytes that are no order at all."""
     source = SOURCES[0]
     good = OrderRequest(

@@ -31,7 +31,7 @@ CENT: Final = PX_ONE // 100
 
 
 @dataclass(frozen=True)
-class Day:
+class SessionDay:
     """The session of a demo: its trading date and hours in session time."""
 
     trade_date: int
@@ -66,7 +66,7 @@ def account_class(number: int) -> AccountClass:
     return AccountClass.PENSION if number % 10 == 0 else AccountClass.CLIENT
 
 
-def records(day: Day, listed: list[Listed], max_backlog_ns: int = 60 * NS_PER_S) -> Iterator[Owned]:
+def records(day: SessionDay, listed: list[Listed], max_backlog_ns: int = 60 * NS_PER_S) -> Iterator[Owned]:
     """Everything on the reference topics, effective a day before the opening."""
     effective_ns = day.open_ns - 86_400 * NS_PER_S
     for each in [*listed, RESTRICTED]:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from pipeline.demo.reference_data import Day, Listed, records
+from pipeline.demo.reference_data import Listed, SessionDay, records
 from pipeline.domain.units import NS_PER_S, PX_ONE
 from pipeline.gateways.reference_file import line_of
 
@@ -23,7 +23,7 @@ SESSION_NS = 23_400 * NS_PER_S
 def lines(symbol: str, open_ns: int) -> Iterator[str]:
     """The lines, for a session of ``symbol`` that opens at ``open_ns``."""
     trade_date = int(time.strftime("%Y%m%d", time.gmtime(open_ns // NS_PER_S)))
-    day = Day(trade_date, open_ns, open_ns + SESSION_NS)
+    day = SessionDay(trade_date, open_ns, open_ns + SESSION_NS)
     return (line_of(record) for record in records(day, [Listed(symbol, 50 * PX_ONE, 8_000_000)]))
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from pipeline.demo import history, reference_data
 from pipeline.demo.orders import Flow, Sending, sendings
-from pipeline.demo.reference_data import CENT, Day, Listed
+from pipeline.demo.reference_data import CENT, Listed, SessionDay
 from pipeline.domain.market import NBBO
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.units import NS_PER_S, PX_ONE
@@ -44,7 +44,7 @@ class Scenario:
 
     title: str
     asked: Asked
-    day: Day
+    day: SessionDay
     length_ns: int
     sources: tuple[Source, ...]
     listed: tuple[Listed, ...]
@@ -91,7 +91,7 @@ def scenario(
         window = Window("SIMA", _SIMULATED_OPEN_NS, _SIMULATED_OPEN_NS + seconds * NS_PER_S, 20120621)
         market = _simulated(window, seed + 1, "SIMA", 220 * PX_ONE)
     second = _simulated(window, seed, _SECOND, 50 * PX_ONE)
-    day = Day(window.trade_date, window.start_ns, window.start_ns + SESSION_NS)
+    day = SessionDay(window.trade_date, window.start_ns, window.start_ns + SESSION_NS)
     first_listed = Listed(window.instrument, _opening_px(market), 800_000)
     second_listed = Listed(_SECOND, 50 * PX_ONE, 8_000_000)
     half = orders // 2

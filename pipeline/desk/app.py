@@ -23,9 +23,9 @@ from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from pipeline.desk import peers, web
-from pipeline.desk.cross_check import Books, Finding, Shown
+from pipeline.desk.cross_check import CrossCheck, Discrepancy, ShownFigures
 from pipeline.desk.faust_patches import CommittedApp
-from pipeline.desk.windows import TOPICS, Outcome, Part
+from pipeline.desk.windows import TOPICS, PartitionTables, RecordOutcome
 from pipeline.domain.record import Record
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, PlatformError, PortTaken, Unreachable, WrongUse
 from pipeline.runtime.contracts.codec import Codec, Undecodable
@@ -64,7 +64,7 @@ class Desk:
     def __init__(
         self, codec: Codec, partitions: int, say: Say = print, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.parts: dict[tuple[str, int], Part] = {}
+        self.parts: dict[tuple[str, int], PartitionTables] = {}
         self.partitions = partitions
         self.peers: list[str] = []
         self._checks: dict[tuple[str, int], Check] = {}
@@ -89,7 +89,7 @@ class Desk:
             self._rebuilt_at.pop(place, None)
         for place in now:
             if place not in self.parts:
-                self.parts[place] = Part(*place)
+                self.parts[place] = PartitionTables(*place)
         return {tp: self.parts[tp.topic, tp.partition].next_offset for tp in assigned}
 
     async def take(self, message: Any, read_again: ReadAgain) -> None:
@@ -98,7 +98,7 @@ class Desk:
         if part is None or message.offset < part.next_offset:
             return
         record = await self._decoded(message)
-        if part.apply(message.offset, round(message.timestamp * 1000), record) is Outcome.GAP:
+        if part.apply(message.offset, round(message.timestamp * 1000), record) is RecordOutcome.GAP:
             self._say(f"desk: {part.topic}/{part.partition}: a gap before offset {message.offset}: rebuilding")
             part.rebuild(message.offset)
             await read_again({TP(part.topic, part.partition): 0})
@@ -113,11 +113,11 @@ class Desk:
                 self._say(f"desk: {error} Waiting.")
                 await asyncio.sleep(1)
 
-    def shown(self) -> list[Shown]:
+    def shown(self) -> list[ShownFigures]:
         """What this worker shows at this moment, for the books."""
-        return [Shown.of(self.parts[place]) for place in sorted(self.parts)]
+        return [ShownFigures.of(self.parts[place]) for place in sorted(self.parts)]
 
-    async def audit(self, findings: list[Finding], read_again: ReadAgain) -> None:
+    async def audit(self, findings: list[Discrepancy], read_again: ReadAgain) -> None:
         """What the books say: a difference rebuilds the part, a standstill before a record reads on from its place."""
         for finding in findings:
             place = finding.shown.topic, finding.shown.partition
@@ -135,7 +135,7 @@ class Desk:
                 self._say(f"desk: {place[0]}/{place[1]}: stands still at {part.next_offset}: reading on from there")
                 await read_again({TP(*place): part.next_offset})
 
-    def _stands_still(self, place: tuple[str, int], part: Part, finding: Finding) -> bool:
+    def _stands_still(self, place: tuple[str, int], part: PartitionTables, finding: Discrepancy) -> bool:
         if not finding.behind or finding.shown.next_offset != part.next_offset:
             self._behind.pop(place, None)
             return False
@@ -201,7 +201,7 @@ def _serve(settings: Settings, host: str, port: int, group: str, say: Say) -> in
 
     @app.task  # type: ignore[untyped-decorator]
     async def audit() -> None:
-        books = Books(settings.bootstrap_servers, _codec(settings), group)
+        books = CrossCheck(settings.bootstrap_servers, _codec(settings), group)
         directory = peers.Directory(settings.bootstrap_servers, group)
         shown_bad = False
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pipeline.desk.windows import Part
+from pipeline.desk.windows import PartitionTables
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import Order, OrderEvent, OrderEventKind, OrderKind
 from pipeline.domain.record import Record
@@ -27,7 +27,7 @@ Figure = tuple[str, str, str]
 """Dimension, thing, measure."""
 
 
-class Shown(NamedTuple):
+class ShownFigures(NamedTuple):
     """What a worker shows of a partition, at one moment."""
 
     topic: str
@@ -38,15 +38,15 @@ class Shown(NamedTuple):
     totals: Mapping[tuple[str, str], Mapping[str, int]]
 
     @staticmethod
-    def of(part: Part) -> Shown:
+    def of(part: PartitionTables) -> ShownFigures:
         totals = {cell: dict(amounts) for cell, amounts in part.totals.items()}
-        return Shown(part.topic, part.partition, part.next_offset, part.records, part.rebuilds, totals)
+        return ShownFigures(part.topic, part.partition, part.next_offset, part.records, part.rebuilds, totals)
 
 
-class Finding(NamedTuple):
+class Discrepancy(NamedTuple):
     """What the books say to that."""
 
-    shown: Shown
+    shown: ShownFigures
     differences: tuple[str, ...]
     """In words; empty when every figure is the same, or none could be compared."""
     compared: bool
@@ -54,7 +54,7 @@ class Finding(NamedTuple):
     """There is at least one committed record that the worker had not counted."""
 
 
-class Book:
+class PartitionFigures:
     """The figures of one partition, up to ``next_offset``."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Book:
             elif record.kind is FillKind.CORRECT:
                 add({(*venue, "fill_qty"): qty - old_qty, (*venue, "fill_money"): qty * px - old_qty * old_px})
 
-    def differences(self, shown: Shown) -> tuple[str, ...]:
+    def differences(self, shown: ShownFigures) -> tuple[str, ...]:
         """Where ``shown`` says otherwise."""
         found = []
         if shown.records != self.records:
@@ -101,12 +101,12 @@ class Book:
         return tuple(found)
 
 
-class Books:
+class CrossCheck:
     """The books of all partitions a worker shows. For one thread; has a codec and a consumer of its own."""
 
     def __init__(self, bootstrap_servers: str, codec: Codec, group: str) -> None:
         self._codec = codec
-        self._books: dict[tuple[str, int], Book] = {}
+        self._books: dict[tuple[str, int], PartitionFigures] = {}
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap_servers,
@@ -122,7 +122,7 @@ class Books:
             }
         )
 
-    def check(self, shown: Sequence[Shown], stopped: Callable[[], bool] = lambda: False) -> list[Finding]:
+    def check(self, shown: Sequence[ShownFigures], stopped: Callable[[], bool] = lambda: False) -> list[Discrepancy]:
         """Compare. Raises KafkaException when the broker cannot be read, Unreachable when the registry cannot."""
         self._read({(each.topic, each.partition): each for each in shown}, stopped)
         findings = []
@@ -130,14 +130,14 @@ class Books:
             book = self._books[each.topic, each.partition]
             compared = book.answer is not None
             differences = book.differences(each) if compared else ()
-            findings.append(Finding(each, differences, compared, book.answer is not False))
+            findings.append(Discrepancy(each, differences, compared, book.answer is not False))
         return findings
 
-    def _read(self, shown: Mapping[tuple[str, int], Shown], stopped: Callable[[], bool]) -> None:
+    def _read(self, shown: Mapping[tuple[str, int], ShownFigures], stopped: Callable[[], bool]) -> None:
         """Read every book on to where ``shown`` is, and find out whether a record follows there."""
         places = []
         for place, each in shown.items():
-            book = self._books.setdefault(place, Book())
+            book = self._books.setdefault(place, PartitionFigures())
             book.answer = None
             if each.next_offset >= book.next_offset:  # else it is being rebuilt
                 places.append(TopicPartition(*place, book.next_offset))
@@ -157,7 +157,7 @@ class Books:
             self._consumer.resume(places)  # a pause outlives the assignment
             self._consumer.unassign()
 
-    def _answers(self, message: Message, shown: Shown, book: Book) -> bool:
+    def _answers(self, message: Message, shown: ShownFigures, book: PartitionFigures) -> bool:
         """Add a message to its book; True when it is one that the worker has not come to, or the end."""
         error = message.error()
         if error is not None:

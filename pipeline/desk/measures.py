@@ -52,7 +52,7 @@ class Change(NamedTuple):
     amounts: Amounts
 
 
-class Child(NamedTuple):
+class ChildAtVenue(NamedTuple):
     """What a venue last said of a child."""
 
     cum_qty: int
@@ -70,7 +70,7 @@ class Memory:
         """Instrument and minute to revision and volume."""
         self.closes: dict[str, tuple[int, int]] = {}
         """Instrument to the minute and price of its last close."""
-        self.children: dict[tuple[str, str, str], Child] = {}
+        self.children: dict[tuple[str, str, str], ChildAtVenue] = {}
         """Venue, session and wire id to what rests."""
         self.ended: dict[tuple[str, str, str], None] = {}
 
@@ -189,12 +189,12 @@ def _live_change(memory: Memory, report: VenueReport) -> int:
     child_key = (report.venue, report.session_id, report.orig_wire_id or report.wire_id)
     if child_key in memory.ended:
         return 0
-    known = memory.children.get(child_key, Child(0, 0))
+    known = memory.children.get(child_key, ChildAtVenue(0, 0))
     if report.cum_qty < known.cum_qty:
         return 0
     leaves_qty = 0 if report.kind in _ENDING else report.leaves_qty
     if leaves_qty:
-        memory.children[child_key] = Child(report.cum_qty, leaves_qty)
+        memory.children[child_key] = ChildAtVenue(report.cum_qty, leaves_qty)
     else:
         memory.children.pop(child_key, None)
         memory.ended[child_key] = None

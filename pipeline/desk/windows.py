@@ -1,9 +1,9 @@
 """The desk's tables: totals, and one window per minute of session time, of one partition of one topic. Pure.
 
-A :class:`Part` is a function of a prefix of its partition's committed records, so it does not matter who reads them,
-how often, or from where: what it has, it skips (by offset, and by each writer's sequence); what it misses, it notices
-(a gap in a writer's sequence) and asks to be rebuilt from the topic's beginning. The tables of a worker are the parts
-it was given; the whole is the sum over all parts (:mod:`pipeline.desk.board`).
+A :class:`PartitionTables` is a function of a prefix of its partition's committed records, so it does not matter who
+reads them, how often, or from where: what it has, it skips (by offset, and by each writer's sequence); what it
+misses, it notices (a gap in a writer's sequence) and asks to be rebuilt from the topic's beginning. The tables of a
+worker are the parts it was given; the whole is the sum over all parts (:mod:`pipeline.desk.board`).
 
 Windows are plain tables keyed by (minute of the event, cell): late records go where they belong, and nothing expires by
 a clock.
@@ -29,7 +29,7 @@ MINUTES_KEPT: Final = 1_000
 ALERTS_KEPT: Final = 200
 
 
-class Outcome(Enum):
+class RecordOutcome(Enum):
     """What became of a record."""
 
     APPLIED = "applied"
@@ -47,7 +47,7 @@ class Hole(NamedTuple):
     """Where the next one stands."""
 
 
-class Part:
+class PartitionTables:
     """The tables of one partition of one topic."""
 
     def __init__(self, topic: str, partition: int) -> None:
@@ -74,14 +74,14 @@ class Part:
         self.memory = Memory()
         self._seqs: dict[str, int] = {}
 
-    def apply(self, offset: int, append_ms: int, record: Record | None) -> Outcome:
+    def apply(self, offset: int, append_ms: int, record: Record | None) -> RecordOutcome:
         """Count a record once; ``None`` is one that could not be read. GAP changes nothing: rebuild and read again."""
         if self._resume_at_or_below is not None:
             if offset > self._resume_at_or_below:
-                return Outcome.SKIPPED  # fetched before the rebuild: it will come again, in its place
+                return RecordOutcome.SKIPPED  # fetched before the rebuild: it will come again, in its place
             self._resume_at_or_below = None
         if offset < self.next_offset:
-            return Outcome.SKIPPED
+            return RecordOutcome.SKIPPED
         fresh = True
         if isinstance(record, Owned) and record.writer:
             known = self._seqs.get(record.writer, 0)
@@ -89,7 +89,7 @@ class Part:
                 hole = Hole(record.writer, known + 1, record.seq - 1, offset)
                 if hole not in self._suspects:
                     self._suspects.add(hole)
-                    return Outcome.GAP
+                    return RecordOutcome.GAP
                 self.holes.append(hole)
             fresh = record.seq > known
             if fresh:
@@ -99,12 +99,12 @@ class Part:
         self.newest_append_ms = max(self.newest_append_ms, append_ms)
         if not fresh:
             self.repeats += 1
-            return Outcome.SKIPPED
+            return RecordOutcome.SKIPPED
         if record is None:
             self.unreadable += 1
         else:
             self._count(record)
-        return Outcome.APPLIED
+        return RecordOutcome.APPLIED
 
     def rebuild(self, seen_offset: int | None = None) -> None:
         """Forget the tables; the next record applied is the partition's first.

@@ -12,25 +12,25 @@ from __future__ import annotations
 from typing import Annotated, Final, NamedTuple, TypeAlias
 
 
-class Unit(NamedTuple):
+class UnitOfMeasure(NamedTuple):
     """What a schema field is measured in; it stands in the schema as the attribute ``unit``."""
 
     text: str
 
 
-Px: TypeAlias = Annotated[int, Unit("1e-9 currency units")]
-Qty: TypeAlias = Annotated[int, Unit("units of the instrument")]
-Money: TypeAlias = Annotated[int, Unit("1e-9 currency units of money")]
-Ns: TypeAlias = Annotated[int, Unit("nanoseconds since 1970-01-01T00:00:00Z")]
-Nanos: TypeAlias = Annotated[int, Unit("nanoseconds")]
-Ppm: TypeAlias = Annotated[int, Unit("parts per million")]
-Ppb: TypeAlias = Annotated[int, Unit("parts per billion")]
-MilliBps: TypeAlias = Annotated[int, Unit("1e-3 basis points")]
-TradeDate: TypeAlias = Annotated[int, Unit("yyyymmdd, the exchange's local date")]
-FractionalQty: TypeAlias = Annotated[int, Unit("1e-9 units of the instrument")]
-RiskAversion: TypeAlias = Annotated[int, Unit("1e-12 per currency unit")]
-PerSecond: TypeAlias = Annotated[int, Unit("per second")]
-Count: TypeAlias = Annotated[int, Unit("count")]
+Px: TypeAlias = Annotated[int, UnitOfMeasure("1e-9 currency units")]
+Qty: TypeAlias = Annotated[int, UnitOfMeasure("units of the instrument")]
+Money: TypeAlias = Annotated[int, UnitOfMeasure("1e-9 currency units of money")]
+Ns: TypeAlias = Annotated[int, UnitOfMeasure("nanoseconds since 1970-01-01T00:00:00Z")]
+Nanos: TypeAlias = Annotated[int, UnitOfMeasure("nanoseconds")]
+Ppm: TypeAlias = Annotated[int, UnitOfMeasure("parts per million")]
+Ppb: TypeAlias = Annotated[int, UnitOfMeasure("parts per billion")]
+MilliBps: TypeAlias = Annotated[int, UnitOfMeasure("1e-3 basis points")]
+TradeDate: TypeAlias = Annotated[int, UnitOfMeasure("yyyymmdd, the exchange's local date")]
+FractionalQty: TypeAlias = Annotated[int, UnitOfMeasure("1e-9 units of the instrument")]
+RiskAversion: TypeAlias = Annotated[int, UnitOfMeasure("1e-12 per currency unit")]
+PerSecond: TypeAlias = Annotated[int, UnitOfMeasure("per second")]
+Count: TypeAlias = Annotated[int, UnitOfMeasure("count")]
 
 PX_ONE: Final = 1_000_000_000
 """One currency unit as a price."""

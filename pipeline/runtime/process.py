@@ -15,7 +15,7 @@ from typing import Final
 from pipeline.errors import EXIT_GOOD, PipelineError
 from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.observability.endpoint import Endpoint, Listen
-from pipeline.runtime.observability.log import Log, wants_json, write_line
+from pipeline.runtime.observability.log import EventLog, wants_json, write_line
 from pipeline.runtime.observability.telemetry import Telemetry
 from pipeline.runtime.worker.gc_tuning import only_the_young
 from pipeline.runtime.worker.observer import Event
@@ -44,7 +44,7 @@ def run_unit(
 
     ``say`` gets the log, a line an event. ``listen``: where metrics and readiness are served; None: nowhere.
     """
-    log = Log(say, as_json=wants_json(), unit=name, pid=os.getpid())
+    log = EventLog(say, as_json=wants_json(), unit=name, pid=os.getpid())
     hanging = False
     code = EXIT_GOOD
     only_the_young()

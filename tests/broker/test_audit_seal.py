@@ -22,7 +22,7 @@ from pipeline.runtime.embedded.broker import LocalKafka
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.memory.host import MemoryHost, StoredRecord
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.restore import read_changelogs
 from pipeline.runtime.worker.task import TaskRunner
 from tests.broker.sample_cluster import SampleCluster
@@ -155,7 +155,7 @@ def test_the_same_inputs_in_the_recorded_order_give_the_same_bytes_on_kafka_and_
         assert len(on_kafka) > 10 and on_kafka == in_memory, topic
     kept = read_changelogs(
         [(f"changelog.{stage.name}", 0) for stage in FLOW],
-        Patience("test", lambda _: None, Kafka(cluster.bootstrap_servers)),
+        WorkerContext("test", lambda _: None, Kafka(cluster.bootstrap_servers)),
     )
     digests = []
     for stage in FLOW:

@@ -16,9 +16,9 @@ from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.runtime.embedded.broker import LocalKafka
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.worker.assignment import Adoption
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.preflight import Surroundings
-from pipeline.runtime.worker.task_group import Cell
+from pipeline.runtime.worker.task_group import TaskGroup
 from pipeline.runtime.worker.wiring import Wiring
 from pipeline.runtime.worker.worker import Deployment, Worker
 from pipeline.topics import changelog_of
@@ -192,10 +192,12 @@ def test_a_record_larger_than_its_topic_takes_stops_the_worker_in_words(cluster:
 def test_state_is_kept_over_a_rebalance_only_while_nobody_else_has_written(cluster: SampleCluster) -> None:
     kafka = Kafka(cluster.bootstrap_servers)
     around = Surroundings(P, frozenset(), "c", "{}")
-    adoption = Adoption(Wiring("both", FLOW), around, Codec(LocalIds()), "both-0", Patience("both-0", print, kafka))
+    adoption = Adoption(
+        Wiring("both", FLOW), around, Codec(LocalIds()), "both-0", WorkerContext("both-0", print, kafka)
+    )
     consumer = kafka.consumer({"group.id": "both", "enable.auto.commit": False})
 
-    def adopt(kept: dict[int, Cell]) -> dict[int, Cell]:
+    def adopt(kept: dict[int, TaskGroup]) -> dict[int, TaskGroup]:
         """And what the worker then commits; without transactions, which a restore reads as well."""
         cells = adoption.adopt(consumer, range(P), kept).cells
         for partition, cell in cells.items():

@@ -14,7 +14,7 @@ from pipeline.domain.market import SessionState
 from pipeline.domain.orders import AccountClass, Order, Side
 from pipeline.domain.parents import Cross, EpochClosed, Lineage, LineageKind, ParentKind, ParentOrder, Slice, SliceKind
 from pipeline.domain.record import Owned
-from pipeline.stages.netting.crossing import Offer, Part, cross, few_pairs, in_bounds
+from pipeline.stages.netting.crossing import CrossPart, Offer, cross, few_pairs, in_bounds
 from pipeline.stages.netting.eligibility import Rights
 from tests.unit.stages.netting.netting_bench import (
     END,
@@ -443,7 +443,7 @@ def test_as_much_crosses_as_owners_allow_and_pieces_stay_balanced(
     assert all(0 < qty <= ordered[order_id] for order_id, qty in outcome.crossed.items())
     for met in outcome.met:
         pieces = in_bounds(met, 3)
-        parts: list[Part] = []
+        parts: list[CrossPart] = []
         for piece in pieces:
             assert len(piece.buys) + len(piece.sells) <= 3
             assert sum(p.qty for p in piece.buys) == sum(p.qty for p in piece.sells) > 0

@@ -17,7 +17,7 @@ from pipeline.simulator.market.market import DARK_VENUE, FIRST_VENUE, SECOND_VEN
 from pipeline.simulator.market.synthetic import SimulatedMarket
 from pipeline.simulator.venues.draws import Draws
 from pipeline.stage import Meta
-from pipeline.stages.simulated_venues.stage import Venues
+from pipeline.stages.simulated_venues.stage import VenuesStage
 from pipeline.stages.simulated_venues.state import VenuesState
 from pipeline.state import Task
 from tests.stage_bench import Bench
@@ -112,11 +112,11 @@ def _inside(report: VenueReport, child: ChildOrder) -> bool:
 
 
 def _read_by_venues(inputs: list[Record]) -> list[Record]:
-    return [message for message in inputs if type(message) in Venues.reads]
+    return [message for message in inputs if type(message) in VenuesStage.reads]
 
 
 def _run(inputs: list[Record], restore_every: int) -> tuple[list[VenueReport], VenuesState]:
-    stage = Venues()
+    stage = VenuesStage()
     state = stage.new_state(Task("venues", 0, 1))
     reports: list[VenueReport] = []
     for number, message in enumerate(_read_by_venues(inputs)):
@@ -171,6 +171,6 @@ def test_the_order_in_which_topics_come_between_two_ticks_decides_nothing() -> N
 
 
 def test_every_step_of_a_minute_can_be_restored() -> None:
-    bench: Bench[VenuesState] = Bench(Venues())
+    bench: Bench[VenuesState] = Bench(VenuesStage())
     bench.feed(*_read_by_venues(_inputs(4, 60, 2)))
     assert len(bench.all(VenueReport)) > 20

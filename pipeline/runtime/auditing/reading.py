@@ -25,7 +25,7 @@ from pipeline.runtime.contracts.registry import Registry, RegistryIds
 from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, kafka_answers
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.restore import ends, read_to_end
 from pipeline.topics import JOURNAL, SCHEMAS, topic_named
 
@@ -57,7 +57,7 @@ class Recording:
     """Topic to how many partitions it has; where nothing is said: as many as it must have."""
 
 
-class Progress:
+class ReadingProgress:
     """Says how far something is, at most every few seconds."""
 
     def __init__(self, say: Say, what: str, total: int) -> None:
@@ -113,7 +113,7 @@ class Cluster:
     def stream(self, starts: Mapping[Place, int], take: Callable[[Message], None], say: Say) -> int:
         """Give ``take`` every committed record, the journal's before all others; how many. Raises NotRestored."""
         limits = ends(Kafka(self.bootstrap), starts)
-        progress = Progress(say, "reading the topics, in offsets", sum(limits[p][1] - starts[p] for p in starts))
+        progress = ReadingProgress(say, "reading the topics, in offsets", sum(limits[p][1] - starts[p] for p in starts))
         count, at = 0, dict(starts)
         done = 0
 
@@ -129,9 +129,9 @@ class Cluster:
                 progress.at(done)
 
         journal = {place: start for place, start in starts.items() if place[0] == JOURNAL.name}
-        read_to_end(journal, counting, Patience("audit", say, Kafka(self.bootstrap)))
+        read_to_end(journal, counting, WorkerContext("audit", say, Kafka(self.bootstrap)))
         others = {place: start for place, start in starts.items() if place[0] != JOURNAL.name}
-        read_to_end(others, counting, Patience("audit", say, Kafka(self.bootstrap)))
+        read_to_end(others, counting, WorkerContext("audit", say, Kafka(self.bootstrap)))
         return count
 
     def schemas(self, copies: Iterable[bytes], ids: Iterable[tuple[str, int]]) -> SchemaSource:
@@ -216,5 +216,5 @@ def _written_later(bootstrap: str, starts: dict[Place, int], codec: Codec) -> di
         for span in entry.outputs:
             later.setdefault((entry.writer, span.topic, span.partition), span.first_seq)
 
-    read_to_end(starts, take, Patience("audit", lambda _: None, Kafka(bootstrap)))
+    read_to_end(starts, take, WorkerContext("audit", lambda _: None, Kafka(bootstrap)))
     return later

@@ -9,7 +9,7 @@ from pipeline.audit.replay import Replay
 from pipeline.domain.audit import JournalEntry
 from pipeline.domain.record import Record
 from pipeline.runtime.contracts.codec import Codec
-from pipeline.runtime.worker.task import IN_MEMORY, Epoch, Output, TaskRunner
+from pipeline.runtime.worker.task import IN_MEMORY, EpochFacts, Output, TaskRunner
 from pipeline.runtime.worker.task_group import read
 from pipeline.runtime.worker.wiring import AnyStage, Wiring, outputs_of
 from pipeline.topics import JOURNAL, Spread, topic_named
@@ -47,7 +47,7 @@ class ReplayTask:
         self.writer = self._task.task.writer
 
     def start(self, wall_ns: int) -> Sequence[Output]:
-        return self._task.start(Epoch(wall_ns=wall_ns))
+        return self._task.start(EpochFacts(wall_ns=wall_ns))
 
     def apply(self, topic: str, record: Stored, in_memory: bool) -> tuple[bool, Sequence[Output]]:
         offset, append_ns = (IN_MEMORY, 0) if in_memory else (record.offset, record.append_ns)

@@ -21,7 +21,7 @@ from pipeline.runtime.auditing.verify import entry_decoder, places
 from pipeline.runtime.contracts.codec import SchemaSource
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.restore import NotRestored, read_to_end
 from pipeline.topics import JOURNAL, SCHEMAS
 
@@ -160,7 +160,7 @@ def _copies(cluster: Cluster) -> list[bytes]:
     found: list[bytes] = []
     if SCHEMAS.name in cluster.counts:
         take = lambda message: found.append(bytes(message.value() or b""))  # noqa: E731
-        read_to_end({(SCHEMAS.name, 0): 0}, take, Patience("audit", lambda _: None, Kafka(cluster.bootstrap)))
+        read_to_end({(SCHEMAS.name, 0): 0}, take, WorkerContext("audit", lambda _: None, Kafka(cluster.bootstrap)))
     return found
 
 

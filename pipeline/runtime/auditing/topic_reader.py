@@ -14,7 +14,7 @@ from pipeline.runtime.contracts.registry import Registry, RegistryIds
 from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, kafka_answers
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.restore import NotRestored, read_to_end
 from pipeline.topics import Topic
 
@@ -47,7 +47,7 @@ def read_records(
         if topic.name in there:
             starts = {(topic.name, partition): 0 for partition in there[topic.name].partitions}
             try:
-                read_to_end(starts, decoded, Patience("reading", say, Kafka(bootstrap)))
+                read_to_end(starts, decoded, WorkerContext("reading", say, Kafka(bootstrap)))
             except NotRestored as error:
                 what = f"It went away while {topic.name} was read ({error}). Try again."
                 raise Unreachable("Kafka", bootstrap, what) from error

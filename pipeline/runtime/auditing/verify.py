@@ -25,7 +25,7 @@ from pipeline.audit.verify import Audit, Code, SweepResult, TaskResult, against_
 from pipeline.domain.audit import JournalEntry, JournalKind
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable
 from pipeline.runtime import build_info
-from pipeline.runtime.auditing.reading import SAY_EVERY_S, Progress, Say
+from pipeline.runtime.auditing.reading import SAY_EVERY_S, ReadingProgress, Say
 from pipeline.runtime.auditing.reading import Recording as Recording
 from pipeline.runtime.auditing.reading import copy_of as copy_of
 from pipeline.runtime.auditing.replaying import MemoryLog, journal_of, places_of, replay_of
@@ -115,7 +115,7 @@ def audit(
     jobs = [_Job(number, *task, runs) for number, task in enumerate(tasks)]
     count = min(processes or os.cpu_count() or 1, len(jobs))
     found: dict[tuple[int, int], TaskResult] = {}
-    progress = Progress(say, "replaying, in records read", _inputs(recording) * runs)
+    progress = ReadingProgress(say, "replaying, in records read", _inputs(recording) * runs)
     for number, (job, result) in enumerate(_replayed(recording, stages, jobs, count, progress), 1):
         found[job.stage, job.partition] = _without_later(result, recording.later)
         what = f"{result.outputs:,} records written, {'identical' if not result.finding_count else 'NOT as recorded'}"
@@ -183,7 +183,7 @@ def _work(job: _Job) -> tuple[_Job, TaskResult]:
 
 
 def _replayed(
-    recording: Recording, stages: Sequence[AnyStage], jobs: Sequence[_Job], count: int, progress: Progress
+    recording: Recording, stages: Sequence[AnyStage], jobs: Sequence[_Job], count: int, progress: ReadingProgress
 ) -> Iterator[tuple[_Job, TaskResult]]:
     if count == 1:
         before = 0
@@ -329,7 +329,7 @@ def swept(recording: Recording, stages: Sequence[AnyStage], say: Say = lambda _:
             known[schema_id] = "an unknown one" if found is None else fingerprint_of(found.text)
         return known[schema_id]
 
-    progress, records = Progress(say, "looking at every record", recording.records), 0
+    progress, records = ReadingProgress(say, "looking at every record", recording.records), 0
     for name, partition in places(recording):
         topic = topic_named(name)
         names = writing.get(topic.name)

@@ -262,7 +262,7 @@ class _Code:
     def __init__(self, record_type: type[Record]) -> None:
         self.fields = field_types(record_type)
         self.units = {
-            name: next((part for part in _parts(hint) if isinstance(part, units.Unit)), None)
+            name: next((part for part in _parts(hint) if isinstance(part, units.UnitOfMeasure)), None)
             for name, hint in typing.get_type_hints(record_type, include_extras=True).items()
         }
         self.names: dict[str, Any] = {

@@ -23,7 +23,7 @@ import fastavro.schema
 import msgspec
 
 from pipeline.domain.record import Kind, Owned, Record
-from pipeline.domain.units import Unit
+from pipeline.domain.units import UnitOfMeasure
 from pipeline.topics import TOPICS, Topic
 
 NAMESPACE: Final = "pipeline"
@@ -207,7 +207,7 @@ def _default(where: str, value: Any) -> Any:
 
 def _units(hint: Any) -> Iterator[str]:
     if typing.get_origin(hint) is typing.Annotated:
-        yield from (mark.text for mark in hint.__metadata__ if isinstance(mark, Unit))
+        yield from (mark.text for mark in hint.__metadata__ if isinstance(mark, UnitOfMeasure))
     for arg in typing.get_args(hint):
         yield from _units(arg)
 

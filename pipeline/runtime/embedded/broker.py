@@ -29,7 +29,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipeline.errors import ComponentDied, DiskFull
 from pipeline.runtime.embedded.artifacts import Artifacts
-from pipeline.runtime.embedded.child import JAVA, MIN_FREE_BYTES, Child
+from pipeline.runtime.embedded.child import JAVA, MIN_FREE_BYTES, ChildProcess
 from pipeline.runtime.ports import HOST, answers, free_port
 
 Storage = Literal["memory", "file"]
@@ -52,7 +52,7 @@ rootLogger.appenderRef.out.ref = OUT
 """
 
 
-class LocalKafka(Child):
+class LocalKafka(ChildProcess):
     """One Kafka node, broker and controller in one (KRaft)."""
 
     name = "Apache Kafka"
@@ -209,7 +209,7 @@ class LocalKafka(Child):
         }
 
 
-class LocalRegistry(Child):
+class LocalRegistry(ChildProcess):
     """One Apicurio registry. `storage="memory"` forgets schemas when it stops; `"file"` keeps them in its folder."""
 
     name = "Apicurio Registry"

@@ -30,10 +30,10 @@ _POLL_S = 0.05
 _PORT_ATTEMPTS = 3
 _TAIL_LINES = 15
 
-_started: set[Child] = set()
+_started: set[ChildProcess] = set()
 
 
-class Child(ABC):
+class ChildProcess(ABC):
     """One Java component with a folder and a port of its own.
 
     `start` returns when the component answers a real client; `stop` ends it and keeps its folder and port, so that

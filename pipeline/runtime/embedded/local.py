@@ -22,7 +22,7 @@ import psutil
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, EXIT_UNREACHABLE
 from pipeline.runtime.embedded.artifacts import cache_dir
 from pipeline.runtime.embedded.broker import LocalPlatform, registry_answers
-from pipeline.runtime.embedded.child import Child
+from pipeline.runtime.embedded.child import ChildProcess
 from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, kafka_answers
 
 Say = Callable[[str], None]
@@ -128,7 +128,7 @@ def _folder(folder: Path | None) -> Path:
     return cache_dir() / "local" if folder is None else folder
 
 
-def _describe(child: Child, address: str) -> _Running:
+def _describe(child: ChildProcess, address: str) -> _Running:
     started_s = psutil.Process(child.pid).create_time()
     return _Running(child.name, child.pid, started_s, address, str(child.log_path))
 

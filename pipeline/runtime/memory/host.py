@@ -18,8 +18,8 @@ from typing import Any, TypeVar, overload
 
 from pipeline.domain.record import Record
 from pipeline.runtime.contracts.codec import Codec, LocalIds
-from pipeline.runtime.worker.task import Epoch, Message
-from pipeline.runtime.worker.task_group import Cell, read
+from pipeline.runtime.worker.task import EpochFacts, Message
+from pipeline.runtime.worker.task_group import TaskGroup, read
 from pipeline.runtime.worker.wiring import AnyStage, Wiring
 from pipeline.topics import Topic, partitions_for, topic_named, topic_of
 
@@ -65,12 +65,12 @@ class MemoryHost:
         self._codec = (codec or Codec(LocalIds())) if encode else None
         self._stages = stages
         self._wirings = self._wired([[stage.name] for stage in stages] if units is None else units)
-        self._epoch = Epoch(wall_ns=resumed_ns)
+        self._epoch = EpochFacts(wall_ns=resumed_ns)
         self._outside: deque[tuple[Topic, tuple[int, ...], bytes | None, bytes | None, Record | None, int]] = deque()
         self._redo: list[tuple[Topic, tuple[int, ...], bytes | None, bytes | None, Record | None, int]] = []
         self._committed: dict[tuple[str, int], int] = {}
         self._now_ns = 0
-        self._cells: list[list[Cell]] = []
+        self._cells: list[list[TaskGroup]] = []
         self._boundary = boundary
         self._lost = lost
         self.losses = 0
@@ -168,7 +168,7 @@ class MemoryHost:
 
     def _start(self) -> None:
         self._cells = [
-            [Cell(wiring, partition, self.partitions, self._codec) for partition in range(self.partitions)]
+            [TaskGroup(wiring, partition, self.partitions, self._codec) for partition in range(self.partitions)]
             for wiring in self._wirings
         ]
         self._readers = {
@@ -182,7 +182,7 @@ class MemoryHost:
         # What others wrote and a task had not read when it was lost is read again, from the topics.
         self._until_quiet()
 
-    def _restore(self, cell: Cell) -> None:
+    def _restore(self, cell: TaskGroup) -> None:
         cell.restore(
             {
                 stage.name: list(self.changelogs.get((stage.name, cell.partition), {}).items())
@@ -192,8 +192,8 @@ class MemoryHost:
         cell.start(self._epoch)
         self._collect(cell)
 
-    def _replace(self, row: list[Cell], lost: Cell) -> None:
-        cell = Cell(lost.wiring, lost.partition, self.partitions, self._codec)
+    def _replace(self, row: list[TaskGroup], lost: TaskGroup) -> None:
+        cell = TaskGroup(lost.wiring, lost.partition, self.partitions, self._codec)
         row[lost.partition] = cell
         self.losses += 1
         self._restore(cell)
@@ -228,11 +228,11 @@ class MemoryHost:
                     if self._lost is not None and self._lost():
                         self._replace(row, cell)
 
-    def _collect(self, cell: Cell) -> None:
+    def _collect(self, cell: TaskGroup) -> None:
         for topic, name, partition, key, value, record in cell.take():
             self._append(topic, name, partition, key, value, record)
 
-    def _close(self, cell: Cell) -> None:
+    def _close(self, cell: TaskGroup) -> None:
         closed = cell.close()
         for stage, records in closed.changelog.items():
             changelog = self.changelogs.setdefault((stage, cell.partition), {})

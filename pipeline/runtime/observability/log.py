@@ -38,7 +38,7 @@ def write_line(text: str) -> None:
     sys.stdout.flush()
 
 
-class Log:
+class EventLog:
     """Writes lines with ``write``. ``ids`` are on every line in JSON; in text, the slot or else the unit."""
 
     def __init__(

@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from pipeline.runtime import build_info
-from pipeline.runtime.observability.log import Log
+from pipeline.runtime.observability.log import EventLog
 from pipeline.runtime.worker.observer import Event, Place, Sight
 
 WINDOW: Final = 1000
@@ -48,7 +48,13 @@ class Telemetry(Collector):
     """The observer of the worker in ``slot`` of ``unit``. Other threads read it; what they read is swapped whole."""
 
     def __init__(
-        self, unit: str, slot: str, log: Log, monotonic: Callable[[], float] = time.monotonic, *, process: bool = True
+        self,
+        unit: str,
+        slot: str,
+        log: EventLog,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        process: bool = True,
     ) -> None:
         self.registry = CollectorRegistry()
         self.alive_at: Callable[[], float] = monotonic

@@ -14,7 +14,7 @@ from confluent_kafka import Message as Fetched
 
 from pipeline.runtime import build_info
 from pipeline.runtime.contracts.codec import Codec
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.gc_tuning import while_restoring
 from pipeline.runtime.worker.observer import Event
 from pipeline.runtime.worker.preflight import Surroundings
@@ -28,8 +28,8 @@ from pipeline.runtime.worker.restore import (
     read_to_end,
 )
 from pipeline.runtime.worker.snapshots import Snapshots
-from pipeline.runtime.worker.task import IN_MEMORY, META_KEY, Epoch, Message, StateMismatch
-from pipeline.runtime.worker.task_group import Cell, read_fetched
+from pipeline.runtime.worker.task import IN_MEMORY, META_KEY, EpochFacts, Message, StateMismatch
+from pipeline.runtime.worker.task_group import TaskGroup, read_fetched
 from pipeline.runtime.worker.wiring import Wiring
 from pipeline.topics import changelog_of
 
@@ -40,7 +40,7 @@ TAIL: Final = 20
 class Adopted(NamedTuple):
     """Partitions ready to work."""
 
-    cells: dict[int, Cell]
+    cells: dict[int, TaskGroup]
     starts: dict[Place, int]
     """Outside input and partition: where to read on; OFFSET_BEGINNING when nothing was read yet."""
     earliest: dict[Place, int]
@@ -52,7 +52,7 @@ class Adopted(NamedTuple):
 class Adoption:
     """How the worker in slot ``slot_name`` of ``wiring``'s unit adopts partitions."""
 
-    def __init__(self, wiring: Wiring, around: Surroundings, codec: Codec, slot_name: str, patience: Patience,
+    def __init__(self, wiring: Wiring, around: Surroundings, codec: Codec, slot_name: str, patience: WorkerContext,
                  snapshots: Snapshots | None = None) -> None:  # fmt: skip
         self._wiring: Final = wiring
         self._around: Final = around
@@ -61,7 +61,9 @@ class Adoption:
         self._patience: Final = patience
         self._snapshots: Final = snapshots or Snapshots(None, around.cluster_id, around.partitions, patience)
 
-    def adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, Cell] | None = None) -> Adopted:
+    def adopt(
+        self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, TaskGroup] | None = None
+    ) -> Adopted:
         """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch.
 
         ``kept``: cells of an assignment that is no more, with nothing in them that was not committed.
@@ -69,7 +71,7 @@ class Adoption:
         with while_restoring():
             return self._adopt(consumer, partitions, kept or {})
 
-    def _adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, Cell]) -> Adopted:
+    def _adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, TaskGroup]) -> Adopted:
         kafka = self._patience.kafka
         started = kafka.monotonic()
         outside = [topic.name for topic in self._wiring.outside]
@@ -106,7 +108,7 @@ class Adoption:
             self._patience.say(f"state of an older version: {migrated} entries are migrated in the first transaction")
         return Adopted(cells, starts, earliest, migrated)
 
-    def _unchanged(self, kept: Mapping[int, Cell]) -> dict[int, Cell]:
+    def _unchanged(self, kept: Mapping[int, TaskGroup]) -> dict[int, TaskGroup]:
         """Those whose own `_meta` is still the last one in every changelog: nobody has been there since."""
         if not kept:
             return {}
@@ -121,7 +123,7 @@ class Adoption:
             self._patience.say(f"state of partitions {sorted(same)} kept: nobody has written since")
         return same
 
-    def _restore(self, partitions: Sequence[int]) -> dict[int, Cell]:
+    def _restore(self, partitions: Sequence[int]) -> dict[int, TaskGroup]:
         """Cells with the committed state: from snapshots and what follows them, or from the changelogs alone."""
         if not partitions:
             return {}
@@ -141,10 +143,10 @@ class Adoption:
 
     def _load(
         self, partitions: Sequence[int], changelogs: Mapping[Place, dict[bytes, bytes]], begins: Mapping[Place, Begin]
-    ) -> dict[int, Cell]:
+    ) -> dict[int, TaskGroup]:
         cells = {}
         for partition in partitions:
-            cell = cells[partition] = Cell(self._wiring, partition, self._around.partitions, self._codec)
+            cell = cells[partition] = TaskGroup(self._wiring, partition, self._around.partitions, self._codec)
             cell.restore(
                 {stage.name: changelogs[changelog_of(stage.name), partition].items() for stage in self._wiring.stages}
             )
@@ -153,7 +155,11 @@ class Adoption:
         return cells
 
     def _check(
-        self, cell: Cell, positions: Mapping[str, int], committed: Mapping[Place, int], earliest: Mapping[Place, int]
+        self,
+        cell: TaskGroup,
+        positions: Mapping[str, int],
+        committed: Mapping[Place, int],
+        earliest: Mapping[Place, int],
     ) -> None:
         """State and group must stand at the same place, when it was this unit that was here last."""
         fresh = all(task.place.no == 0 for task in cell.tasks)
@@ -170,7 +176,7 @@ class Adoption:
                     f"{here}. The changelog is not the one this group wrote: was it deleted? Nothing was written."
                 )
 
-    def _backlog(self, cell: Cell) -> list[Message]:
+    def _backlog(self, cell: TaskGroup) -> list[Message]:
         """What stands on inner topics and was not applied yet by its reader, when it was another unit."""
         behind = cell.behind()
         if not behind:
@@ -191,9 +197,9 @@ class Adoption:
         self._patience.say(f"{len(found)} records of {', '.join(behind)} taken over from an earlier deployment")
         return found
 
-    def _epoch(self) -> Epoch:
+    def _epoch(self) -> EpochFacts:
         config = {stage.name: stage.config() for stage in self._wiring.stages}
-        return Epoch(
+        return EpochFacts(
             wall_ns=self._patience.kafka.wall_ns(),
             commit=build_info.commit(),
             lock_hash=build_info.lock_hash(),

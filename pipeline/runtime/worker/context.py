@@ -15,7 +15,7 @@ class Stopping(Exception):
     """The worker was told to stop while it waited."""
 
 
-class Patience:
+class WorkerContext:
     """A worker's way of waiting and speaking. ``stopping`` is set from a signal handler.
 
     What it says goes to ``observer``; to ``say``, with its name, when there is none.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from confluent_kafka import Consumer, TopicPartition
 
 from pipeline.runtime.worker.merge import Merge
-from pipeline.runtime.worker.task_group import Cell
+from pipeline.runtime.worker.task_group import TaskGroup
 from pipeline.topics import DEAD_LETTERS
 
 Place = tuple[str, int]
@@ -111,7 +111,7 @@ class Speaker:
 
 def sight_of(
     consumer: Consumer,
-    cells: Mapping[int, Cell],
+    cells: Mapping[int, TaskGroup],
     merges: Mapping[int, Merge[Any]],
     paused: Collection[Place],
     sent: Mapping[Place, int],

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipeline.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.contracts.codec import Codec
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.restore import ASK_TIMEOUT_S, NotRestored
 from pipeline.runtime.worker.wiring import Wiring, outputs_of
 from pipeline.topics import Spread, changelog_of, topic_named
@@ -33,7 +33,7 @@ class Surroundings(NamedTuple):
     """Schema id and fingerprint of each contract, as JSON."""
 
 
-def survey(admin: AdminClient, wiring: Wiring, codec: Codec, patience: Patience) -> Surroundings:
+def survey(admin: AdminClient, wiring: Wiring, codec: Codec, patience: WorkerContext) -> Surroundings:
     """Wait until broker and registry answer, then check. Raises WrongUse for missing topics and unequal partitions."""
     while True:
         try:
@@ -68,7 +68,7 @@ def survey(admin: AdminClient, wiring: Wiring, codec: Codec, patience: Patience)
 
 
 def refuse_if_elsewhere(
-    admin: AdminClient, wiring: Wiring, units: Mapping[str, tuple[str, ...]], patience: Patience
+    admin: AdminClient, wiring: Wiring, units: Mapping[str, tuple[str, ...]], patience: WorkerContext
 ) -> None:
     """No stage of ours may have members in another unit: two would write the same state. Raises WrongUse.
 
@@ -94,7 +94,7 @@ class Rivals:
     """
 
     def __init__(
-        self, admin: AdminClient, wiring: Wiring, units: Mapping[str, tuple[str, ...]], patience: Patience
+        self, admin: AdminClient, wiring: Wiring, units: Mapping[str, tuple[str, ...]], patience: WorkerContext
     ) -> None:
         ours = {stage.name for stage in wiring.stages}
         shared = {name: sorted(ours & set(stages)) for name, stages in units.items() if name != wiring.unit}
@@ -140,7 +140,7 @@ def _with_members(admin: AdminClient, groups: list[str]) -> list[str]:
     return found
 
 
-def refuse_if_replaced(group: str, slot_name: str, session_s: float, patience: Patience) -> None:
+def refuse_if_replaced(group: str, slot_name: str, session_s: float, patience: WorkerContext) -> None:
     """After our membership was fenced: has another process taken the slot? Raises PipelineError when it has.
 
     The client library also fences itself: when the broker was away for longer than the session, it forgets its member

@@ -18,7 +18,7 @@ from confluent_kafka import (
 )
 
 from pipeline.runtime.kafka.clients import Kafka
-from pipeline.runtime.worker.context import SAY_EVERY_S, Patience, Stopping
+from pipeline.runtime.worker.context import SAY_EVERY_S, Stopping, WorkerContext
 
 ASK_TIMEOUT_S: Final = 10.0
 _PASSING: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
@@ -68,7 +68,7 @@ def ends(kafka: Kafka, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
 def read_to_end(
     starts: dict[Place, int],
     take: Callable[[Message], None],
-    patience: Patience,
+    patience: WorkerContext,
 ) -> None:
     """Give ``take`` every committed record of each place from its start offset to its end, in log order per place.
 
@@ -127,7 +127,7 @@ class Begin(NamedTuple):
 
 
 def read_changelogs(
-    places: Iterable[Place], patience: Patience, begins: Mapping[Place, Begin] | None = None
+    places: Iterable[Place], patience: WorkerContext, begins: Mapping[Place, Begin] | None = None
 ) -> dict[Place, dict[bytes, bytes]]:
     """Every changelog's last value per key, read from its beginning or over ``begins``. Raises NotRestored."""
     begins = begins or {}

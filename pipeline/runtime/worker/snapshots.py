@@ -27,7 +27,7 @@ from typing import IO, Final, NamedTuple
 
 import msgspec
 
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.restore import Begin, Place
 from pipeline.state import State
 from pipeline.topics import changelog_of
@@ -106,7 +106,7 @@ def read_file(path: Path) -> tuple[Header, dict[bytes, bytes], int]:
 class Snapshots:
     """The snapshots of a worker in ``folder``; None: neither written nor read."""
 
-    def __init__(self, folder: Path | None, cluster_id: str, partitions: int, patience: Patience) -> None:
+    def __init__(self, folder: Path | None, cluster_id: str, partitions: int, patience: WorkerContext) -> None:
         self._folder: Final = folder
         self._cluster_id: Final = cluster_id
         self._partitions: Final = partitions

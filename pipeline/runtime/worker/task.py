@@ -104,7 +104,7 @@ _ROUTES_MOST: Final = 1 << 16
 """How many keys' routes are remembered."""
 
 
-class Place(msgspec.Struct):
+class TaskPlace(msgspec.Struct):
     """The entry ``_meta``: where a task stands."""
 
     stage: str
@@ -129,7 +129,7 @@ class Place(msgspec.Struct):
     """Entries of the state: a restore that finds another number is not complete. -1: not counted (older code)."""
 
 
-class Epoch(NamedTuple):
+class EpochFacts(NamedTuple):
     """What an epoch record tells of the host. ``wall_ns`` 0: not a live start, no :class:`Resumed` is handed."""
 
     wall_ns: int = 0
@@ -163,7 +163,7 @@ class TaskRunner:
         self.stage = stage
         self.task = Task(stage.name, partition, partitions)
         self.state = stage.new_state(self.task)
-        self.place = Place(stage.name, partition, partitions, stage.state_version, unit)
+        self.place = TaskPlace(stage.name, partition, partitions, stage.state_version, unit)
         self.touched = False
         self.day_began = False
         """A day has begun in this transaction."""
@@ -192,7 +192,7 @@ class TaskRunner:
 
     # ------------------------------------------------------------------ applying
 
-    def start(self, epoch: Epoch) -> list[Output]:
+    def start(self, epoch: EpochFacts) -> list[Output]:
         """A task start: the epoch record, and :class:`Resumed` to a stage that reads it. Call after :meth:`restore`."""
         if self._runs or self._spans:
             raise RuntimeError("a task starts between transactions")
@@ -373,7 +373,7 @@ class TaskRunner:
     def close(self) -> Closed:
         """End the transaction: its journal entries, and what changed in the state with ``_meta`` as the last record."""
         if self._runs:
-            self._seal(JournalKind.TRANSACTION, Epoch())
+            self._seal(JournalKind.TRANSACTION, EpochFacts())
         journal, self._journal = self._journal, []
         changelog, self.migrated = self.migrated, []
         changelog.extend((key.encode(), value) for key, value in self.state.drain())
@@ -387,7 +387,7 @@ class TaskRunner:
         """The entry ``_meta`` as it is now."""
         return msgspec.msgpack.encode(self.place)
 
-    def _seal(self, kind: JournalKind, epoch: Epoch) -> None:
+    def _seal(self, kind: JournalKind, epoch: EpochFacts) -> None:
         place = self.place
         place.no += 1
         starting = kind is JournalKind.EPOCH
@@ -440,7 +440,7 @@ class TaskRunner:
         if meta is None and rows:
             raise StateMismatch(f"{self._writer}: {len(rows)} entries and no place: the changelog is not whole.")
         if meta is not None:
-            place = msgspec.msgpack.decode(meta, type=Place)
+            place = msgspec.msgpack.decode(meta, type=TaskPlace)
             want = (self.stage.name, self.task.partition, self.task.partitions)
             if (place.stage, place.partition, place.partitions) != want:
                 raise StateMismatch(

@@ -1,7 +1,7 @@
 """A unit on one partition: its tasks in flow order, and what they hand on to each other in memory, breadth first.
 
-The host brings one outside record after the other to :meth:`Cell.apply`; when it returns, all that the record caused
-inside the unit has been applied too. Outputs wait here until the host closes the transaction.
+The host brings one outside record after the other to :meth:`TaskGroup.apply`; when it returns, all that the record
+caused inside the unit has been applied too. Outputs wait here until the host closes the transaction.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from confluent_kafka import Message as Fetched
 
 from pipeline.errors import PipelineError, PlatformError
 from pipeline.runtime.contracts.codec import Codec, Undecodable
-from pipeline.runtime.worker.task import IN_MEMORY, Epoch, Message, Output, SequenceGap, TaskRunner, Unread
+from pipeline.runtime.worker.task import IN_MEMORY, EpochFacts, Message, Output, SequenceGap, TaskRunner, Unread
 from pipeline.runtime.worker.wiring import Wiring
 from pipeline.topics import Topic, topic_named
 
@@ -70,7 +70,7 @@ def read_fetched(fetched: Fetched, codec: Codec) -> Message:
     )
 
 
-class Cell:
+class TaskGroup:
     """The tasks of ``wiring``'s unit on ``partition``."""
 
     def __init__(self, wiring: Wiring, partition: int, partitions: int, codec: Codec | None) -> None:
@@ -89,7 +89,7 @@ class Cell:
         for task in self.tasks:
             task.restore(changelogs.get(task.stage.name, ()))
 
-    def start(self, epoch: Epoch, backlog: Iterable[Message] = ()) -> None:
+    def start(self, epoch: EpochFacts, backlog: Iterable[Message] = ()) -> None:
         """Every task's epoch record; then what an earlier deployment left on inner topics; then all it causes."""
         queue: deque[Message] = deque(backlog)
         for task in self.tasks:

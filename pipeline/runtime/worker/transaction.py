@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from pipeline.audit.recorded import leading
 from pipeline.errors import PipelineError
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.observer import Event
 from pipeline.runtime.worker.task import META_KEY
 
@@ -80,7 +80,7 @@ class Indefinite(Exception):
 class Transactions:
     """The transactional producer of a worker."""
 
-    def __init__(self, transactional_id: str, patience: Patience) -> None:
+    def __init__(self, transactional_id: str, patience: WorkerContext) -> None:
         self._id = transactional_id
         self._timeout_s = TRANSACTION_TIMEOUT_S
         self._refused: TooLarge | None = None

@@ -24,14 +24,14 @@ from pipeline.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.worker.assignment import Adoption
-from pipeline.runtime.worker.context import Patience, Stopping
+from pipeline.runtime.worker.context import Stopping, WorkerContext
 from pipeline.runtime.worker.merge import Merge, rank_of
 from pipeline.runtime.worker.observer import Event, Observer, sight_of
 from pipeline.runtime.worker.preflight import SESSION_S, Rivals, refuse_if_elsewhere, refuse_if_replaced, survey
 from pipeline.runtime.worker.restore import ASK_TIMEOUT_S, NotRestored, Place
 from pipeline.runtime.worker.snapshots import SavedTask, Snapshots
 from pipeline.runtime.worker.task import SequenceGap, StateMismatch
-from pipeline.runtime.worker.task_group import Cell, Poisoned, read_fetched
+from pipeline.runtime.worker.task_group import Poisoned, TaskGroup, read_fetched
 from pipeline.runtime.worker.transaction import MIGRATION_TIMEOUT_S, Aborted, Indefinite, Row, Transactions
 from pipeline.runtime.worker.wiring import AnyStage, Wiring
 from pipeline.topics import changelog_of
@@ -100,7 +100,7 @@ class Worker:
         self._codec = codec
         self._slot_name = slot_name
         self._kafka = deployment.kafka
-        self._patience = Patience(slot_name, say, self._kafka, observer)
+        self._patience = WorkerContext(slot_name, say, self._kafka, observer)
         self._observer = self._patience.observer
         self._admin = self._kafka.admin()
         self._transactions = Transactions(slot_name, self._patience)
@@ -110,8 +110,8 @@ class Worker:
         self._adopt_needed = False
         self._adopted = False
         self._fenced = ""
-        self._cells: dict[int, Cell] = {}
-        self._kept: dict[int, Cell] = {}
+        self._cells: dict[int, TaskGroup] = {}
+        self._kept: dict[int, TaskGroup] = {}
         self._merges: dict[int, Merge[Fetched]] = {}
         self._earliest: dict[Place, int] = {}
         self._sent: dict[Place, int] = {}

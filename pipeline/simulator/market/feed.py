@@ -24,7 +24,7 @@ from pipeline.domain.market import (
 from pipeline.domain.orders import Side
 from pipeline.domain.record import Record
 from pipeline.domain.units import NS_PER_MS
-from pipeline.simulator.venues.book import Book
+from pipeline.simulator.venues.book import OrderBook
 
 DEPTH_LEVELS: Final = 5
 DEPTH_EVERY_NS: Final = 100 * NS_PER_MS
@@ -45,7 +45,7 @@ class Feed:
     """The feed of one instrument. ``books``: the lit venues' books by code, the first one wins ties."""
 
     def __init__(
-        self, instrument: str, books: Sequence[tuple[str, Book]], name: str, kind: QuoteKind, quote_lot: int = 1
+        self, instrument: str, books: Sequence[tuple[str, OrderBook]], name: str, kind: QuoteKind, quote_lot: int = 1
     ) -> None:
         self._instrument = instrument
         self._books = books
@@ -128,7 +128,7 @@ class Feed:
                     break
         return best
 
-    def _depth(self, at_ns: int, venue: str, book: Book, touched: dict[str, int]) -> Depth | None:
+    def _depth(self, at_ns: int, venue: str, book: OrderBook, touched: dict[str, int]) -> Depth | None:
         bids = tuple(Level(px=px, qty=qty) for px, qty in book.levels(Side.BUY, DEPTH_LEVELS))
         offers = tuple(Level(px=px, qty=qty) for px, qty in book.levels(Side.SELL, DEPTH_LEVELS))
         shown = self._shown.get(venue)

@@ -21,7 +21,7 @@ from pipeline.simulator.market.lobster import TapeBook, TapeMessage, TapeName, m
 from pipeline.simulator.market.recorded_book import Batch, RecordedBook
 from pipeline.simulator.market.second_venue import ShadowVenue
 from pipeline.simulator.market.synthetic import SimulatedBook, SimulatedMarket
-from pipeline.simulator.venues.book import Book
+from pipeline.simulator.venues.book import OrderBook
 
 FIRST_VENUE: Final = "XNAS"
 SECOND_VENUE: Final = "XBAT"
@@ -94,7 +94,7 @@ def _records(source: Source) -> Iterator[tuple[int, Record]]:
     window = window_of(source)
     book, batches = _first_venue(source, window)
     shadow = ShadowVenue(SECOND_VENUE, window.instrument, source.seed, source.tick_px)
-    books: Sequence[tuple[str, Book]] = ((FIRST_VENUE, book), (SECOND_VENUE, shadow.book))
+    books: Sequence[tuple[str, OrderBook]] = ((FIRST_VENUE, book), (SECOND_VENUE, shadow.book))
     if isinstance(source, SimulatedMarket):
         # Every venue of a simulated market is known: its best is the national one, which odd lots do not set.
         feed = Feed(window.instrument, books, "SIMULATED", QuoteKind.NBBO, ROUND_LOT)
@@ -115,7 +115,7 @@ def _records(source: Source) -> Iterator[tuple[int, Record]]:
     yield from _at(window.end_ns, feed.status(window.end_ns, VENUES, SessionState.CLOSED))
 
 
-def _first_venue(source: Source, window: Window) -> tuple[Book, Iterator[Batch]]:
+def _first_venue(source: Source, window: Window) -> tuple[OrderBook, Iterator[Batch]]:
     if isinstance(source, SimulatedMarket):
         simulated = SimulatedBook(source, FIRST_VENUE)
         return simulated.book, simulated.batches()
@@ -124,7 +124,7 @@ def _first_venue(source: Source, window: Window) -> tuple[Book, Iterator[Batch]]
     return recorded.book, recorded.batches(source.day.rows(), window.start_ns, window.end_ns)
 
 
-def _both(batch: Batch, shadow: ShadowVenue, book: Book, opening: list[BookEvent]) -> list[BookEvent]:
+def _both(batch: Batch, shadow: ShadowVenue, book: OrderBook, opening: list[BookEvent]) -> list[BookEvent]:
     """Events of both lit venues in one moment: the first one's, their echo, and the second one's move."""
     halts = [e.kind for e in batch.events if e.kind in (BookEventKind.HALT, BookEventKind.RESUME)]
     halted = chain.from_iterable(shadow.halt(batch.event_ns, kind) for kind in halts)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from pipeline.domain.market import BookEvent, BookEventKind
 from pipeline.domain.orders import Side
 from pipeline.simulator.market.lobster import TapeBook, TapeMessage, TapeType
-from pipeline.simulator.venues.book import Book, anonymous_ref, record_only
+from pipeline.simulator.venues.book import OrderBook, anonymous_ref, record_only
 
 _KIND: Final = {
     TapeType.ADD: BookEventKind.ADD,
@@ -38,7 +38,7 @@ class RecordedBook:
     """Turns rows into book events and keeps the book they make. ``repair=False`` leaves out what only rows tell."""
 
     def __init__(self, venue: str, instrument: str, midnight_ns: int, levels: int, repair: bool = True) -> None:
-        self.book: Book = record_only()
+        self.book: OrderBook = record_only()
         self.repairs = 0
         self._venue = venue
         self._instrument = instrument

@@ -10,7 +10,7 @@ from typing import Final
 
 from pipeline.domain.market import BookEvent, BookEventKind
 from pipeline.domain.orders import Side
-from pipeline.simulator.venues.book import Book, record_only
+from pipeline.simulator.venues.book import OrderBook, record_only
 from pipeline.simulator.venues.draws import Draws
 
 _LEVELS: Final = 3
@@ -24,7 +24,7 @@ class ShadowVenue:
     """Book events of the second venue, from what the first one shows."""
 
     def __init__(self, venue: str, instrument: str, seed: int, tick_px: int, mean_qty: int = 60) -> None:
-        self.book: Book = record_only()
+        self.book: OrderBook = record_only()
         self.venue = venue
         self._instrument = instrument
         self._draws = Draws(seed, "shadow", venue, instrument)
@@ -34,7 +34,7 @@ class ShadowVenue:
         self._order_no = 0
         self._followed: dict[Side, int | None] = {Side.BUY: None, Side.SELL: None}
 
-    def follow(self, at_ns: int, first: Book) -> list[BookEvent]:
+    def follow(self, at_ns: int, first: OrderBook) -> list[BookEvent]:
         """Move with the first venue's best prices, if they moved; what must leave leaves before what enters."""
         leaving: list[BookEvent] = []
         entering: list[BookEvent] = []

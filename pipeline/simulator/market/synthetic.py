@@ -16,7 +16,7 @@ from pipeline.domain.market import BookEvent, BookEventKind
 from pipeline.domain.orders import Side
 from pipeline.domain.units import NS_PER_MS
 from pipeline.simulator.market.recorded_book import Batch
-from pipeline.simulator.venues.book import Book, record_only
+from pipeline.simulator.venues.book import OrderBook, record_only
 from pipeline.simulator.venues.draws import Draws
 
 _ROUND_LOT: Final = 100
@@ -49,7 +49,7 @@ class SimulatedBook:
     """The first venue's book of a simulated instrument."""
 
     def __init__(self, market: SimulatedMarket, venue: str) -> None:
-        self.book: Book = record_only()
+        self.book: OrderBook = record_only()
         self._market = market
         self._venue = venue
         self._draws = Draws(market.seed, "synthetic", market.instrument)

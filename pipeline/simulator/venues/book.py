@@ -58,9 +58,9 @@ class BookTotals(Entry):
     """Recorded quantity we took, or that came to us on arrival."""
 
 
-def record_only() -> Book:
+def record_only() -> OrderBook:
     """A book by itself, without orders of ours and without a stage: for who only wants to follow a record."""
-    return Book("", Table("recorded", RecordedOrder), Table("totals", BookTotals))
+    return OrderBook("", Table("recorded", RecordedOrder), Table("totals", BookTotals))
 
 
 def anonymous_ref(side: Side, px: int) -> str:
@@ -92,7 +92,7 @@ class _Side:
             del self.prices[bisect_left(self.prices, order.px)]
 
 
-class Book:
+class OrderBook:
     """The book of one instrument at one venue, over tables of the stage's state (keys begin with ``prefix``)."""
 
     def __init__(self, prefix: str, recorded: Table[RecordedOrder], totals: Table[BookTotals]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pipeline.domain.executions import Liquidity, ReportKind
 from pipeline.domain.orders import OrdType, TimeInForce
-from pipeline.simulator.venues.book import Book
+from pipeline.simulator.venues.book import OrderBook
 from pipeline.simulator.venues.orders import Answer, Execution, VenueOrder, cancel_rest, reject, say, traded
 
 
-def arrive(book: Book, order: VenueOrder, post_only: bool) -> list[Answer]:
+def arrive(book: OrderBook, order: VenueOrder, post_only: bool) -> list[Answer]:
     """Accept, execute against the record and rest, cancel or reject ``order``; the answers in order.
 
     It takes what the record displays inside its limit, best price first; one execution for each price level. A limit
@@ -39,7 +39,7 @@ def arrive(book: Book, order: VenueOrder, post_only: bool) -> list[Answer]:
     return answers
 
 
-def _refusal(book: Book, order: VenueOrder, post_only: bool) -> str:
+def _refusal(book: OrderBook, order: VenueOrder, post_only: bool) -> str:
     if order.ord_type not in (OrdType.LIMIT, OrdType.MARKET):
         return "UNSUPPORTED_ORDER_TYPE"
     if order.time_in_force not in (TimeInForce.DAY, TimeInForce.IOC):
@@ -55,7 +55,7 @@ def _refusal(book: Book, order: VenueOrder, post_only: bool) -> str:
     return ""
 
 
-def _takeable(book: Book, order: VenueOrder) -> list[tuple[int, int]]:
+def _takeable(book: OrderBook, order: VenueOrder) -> list[tuple[int, int]]:
     """The levels it takes from; none when together they do not reach its minimum quantity."""
     levels = book.marketable(order)
     return levels if sum(qty for _, qty in levels) >= min(order.min_qty, order.order_qty) else []

@@ -15,7 +15,7 @@ from pipeline.domain.orders import ClosedOrder, Order, OrderEvent, OrderEventKin
 from pipeline.domain.parents import Lineage, LineageKind
 from pipeline.domain.record import Owned
 from pipeline.domain.rejections import RejectReason, fix_code
-from pipeline.stages.allocation.state import AllocationState, ClientOrder, Waiting
+from pipeline.stages.allocation.state import AllocationState, ClientOrder, WaitingLineage
 
 _TOO_LATE_TEXT = "the order was done before the cancel could take effect"
 
@@ -128,7 +128,7 @@ def leave(state: AllocationState, lineage: Lineage) -> Iterator[Owned]:
     assert lineage.order_id is not None, f"{lineage.kind} names no order"
     order = state.orders.get(lineage.order_id)
     if order is None or _lacks_crosses(order, lineage):
-        waiting = state.waiting.get(lineage.order_id) or Waiting([])
+        waiting = state.waiting.get(lineage.order_id) or WaitingLineage([])
         waiting.lineage = [*waiting.lineage, lineage]
         state.waiting.put(lineage.order_id, waiting)
         return

@@ -20,10 +20,10 @@ from pipeline.stages.allocation.state import (
     AllocationState,
     BrokenBooks,
     Budget,
-    Chunk,
     ClientOrder,
     Epoch,
     MemberBook,
+    MemberChunk,
     chunk_key,
 )
 
@@ -35,7 +35,7 @@ def on_members(state: AllocationState, lineage: Lineage) -> None:
     assert lineage.parent_id is not None, "a statement without a parent"
     epoch = state.epoch(lineage.parent_id, lineage.epoch_no, lineage.instrument)
     members = [MemberBook(m.order_id, m.account, m.contributed_qty) for m in lineage.members]
-    state.chunks.put(chunk_key(epoch, lineage.chunk_no), Chunk(members))
+    state.chunks.put(chunk_key(epoch, lineage.chunk_no), MemberChunk(members))
     epoch.chunk_count = lineage.chunk_count
     epoch.chunks_seen += 1
     _verify_if_complete(state, epoch)

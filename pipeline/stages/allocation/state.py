@@ -119,7 +119,7 @@ class MemberBook(Entry):
     alloc_fee: int = 0
 
 
-class Chunk(Entry):
+class MemberChunk(Entry):
     """A part of an epoch's members, as its statement came."""
 
     members: list[MemberBook]
@@ -227,7 +227,7 @@ class Queue(Entry):
     crosses: list[Cross] = []
 
 
-class Waiting(Entry):
+class WaitingLineage(Entry):
     """Lineage that came before its order, or before a cross of it."""
 
     lineage: list[Lineage]
@@ -262,11 +262,11 @@ class AllocationState(State):
         self.orders = self.table("orders", ClientOrder)
         self.parents = self.table("parents", ParentBook)
         self.epochs = self.table("epochs", Epoch)
-        self.chunks = self.table("chunks", Chunk)
+        self.chunks = self.table("chunks", MemberChunk)
         self.crosses = self.table("crosses", CrossBook)
         self.balances = self.table("balances", Balance)
         self.queues = self.table("queues", Queue)
-        self.waiting = self.table("waiting", Waiting)
+        self.waiting = self.table("waiting", WaitingLineage)
         self.works = self.table("work", Work)
 
     @property
@@ -287,7 +287,7 @@ class AllocationState(State):
             self.epochs.put(epoch.key, epoch)
         return epoch
 
-    def chunks_of(self, epoch: Epoch) -> list[tuple[str, Chunk]]:
+    def chunks_of(self, epoch: Epoch) -> list[tuple[str, MemberChunk]]:
         """The chunks of a complete statement, in order."""
         keys = [chunk_key(epoch, number) for number in range(1, epoch.chunk_count + 1)]
         return [(key, self.chunks[key]) for key in keys]

@@ -63,7 +63,7 @@ class AnalyticsState(State):
         self.scores = VenueScores(self)
 
 
-class Analytics(Stage[AnalyticsState]):
+class AnalyticsStage(Stage[AnalyticsState]):
     """Bars, curves and scorecards that decisions read."""
 
     name = "analytics"

@@ -19,13 +19,13 @@ class Sent(Entry):
     midpoint_px: int | None
 
 
-class Waiting(Entry):
+class WaitingFills(Entry):
     """Fills that came before their child: topics have no order between them."""
 
     fills: list[Fill] = []
 
 
-class Score(Entry):
+class MinuteCounts(Entry):
     """Counts of the running minute at one venue."""
 
     instrument: str
@@ -49,8 +49,8 @@ class VenueScores:
     def __init__(self, state: State) -> None:
         self._state = state
         self._sent = state.table("sent", Sent)
-        self._waiting = state.table("waiting", Waiting)
-        self._scores = state.table("scores", Score)
+        self._waiting = state.table("waiting", WaitingFills)
+        self._scores = state.table("scores", MinuteCounts)
 
     def on_child(self, child: ChildOrder) -> None:
         if child.kind is not ChildKind.NEW:
@@ -73,8 +73,8 @@ class VenueScores:
             return
         sent = self._sent.get(fill.child_id)
         if sent is None:
-            waiting = self._waiting.get(fill.child_id) or Waiting()
-            self._waiting.put(fill.child_id, Waiting([*waiting.fills, fill]))
+            waiting = self._waiting.get(fill.child_id) or WaitingFills()
+            self._waiting.put(fill.child_id, WaitingFills([*waiting.fills, fill]))
             return
         score = self._score(fill.instrument, sent.venue)
         match fill.kind:
@@ -109,7 +109,7 @@ class VenueScores:
                     slippage=score.slippage,
                     time_to_fill_ns=score.waited // score.filled_qty if score.filled_qty > 0 else 0,
                 )
-            self._scores.put(key, Score(score.instrument, score.venue, window_ns, score.version))
+            self._scores.put(key, MinuteCounts(score.instrument, score.venue, window_ns, score.version))
 
     def forget(self) -> None:
         """A new day: yesterday's children fill no more."""
@@ -119,7 +119,7 @@ class VenueScores:
             self._waiting.remove(key)
 
     @staticmethod
-    def _book(score: Score, sent: Sent, qty: int, px: int | None, fee: int, venue_ns: int) -> None:
+    def _book(score: MinuteCounts, sent: Sent, qty: int, px: int | None, fee: int, venue_ns: int) -> None:
         assert px is not None, "an execution has a price"
         score.filled_qty += qty
         score.filled_money += qty * px
@@ -128,10 +128,10 @@ class VenueScores:
             score.slippage += qty * sent.sign * (px - sent.midpoint_px)
         score.waited += qty * max(0, venue_ns - sent.sent_ns)
 
-    def _score(self, instrument: str, venue: str) -> Score:
+    def _score(self, instrument: str, venue: str) -> MinuteCounts:
         window_ns = self._state.now_ns // MINUTE_NS * MINUTE_NS
-        return self._scores.get(f"{instrument}@{venue}") or Score(instrument, venue, window_ns)
+        return self._scores.get(f"{instrument}@{venue}") or MinuteCounts(instrument, venue, window_ns)
 
-    def _put(self, score: Score) -> None:
+    def _put(self, score: MinuteCounts) -> None:
         score.dirty = True
         self._scores.put(f"{score.instrument}@{score.venue}", score)

@@ -11,7 +11,7 @@ from pipeline.state import Entry, State
 _DAY_NS = 1440 * MINUTE_NS
 
 
-class Day(Entry):
+class VolumeDay(Entry):
     """Volume per minute of one day: [(minute of the day in UTC, quantity)], by minute."""
 
     volumes: list[tuple[int, int]] = []
@@ -29,7 +29,7 @@ class VolumeDays:
     """The tables of days."""
 
     def __init__(self, state: State, days_kept: int) -> None:
-        self._day = state.table("day", Day)
+        self._day = state.table("day", VolumeDay)
         self._days = state.table("days", Days)
         self._days_kept = days_kept
 
@@ -47,11 +47,11 @@ class VolumeDays:
             if date not in days.dates:
                 return  # older than all that are kept
         key = f"{instrument}@{date}"
-        day = self._day.get(key) or Day()
+        day = self._day.get(key) or VolumeDay()
         minute = minute_ns % _DAY_NS // MINUTE_NS
         volumes = dict(day.volumes)
         volumes[minute] = volumes.get(minute, 0) + qty
-        self._day.put(key, Day(sorted(volumes.items())))
+        self._day.put(key, VolumeDay(sorted(volumes.items())))
 
     def curve_for(self, instrument: Instrument, trade_date: int) -> VolumeCurve | None:
         """Today's curve, once a day: from the days before today, flat when there are none."""

@@ -63,7 +63,7 @@ class SourceKnown(Entry):
     """A source: some account has named it at some time."""
 
 
-class Quote(Entry):
+class LastMidpoint(Entry):
     """The last midpoint of an instrument."""
 
     px: int
@@ -99,7 +99,7 @@ _STANDING_MOST: Final = 1 << 14
 """Names remembered of each kind; a client can make up as many as it likes."""
 
 
-class Rate(Entry):
+class OrderRate(Entry):
     """Orders of one second, for one limit."""
 
     second: int = 0
@@ -121,8 +121,8 @@ class IntakeState(State):
         self.requests = self.table("requests", Request)
         self.orders = self.table("orders", OpenOrder)
         self.exposures = self.table("exposures", Exposure)
-        self.quotes = self.table("quotes", Quote)
-        self.rates = self.table("rates", Rate)
+        self.quotes = self.table("quotes", LastMidpoint)
+        self.rates = self.table("rates", OrderRate)
         self._to_forget: list[str] = []
         """Requests of other days, sorted; the last goes first. Derived: it follows from the table and the clock."""
         self._of_account: dict[str, OfAccount] = {}
@@ -162,7 +162,7 @@ class IntakeState(State):
         """Take in a midpoint, unless a later one is known."""
         known = self.quotes.get(price.instrument)
         if known is None or known.quote_ns <= price.quote_ns:
-            self.quotes.put(price.instrument, Quote(price.px, price.quote_ns, self.clock.trade_date))
+            self.quotes.put(price.instrument, LastMidpoint(price.px, price.quote_ns, self.clock.trade_date))
 
     def learn(self, table: Dated[D], record: D) -> None:
         """Take in reference data of one of this state's tables."""
@@ -245,9 +245,9 @@ class IntakeState(State):
             if limit.max_rate is None:
                 continue
             key = limit_key(limit.scope, limit.scope_id)
-            rate = self.rates.get(key) or Rate()
+            rate = self.rates.get(key) or OrderRate()
             if second > rate.second:
-                rate = Rate(second, 0)
+                rate = OrderRate(second, 0)
             rate.count += 1
             self.rates.put(key, rate)
             most = limit.max_rate

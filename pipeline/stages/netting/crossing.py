@@ -41,25 +41,25 @@ class Offer(NamedTuple):
     qty: int
 
 
-class Part(NamedTuple):
+class CrossPart(NamedTuple):
     """An order's part in a cross."""
 
     offer: Offer
     qty: int
 
 
-class Met(NamedTuple):
+class CrossMatch(NamedTuple):
     """Buyers and sellers that met under one rule; both lists add up to the same."""
 
     rule: CrossingRule
-    buys: list[Part]
-    sells: list[Part]
+    buys: list[CrossPart]
+    sells: list[CrossPart]
 
 
-class Outcome(NamedTuple):
+class CrossOutcome(NamedTuple):
     """What crossed, and why what is left on both sides did not: refusal → how many pairs of parties."""
 
-    met: list[Met]
+    met: list[CrossMatch]
     refused: dict[str, int]
 
     @property
@@ -74,7 +74,7 @@ class Outcome(NamedTuple):
 
 def cross(
     buys: Sequence[Offer], sells: Sequence[Offer], px: int | None, rights: Rights, salt: str, max_parties: int
-) -> Outcome:
+) -> CrossOutcome:
     """Match two sides at a price.
 
     px     the price, 1e-9 currency; None when there is no quote: nothing crosses, the rights say why
@@ -86,7 +86,7 @@ def cross(
         buys = [offer for offer in buys if offer.limit_px is None or offer.limit_px >= px]
         sells = [offer for offer in sells if offer.limit_px is None or offer.limit_px <= px]
     if not buys or not sells:
-        return Outcome([], {})
+        return CrossOutcome([], {})
     buyers, buyers_over = _parties(buys, sells, max_parties)
     sellers, sellers_over = _parties(sells, buys, max_parties)
     verdicts = [[rights.of(buyer, seller) for seller, _ in sellers] for buyer, _ in buyers]
@@ -100,7 +100,7 @@ def cross(
     bought, sold = [sum(row) for row in crossed], [sum(row[j] for row in crossed) for j in range(len(sellers))]
     buy_parts = [_share(offers, qty, salt) for (_, offers), qty in zip(buyers, bought, strict=True)]
     sell_parts = [_share(offers, qty, salt) for (_, offers), qty in zip(sellers, sold, strict=True)]
-    met: list[Met] = []
+    met: list[CrossMatch] = []
     for i, row in enumerate(crossed):
         rules: dict[str, CrossingRule] = {}
         for j, qty in enumerate(row):
@@ -110,7 +110,7 @@ def cross(
         for rule_id in sorted(rules):
             columns = [j for j, qty in enumerate(row) if qty and _is(verdicts[i][j].rule, rule_id)]
             met.append(
-                Met(
+                CrossMatch(
                     rules[rule_id],
                     _take(buy_parts[i], sum(row[j] for j in columns)),
                     [part for j in columns for part in _take(sell_parts[j], row[j])],
@@ -125,19 +125,19 @@ def cross(
                 refused[str(verdict.refusal)] = refused.get(str(verdict.refusal), 0) + 1
     if buyers_over or sellers_over:
         refused[str(CrossRefusal.TOO_MANY_PARTIES)] = buyers_over + sellers_over
-    return Outcome(met, {reason: refused[reason] for reason in sorted(refused)})
+    return CrossOutcome(met, {reason: refused[reason] for reason in sorted(refused)})
 
 
-def in_bounds(met: Met, max_legs: int) -> list[Met]:
+def in_bounds(met: CrossMatch, max_legs: int) -> list[CrossMatch]:
     """The same, in pieces of at most ``max_legs`` legs, each of them balanced; a leg at a seam is cut in two."""
     if len(met.buys) + len(met.sells) <= max_legs:
         return [met]
     half = max_legs // 2
     buys, sells = list(met.buys), list(met.sells)
-    pieces: list[Met] = []
+    pieces: list[CrossMatch] = []
     while buys:
         qty = min(_total_parts(buys[:half]), _total_parts(sells[:half]))
-        pieces.append(Met(met.rule, _take(buys, qty), _take(sells, qty)))
+        pieces.append(CrossMatch(met.rule, _take(buys, qty), _take(sells, qty)))
     return pieces
 
 
@@ -222,23 +222,23 @@ def _parties(
     return ordered[:max_parties], max(0, len(ordered) - max_parties)
 
 
-def _share(offers: list[Offer], qty: int, salt: str) -> list[Part]:
+def _share(offers: list[Offer], qty: int, salt: str) -> list[CrossPart]:
     ties = [tie_break(salt, offer.order_id) for offer in offers]
     shares = largest_remainder([offer.qty for offer in offers], qty, ties)
-    return [Part(offer, share) for offer, share in zip(offers, shares, strict=True) if share]
+    return [CrossPart(offer, share) for offer, share in zip(offers, shares, strict=True) if share]
 
 
-def _take(parts: list[Part], qty: int) -> list[Part]:
+def _take(parts: list[CrossPart], qty: int) -> list[CrossPart]:
     """Take ``qty`` off the front of ``parts`` (which is changed); the last may be cut in two."""
-    taken: list[Part] = []
+    taken: list[CrossPart] = []
     place = 0
     while qty:
         part = parts[place]
         if part.qty <= qty:
             place += 1
         else:
-            parts[place] = Part(part.offer, part.qty - qty)
-            part = Part(part.offer, qty)
+            parts[place] = CrossPart(part.offer, part.qty - qty)
+            part = CrossPart(part.offer, qty)
         taken.append(part)
         qty -= part.qty
     del parts[:place]
@@ -249,7 +249,7 @@ def _total(offers: Sequence[Offer]) -> int:
     return sum(offer.qty for offer in offers)
 
 
-def _total_parts(parts: Sequence[Part]) -> int:
+def _total_parts(parts: Sequence[CrossPart]) -> int:
     return sum(part.qty for part in parts)
 
 

@@ -13,7 +13,7 @@ from pipeline.domain.units import NS_PER_S
 from pipeline.state import Entry, State
 
 
-class Quote(Entry):
+class QuoteAt(Entry):
     """A quote as it was told."""
 
     event_ns: int
@@ -34,7 +34,7 @@ class Quote(Entry):
 class Block(Entry):
     """The quotes of one second of event time, by time and number."""
 
-    quotes: list[Quote]
+    quotes: list[QuoteAt]
 
 
 class VenueNow(Entry):
@@ -46,7 +46,7 @@ class VenueNow(Entry):
     upper_band_px: int | None
 
 
-class Market(Entry):
+class InstrumentMarket(Entry):
     """One instrument's market."""
 
     seen_ns: int = 0
@@ -63,13 +63,13 @@ class Markets:
     """The tables `markets` and `quotes`, and the questions they answer."""
 
     def __init__(self, state: State, history_ns: int, median_ns: int) -> None:
-        self._markets = state.table("markets", Market)
+        self._markets = state.table("markets", InstrumentMarket)
         self._blocks = state.table("quotes", Block)
         self._history_ns = history_ns
         self._median_ns = median_ns
 
-    def of(self, instrument: str) -> Market:
-        return self._markets.get(instrument) or Market()
+    def of(self, instrument: str) -> InstrumentMarket:
+        return self._markets.get(instrument) or InstrumentMarket()
 
     # ---------------------------------------------------------------- what comes in
 
@@ -79,7 +79,9 @@ class Markets:
         second = nbbo.event_ns // NS_PER_S
         if market.blocks and second < market.blocks[0]:
             return  # later than the history is long: it prices nothing any more
-        quote = Quote(nbbo.event_ns, nbbo.quote_no, nbbo.kind, nbbo.bid_px, nbbo.bid_qty, nbbo.offer_px, nbbo.offer_qty)
+        quote = QuoteAt(
+            nbbo.event_ns, nbbo.quote_no, nbbo.kind, nbbo.bid_px, nbbo.bid_qty, nbbo.offer_px, nbbo.offer_qty
+        )
         key = _block_key(nbbo.instrument, second)
         block = self._blocks.get(key) or Block([])
         place = len(block.quotes)
@@ -119,7 +121,7 @@ class Markets:
             market.venues = dict(sorted({**market.venues, status.venue: now}.items()))
         self._markets.put(status.instrument, market)
 
-    def _prune(self, instrument: str, market: Market) -> None:
+    def _prune(self, instrument: str, market: InstrumentMarket) -> None:
         horizon = market.seen_ns - self._history_ns
         # The first block goes only when the one after begins before the horizon: the quote in force there stays known.
         while len(market.blocks) > 1 and (market.blocks[1] + 1) * NS_PER_S <= horizon:
@@ -128,7 +130,7 @@ class Markets:
 
     # ---------------------------------------------------------------- what is asked
 
-    def quote_at(self, instrument: str, at_ns: int) -> Quote | None:
+    def quote_at(self, instrument: str, at_ns: int) -> QuoteAt | None:
         """The quote in force at a moment; None where none is known."""
         for second in reversed(self.of(instrument).blocks):
             if second * NS_PER_S <= at_ns:
@@ -167,9 +169,9 @@ class Markets:
                 return midpoint
         return newest
 
-    def _backwards(self, instrument: str, at_ns: int) -> list[Quote]:
+    def _backwards(self, instrument: str, at_ns: int) -> list[QuoteAt]:
         """Quotes up to a moment, newest first, back to the one in force when the median's time begins."""
-        found: list[Quote] = []
+        found: list[QuoteAt] = []
         for second in reversed(self.of(instrument).blocks):
             for quote in reversed(self._blocks[_block_key(instrument, second)].quotes):
                 if quote.event_ns <= at_ns:
@@ -178,7 +180,7 @@ class Markets:
                         return found
         return found
 
-    def for_cross(self, instrument: str, at_ns: int) -> tuple[Quote | None, CrossQuote]:
+    def for_cross(self, instrument: str, at_ns: int) -> tuple[QuoteAt | None, CrossQuote]:
         """The quote in force, and all that the conditions of a cross look at.
 
         Halted is: some venue halts it or holds an auction in it, or none is known to be open.

@@ -17,10 +17,10 @@ from pipeline.domain.parents import (
     ParentOrder,
 )
 from pipeline.domain.rejections import RejectReason
-from pipeline.stages.netting.crossing import Offer, Outcome, Part, cross, in_bounds
+from pipeline.stages.netting.crossing import CrossOutcome, CrossPart, Offer, cross, in_bounds
 from pipeline.stages.netting.eligibility import CrossRefusal, Rights
-from pipeline.stages.netting.quote_history import Quote
-from pipeline.stages.netting.state import Located, NettingState, Parent, Resident, Terms
+from pipeline.stages.netting.quote_history import QuoteAt
+from pipeline.stages.netting.state import LiveOrder, Located, NettedParent, NettingState, Terms
 
 # -------------------------------------------------------------------- lineage and statements
 
@@ -44,7 +44,7 @@ def left(
 
 
 def cancel_refused(
-    instrument: str, order_id: str, cl_ord_id: str, reason: RejectReason, at_ns: int, row: Resident | None = None
+    instrument: str, order_id: str, cl_ord_id: str, reason: RejectReason, at_ns: int, row: LiveOrder | None = None
 ) -> Lineage:
     """A client's cancel that cannot be done."""
     return Lineage(
@@ -114,7 +114,7 @@ def begin_epoch(
 def parent_record(
     kind: ParentKind,
     parent_id: str,
-    parent: Parent,
+    parent: NettedParent,
     at_ns: int,
     *,
     gross_qty: int = 0,
@@ -213,7 +213,7 @@ def cross_now(
     salt: str,
     *,
     dry: bool = False,
-) -> tuple[Outcome, list[Cross]]:
+) -> tuple[CrossOutcome, list[Cross]]:
     """Cross two sides at the conditions of this moment. The rows of the orders are the caller's to change.
 
     dry    only look what would cross: no cross is made, no number used
@@ -222,7 +222,7 @@ def cross_now(
     neither locked nor crossed is.
     """
     if not buys or not sells:
-        return Outcome([], {}), []
+        return CrossOutcome([], {}), []
     now_ns = state.now_ns
     quote, conditions = state.market.for_cross(instrument, now_ns)
     rights = Rights(state.rules.standing(now_ns), conditions, state.instruments.get(instrument, now_ns), now_ns)
@@ -233,7 +233,7 @@ def cross_now(
     return outcome, _cross_records(state, instrument, outcome, quote, px)
 
 
-def _cross_records(state: NettingState, instrument: str, outcome: Outcome, quote: Quote, px: int) -> list[Cross]:
+def _cross_records(state: NettingState, instrument: str, outcome: CrossOutcome, quote: QuoteAt, px: int) -> list[Cross]:
     assert quote.bid_px is not None and quote.offer_px is not None, "a midpoint has both sides"
     market = state.market.of(instrument)
     pieces = [piece for met in outcome.met for piece in in_bounds(met, state.config.max_legs)]
@@ -264,7 +264,7 @@ def _cross_records(state: NettingState, instrument: str, outcome: Outcome, quote
     ]
 
 
-def _legs(parts: Sequence[Part]) -> tuple[CrossLeg, ...]:
+def _legs(parts: Sequence[CrossPart]) -> tuple[CrossLeg, ...]:
     return tuple(
         CrossLeg(
             order_id=part.offer.order_id,
@@ -279,7 +279,7 @@ def _legs(parts: Sequence[Part]) -> tuple[CrossLeg, ...]:
 
 
 def refusals(
-    instrument: str, subject_id: str, outcome: Outcome, at_ns: int, told: Sequence[str] = ()
+    instrument: str, subject_id: str, outcome: CrossOutcome, at_ns: int, told: Sequence[str] = ()
 ) -> Iterator[Alert]:
     """One alert for each reason that was not told already, not for each pair."""
     for reason, pairs in outcome.refused.items():

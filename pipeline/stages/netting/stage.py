@@ -34,11 +34,11 @@ from pipeline.stage import Meta, Stage
 from pipeline.stages.netting import records as records
 from pipeline.stages.netting import windows as windows
 from pipeline.stages.netting import working_parents as working
-from pipeline.stages.netting.state import Located, NettingConfig, NettingState
+from pipeline.stages.netting.state import Located, NettingParameters, NettingState
 from pipeline.state import Task
 
 
-class Netting(Stage[NettingState]):
+class NettingStage(Stage[NettingState]):
     """Netting and aggregation."""
 
     name = "netting"
@@ -59,7 +59,7 @@ class Netting(Stage[NettingState]):
     )
     writes = (Lineage, ParentOrder, Cross, Alert)
 
-    def __init__(self, config: NettingConfig = NettingConfig()) -> None:  # noqa: B008 - a frozen constant
+    def __init__(self, config: NettingParameters = NettingParameters()) -> None:  # noqa: B008 - a frozen constant
         self._config = config
 
     def config(self) -> dict[str, int | str | bool]:

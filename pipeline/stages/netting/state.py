@@ -21,7 +21,7 @@ from pipeline.stages.shared.switches import Switches
 from pipeline.state import Entry, State, Task
 
 
-class NettingConfig(msgspec.Struct, frozen=True, kw_only=True):
+class NettingParameters(msgspec.Struct, frozen=True, kw_only=True):
     """Netting's parameters. Times are session time."""
 
     window_ns: int = 15 * NS_PER_S
@@ -79,7 +79,7 @@ class Terms(Entry):
     """The order's own id when it may not share a parent, else empty."""
 
 
-class Resident(Entry):
+class LiveOrder(Entry):
     """A live order: where it is and what it still has."""
 
     instrument: str
@@ -119,7 +119,7 @@ class Bucket(Entry):
     """Closes then, wherever the market data is."""
 
 
-class Parent(Entry):
+class NettedParent(Entry):
     """A working parent."""
 
     terms: Terms
@@ -146,7 +146,7 @@ class Round(Entry):
     answers: dict[str, int]
 
 
-class Book(Entry):
+class NettingBook(Entry):
     """What is live in one instrument, each list in order of creation."""
 
     window_close_ns: int = 0
@@ -162,13 +162,13 @@ class Located(NamedTuple):
     """An order's row with its id."""
 
     order_id: str
-    row: Resident
+    row: LiveOrder
 
 
 class NettingState(State):
     """Tables, and the lists of members rebuilt from them."""
 
-    def __init__(self, task: Task, config: NettingConfig) -> None:
+    def __init__(self, task: Task, config: NettingParameters) -> None:
         super().__init__(task)
         self.config = config
         self.market = Markets(self, config.history_ns, config.median_ns)
@@ -177,10 +177,10 @@ class NettingState(State):
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
         self.rules = reference_data.crossing_rules(self)
-        self.orders = self.table("orders", Resident)
+        self.orders = self.table("orders", LiveOrder)
         self.buckets = self.table("buckets", Bucket)
-        self.parents = self.table("parents", Parent)
-        self.books = self.table("books", Book)
+        self.parents = self.table("parents", NettedParent)
+        self.books = self.table("books", NettingBook)
         self._members: dict[str, dict[str, None]] = {}
         self._joinable: dict[str, str] = {}
 
@@ -196,8 +196,8 @@ class NettingState(State):
 
     # ---------------------------------------------------------------- questions
 
-    def book(self, instrument: str) -> Book:
-        return self.books.get(instrument) or Book()
+    def book(self, instrument: str) -> NettingBook:
+        return self.books.get(instrument) or NettingBook()
 
     def members(self, place_id: str) -> list[Located]:
         """Orders in a bucket or a parent, in order of joining."""
@@ -257,7 +257,7 @@ class NettingState(State):
             del self._joinable[bucket.key]
         self._forget_if_empty(bucket.terms.instrument)
 
-    def open_parent(self, parent_id: str, parent: Parent) -> None:
+    def open_parent(self, parent_id: str, parent: NettedParent) -> None:
         book = self.book(parent.terms.instrument)
         book.parents = [*book.parents, parent_id]
         self.books.put(parent.terms.instrument, book)
@@ -276,7 +276,7 @@ class NettingState(State):
 
     def join(self, order: Order, bucket_id: str, qty: int) -> None:
         """A new order waits in a bucket."""
-        row = Resident(
+        row = LiveOrder(
             instrument=order.instrument,
             bucket_id=bucket_id,
             parent_id="",

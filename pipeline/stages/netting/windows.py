@@ -19,7 +19,7 @@ from pipeline.domain.orders import AccountClass, Order, OrdType
 from pipeline.domain.parents import Cross, Lineage, LineageKind, Member, ParentKind, ParentOrder
 from pipeline.stages.netting import records as records
 from pipeline.stages.netting.crossing import Offer
-from pipeline.stages.netting.state import Bucket, Located, NettingState, Parent, Terms
+from pipeline.stages.netting.state import Bucket, Located, NettedParent, NettingState, Terms
 
 _PATIENCE: Final = 10
 """An order waits at most this part of the time it has."""
@@ -217,7 +217,7 @@ def _make_parent(state: NettingState, bucket_id: str, members: Sequence[Located]
     terms = state.buckets[bucket_id].terms
     parent_id = state.next_id("P")
     start_ns = state.now_ns if terms.start_ns is None else terms.start_ns
-    state.open_parent(parent_id, Parent(terms, bucket_id, start_ns, 1, order_qty))
+    state.open_parent(parent_id, NettedParent(terms, bucket_id, start_ns, 1, order_qty))
     for each in remaining:
         state.move(each.order_id, parent_id)
     yield from records.begin_epoch(

@@ -23,7 +23,7 @@ from pipeline.domain.parents import Cross, EpochClosed, Lineage, ParentKind, Par
 from pipeline.domain.rejections import RejectReason
 from pipeline.stages.netting import records as records
 from pipeline.stages.netting.crossing import Offer
-from pipeline.stages.netting.state import Located, NettingState, Parent, Round
+from pipeline.stages.netting.state import Located, NettedParent, NettingState, Round
 
 Made = Lineage | ParentOrder | Cross | Alert
 
@@ -314,7 +314,7 @@ def _cross_round(state: NettingState, instrument: str, asked: Round) -> Iterator
         yield from _recall_if_free(state, parent_id)
 
 
-def _parts(state: NettingState, parent_id: str, parent: Parent, aside_qty: int) -> dict[str, int]:
+def _parts(state: NettingState, parent_id: str, parent: NettedParent, aside_qty: int) -> dict[str, int]:
     """Each member's part of what was set aside: what it has open, less its share of what is executed or out.
 
     Allocation shares by the same weights and caps, so a leg never reaches into what a member was shown as done.

@@ -12,7 +12,7 @@ from pipeline.domain.orders import Side
 from pipeline.state import Entry, State
 
 
-class Quote(Entry):
+class LatestQuote(Entry):
     """The latest best bid and offer of an instrument."""
 
     nbbo: NBBO
@@ -42,13 +42,13 @@ class Displayed:
     """Keeps its tables in ``state``."""
 
     def __init__(self, state: State) -> None:
-        self._quotes = state.table("quotes", Quote)
+        self._quotes = state.table("quotes", LatestQuote)
         self._levels = state.table("levels", Levels)
         self._statuses = state.table("statuses", Status)
 
     def on_nbbo(self, nbbo: NBBO) -> None:
         # Without the stamp of its writer: state is the same whoever fed the quote.
-        self._quotes.put(nbbo.instrument, Quote(msgspec.structs.replace(nbbo, writer="", seq=0)))
+        self._quotes.put(nbbo.instrument, LatestQuote(msgspec.structs.replace(nbbo, writer="", seq=0)))
 
     def on_depth(self, depth: Depth) -> None:
         key = _key(depth.instrument, depth.venue)

@@ -13,9 +13,9 @@ from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.executions import Fill, FillKind, Liquidity, ReportKind, VenueReport
 from pipeline.domain.record import Owned
 from pipeline.stages.routing.child_lifecycle import executed, restated
-from pipeline.stages.routing.exposure_ledger import Child, Parent
-from pipeline.stages.routing.state import Early, Execution, Restatement, RoutingState
-from pipeline.stages.routing.venue_scorecards import Score
+from pipeline.stages.routing.exposure_ledger import BookedChild, ParentExposure
+from pipeline.stages.routing.state import BookedExecution, EarlyRestatements, Restatement, RoutingState
+from pipeline.stages.routing.venue_scorecards import ScoreSums
 
 DESK_SESSION = "DESK"
 """Session of what the desk has declared; no venue's."""
@@ -51,7 +51,7 @@ def already_told(state: RoutingState, report: VenueReport, child_id: str) -> Ite
     return iter(()) if same else iter((_conflict(state, report, f"{known.told_qty} at {known.told_px}"),))
 
 
-def book_trade(state: RoutingState, report: VenueReport, child: Child) -> Iterator[Owned]:
+def book_trade(state: RoutingState, report: VenueReport, child: BookedChild) -> Iterator[Owned]:
     """Book an execution not seen before. The caller looks after the child's and the slice's further way."""
     px = report.last_px
     if report.last_qty <= 0 or px is None or px <= 0:
@@ -71,7 +71,7 @@ def book_trade(state: RoutingState, report: VenueReport, child: Child) -> Iterat
             yield from restate(state, restating)
 
 
-def _book(state: RoutingState, report: VenueReport, child: Child, px: int, key: str) -> Iterator[Owned]:
+def _book(state: RoutingState, report: VenueReport, child: BookedChild, px: int, key: str) -> Iterator[Owned]:
     order, qty = child.order, report.last_qty
     out = state.ledger.out_of(order)
     late = executed(child.life, qty) or out is None
@@ -80,7 +80,7 @@ def _book(state: RoutingState, report: VenueReport, child: Child, px: int, key: 
         state.ledger.out.put(f"{order.parent_id}/{order.slice_no}", out)
     parent = state.ledger.settle(child)
     overfill_qty = _counted(state, parent, qty)
-    execution = Execution(
+    execution = BookedExecution(
         fill_id=state.next_id("F"),
         parent_id=order.parent_id,
         child_id=order.child_id,
@@ -119,7 +119,7 @@ def _book(state: RoutingState, report: VenueReport, child: Child, px: int, key: 
         yield alert(state, AlertKind.DONT_KNOW, order.instrument, execution.fill_id, "PRICE_EXCEEDS_LIMIT", text)
 
 
-def _counted(state: RoutingState, parent: Parent, change_qty: int) -> int:
+def _counted(state: RoutingState, parent: ParentExposure, change_qty: int) -> int:
     """Change what the parent has executed; returns how much of it is beyond what is permitted."""
     before = max(0, parent.cum_qty - parent.permitted_qty)
     parent.cum_qty += change_qty
@@ -127,10 +127,10 @@ def _counted(state: RoutingState, parent: Parent, change_qty: int) -> int:
     return max(0, max(0, parent.cum_qty - parent.permitted_qty) - before)
 
 
-def _score(state: RoutingState, child: Child, qty: int, px: int, fee: int) -> None:
+def _score(state: RoutingState, child: BookedChild, qty: int, px: int, fee: int) -> None:
     order = child.order
     state.scorecards.seen(order.instrument)
-    late = Score()
+    late = ScoreSums()
     tally = late if child.scored else child.tally
     waited_ns = state.now_ns - order.sent_ns
     tally.executed(qty, order.side.sign * (px - child.touch_px) * qty, fee, waited_ns)
@@ -164,9 +164,9 @@ def restate(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
     key = ref_key if corrected is None else corrected.key
     execution = state.executions.get(key)
     if execution is None:
-        early = state.early.get(ref_key) or Early([])
+        early = state.early.get(ref_key) or EarlyRestatements([])
         if report.exec_id not in [known.exec_id for known in early.reports]:
-            state.early.put(ref_key, Early([*early.reports, report]))
+            state.early.put(ref_key, EarlyRestatements([*early.reports, report]))
             yield dont_know(state, report, "EXECUTION_NOT_SEEN_YET")
         return
     bust = report.kind is ReportKind.BUST
@@ -201,7 +201,7 @@ def restate(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
     )
 
 
-def _withdraw_declaration(state: RoutingState, child: Child) -> Iterator[Owned]:
+def _withdraw_declaration(state: RoutingState, child: BookedChild) -> Iterator[Owned]:
     """The venue speaks of a child that the desk had declared filled: facts replace declarations."""
     execution = state.executions[child.declared_key]
     report = declared_report(state, child, ReportKind.BUST, "", 0, 0)
@@ -225,7 +225,7 @@ def _withdraw_declaration(state: RoutingState, child: Child) -> Iterator[Owned]:
 
 
 def declared_report(
-    state: RoutingState, child: Child, kind: ReportKind, exec_id: str, qty: int, px: int
+    state: RoutingState, child: BookedChild, kind: ReportKind, exec_id: str, qty: int, px: int
 ) -> VenueReport:
     """What the desk declares, in a venue's words, so that it is booked on the same way."""
     return VenueReport(
@@ -256,8 +256,8 @@ def _conflict(state: RoutingState, report: VenueReport, known: str) -> Alert:
 
 def _fill(
     state: RoutingState,
-    execution: Execution,
-    parent: Parent,
+    execution: BookedExecution,
+    parent: ParentExposure,
     report: VenueReport,
     kind: FillKind,
     fill_id: str,

@@ -18,7 +18,7 @@ from pipeline.domain.parents import Slice
 from pipeline.stages.routing.child_lifecycle import Life
 from pipeline.stages.routing.gate import Resting
 from pipeline.stages.routing.gate_counters import GateBook
-from pipeline.stages.routing.venue_scorecards import Left, Score
+from pipeline.stages.routing.venue_scorecards import ScoreSums, Unfilled
 from pipeline.state import Entry, State
 
 
@@ -32,7 +32,7 @@ class Ask(Entry):
     """What slicing counts as crossed in the epoch: QUIET passes it on, so that allocation knows what to wait for."""
 
 
-class Parent(Entry):
+class ParentExposure(Entry):
     """A parent's exposure."""
 
     parent_id: str
@@ -47,7 +47,7 @@ class Parent(Entry):
     """QUIET for good; kept for what comes late."""
 
 
-class Out(Entry):
+class OpenSlice(Entry):
     """A slice that is out: it has exactly one child that is not over, until it is closed and forgotten."""
 
     slice: Slice
@@ -62,10 +62,10 @@ class Out(Entry):
     probed: bool = False
     closing: str = ""
     """Why nothing more is to be sent for it; it closes as its child is over."""
-    left: list[Left] = msgspec.field(default_factory=list)
+    left: list[Unfilled] = msgspec.field(default_factory=list)
 
 
-class Child(Entry):
+class BookedChild(Entry):
     """A child and what we have booked of it."""
 
     order: ChildOrder
@@ -78,7 +78,7 @@ class Child(Entry):
     """At what the gate values it."""
     counted_qty: int = 0
     """Its part in the parent's live quantity and in the gate's open value."""
-    tally: Score = msgspec.field(default_factory=Score)
+    tally: ScoreSums = msgspec.field(default_factory=ScoreSums)
     """Its executions, for its venue's score."""
     scored: bool = False
     """It has been over, and stands in the score."""
@@ -92,7 +92,7 @@ class Child(Entry):
     wire_ids: list[str] = msgspec.field(default_factory=list)
 
 
-class Wire(Entry):
+class WireId(Entry):
     """Whose a wire id is."""
 
     child_id: str
@@ -103,10 +103,10 @@ class Ledger:
     """Keeps its tables in ``state``; the index of live children is rebuilt after a restore."""
 
     def __init__(self, state: State, gate_book: GateBook) -> None:
-        self.parents = state.table("parents", Parent)
-        self.out = state.table("out", Out)
-        self.children = state.table("children", Child)
-        self.wires = state.table("wires", Wire)
+        self.parents = state.table("parents", ParentExposure)
+        self.out = state.table("out", OpenSlice)
+        self.children = state.table("children", BookedChild)
+        self.wires = state.table("wires", WireId)
         self._gate_book = gate_book
         self._live: dict[str, dict[str, None]] = {}
         self._live_of: dict[str, dict[str, None]] = {}
@@ -116,13 +116,13 @@ class Ledger:
 
     # ------------------------------------------------------------------ slices
 
-    def release(self, out: Out) -> None:
+    def release(self, out: OpenSlice) -> None:
         """A slice has come."""
         self.out.put(slice_key(out.slice), out)
         parent_id = out.slice.parent_id
         self._out_of[parent_id] = self._out_of.get(parent_id, 0) + 1
 
-    def close(self, out: Out) -> None:
+    def close(self, out: OpenSlice) -> None:
         """A slice is over."""
         self.out.remove(slice_key(out.slice))
         parent_id = out.slice.parent_id
@@ -130,13 +130,13 @@ class Ledger:
         if not self._out_of[parent_id]:
             del self._out_of[parent_id]
 
-    def out_of(self, order: ChildOrder) -> Out | None:
+    def out_of(self, order: ChildOrder) -> OpenSlice | None:
         """The slice of a child, while it is out."""
         return self.out.get(f"{order.parent_id}/{order.slice_no}")
 
     # ------------------------------------------------------------------ children
 
-    def settle(self, child: Child) -> Parent:
+    def settle(self, child: BookedChild) -> ParentExposure:
         """Count what of ``child`` may still execute, and put it back; returns its parent, put back too."""
         parent = self.parents[child.order.parent_id]
         live_qty = child.life.live_qty
@@ -150,19 +150,19 @@ class Ledger:
         self._index(child)
         return parent
 
-    def headroom_qty(self, parent: Parent) -> int:
+    def headroom_qty(self, parent: ParentExposure) -> int:
         """What may still be sent for a parent."""
         return max(0, parent.permitted_qty - parent.cum_qty - parent.live_qty)
 
-    def live_in(self, instrument: str) -> list[Child]:
+    def live_in(self, instrument: str) -> list[BookedChild]:
         """Children of an instrument that are not over, by id."""
         return [self.children[child_id] for child_id in sorted(self._live.get(instrument, {}))]
 
-    def live(self) -> list[Child]:
+    def live(self) -> list[BookedChild]:
         """All children that are not over, by instrument and id."""
         return [child for instrument in sorted(self._live) for child in self.live_in(instrument)]
 
-    def live_of(self, parent: Parent) -> list[Child]:
+    def live_of(self, parent: ParentExposure) -> list[BookedChild]:
         """A parent's children that are not over, by id."""
         return [self.children[child_id] for child_id in sorted(self._live_of.get(parent.parent_id, {}))]
 
@@ -182,11 +182,11 @@ class Ledger:
             shown = self._shown[key] = tuple(Resting(venue, best[venue]) for venue in sorted(best))
         return shown
 
-    def quiet(self, parent: Parent) -> bool:
+    def quiet(self, parent: ParentExposure) -> bool:
         """No slice of the parent is out, and none of its children can still execute."""
         return parent.live_qty == 0 and parent.parent_id not in self._out_of
 
-    def forget_child(self, child: Child) -> None:
+    def forget_child(self, child: BookedChild) -> None:
         """What is over can be forgotten once nothing late can come."""
         self.children.remove(child.order.child_id)
         for wire_id in child.wire_ids:
@@ -201,7 +201,7 @@ class Ledger:
             parent_id = self.out[key].slice.parent_id
             self._out_of[parent_id] = self._out_of.get(parent_id, 0) + 1
 
-    def _index(self, child: Child) -> None:
+    def _index(self, child: BookedChild) -> None:
         order = child.order
         is_live = not child.life.over
         if is_live is (order.child_id in self._live.get(order.instrument, {})):

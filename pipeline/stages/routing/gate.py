@@ -52,7 +52,7 @@ class GateReason(Kind):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateLimits:
+class GateParameters:
     """The gate's own numbers. A Limit of scope GATE can only make them tighter."""
 
     max_child_qty: int = 1_000_000
@@ -74,7 +74,7 @@ class GateLimits:
     max_repeats: int = 20
     """Executed children of a parent, each the same as the one before within a second, before the desk must look."""
 
-    def tightened(self, *limits: Limit | None) -> GateLimits:
+    def tightened(self, *limits: Limit | None) -> GateParameters:
         """With every Limit of scope GATE that binds: the smaller number holds. Nulls do not bind."""
         bound = [limit for limit in limits if limit is not None]
         if not bound:
@@ -82,7 +82,7 @@ class GateLimits:
         rate = _least(self.instrument_rate, *(limit.max_rate for limit in bound))
         ages = [self.max_quote_age_ns, *(limit.max_reference_age_ns for limit in bound)]
         known_ages = [age for age in ages if age is not None]
-        return GateLimits(
+        return GateParameters(
             max_child_qty=_least(self.max_child_qty, *(limit.max_order_qty for limit in bound)),
             max_child_value=_least(self.max_child_value, *(limit.max_order_value for limit in bound)),
             collar=_least(self.collar, *(limit.collar for limit in bound)),
@@ -97,7 +97,7 @@ class GateLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class DisplayedPrice:
     """A price displayed at a venue on the side a child would take from."""
 
     venue: str
@@ -135,7 +135,7 @@ class GateView:
     """1e-9 currency open in the instrument, this child not included."""
     repeats: int = 0
     """Executed children of this parent that were the same as this one, in a row."""
-    shown: tuple[Shown, ...] = ()
+    shown: tuple[DisplayedPrice, ...] = ()
     """Best displayed prices a child of this side could take, by venue."""
     swept: tuple[str, ...] = ()
     """Venues whose displayed price this slice has already sent an order to (as intermarket sweeps do)."""
@@ -143,7 +143,7 @@ class GateView:
     """Own children of the other side in this instrument."""
 
 
-def refuse(child: ChildOrder, limits: GateLimits, view: GateView) -> GateReason | None:
+def refuse(child: ChildOrder, limits: GateParameters, view: GateView) -> GateReason | None:
     """Why `child` may not be sent, or None. Law and halts first, then kill, then the gate's limits."""
     R = GateReason
     quote, px = view.quote, child.limit_px

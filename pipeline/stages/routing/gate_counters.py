@@ -18,7 +18,7 @@ WINDOW_NS: Final = NS_PER_S
 _WITHOUT_END: Final = 1 << 62
 
 
-class Rate(Entry):
+class SentRate(Entry):
     """Children sent, by moment, in the last second: (session time, count), oldest first."""
 
     sent: list[tuple[int, int]] = msgspec.field(default_factory=list)
@@ -46,7 +46,7 @@ class GateBook:
     """Keeps its tables in ``state``."""
 
     def __init__(self, state: State) -> None:
-        self._rates = state.table("gate-rates", Rate)
+        self._rates = state.table("gate-rates", SentRate)
         self._open = state.table("gate-open", OpenValue)
         self._repeats = state.table("gate-repeats", Repeats)
 
@@ -77,13 +77,13 @@ class GateBook:
     def sent(self, child: ChildOrder, now_ns: int) -> None:
         """A child has left."""
         for key in (f"parent/{child.parent_id}", f"instrument/{child.instrument}", f"venue/{child.venue}"):
-            rate = self._rates.get(key) or Rate()
+            rate = self._rates.get(key) or SentRate()
             recent = [(at_ns, count) for at_ns, count in rate.sent if at_ns > now_ns - WINDOW_NS]
             if recent and recent[-1][0] == now_ns:
                 recent[-1] = (now_ns, recent[-1][1] + 1)
             else:
                 recent.append((now_ns, 1))
-            self._rates.put(key, Rate(recent))
+            self._rates.put(key, SentRate(recent))
         last = self._repeats.get(child.parent_id)
         count = 0 if last is None else self._next_count(last, child)
         self._repeats.put(child.parent_id, Repeats(_signature(child), child.sent_ns, False, count, child.instrument))

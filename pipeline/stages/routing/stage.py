@@ -47,9 +47,9 @@ from pipeline.stages.routing.executions import (
     execution_key,
     restate,
 )
-from pipeline.stages.routing.exposure_ledger import Child
+from pipeline.stages.routing.exposure_ledger import BookedChild
 from pipeline.stages.routing.routers.sequential import after_child, cancel, on_slice, take_back
-from pipeline.stages.routing.state import RoutingParams, RoutingState
+from pipeline.stages.routing.state import RoutingParameters, RoutingState
 from pipeline.state import Task
 
 CANCEL_ON: Final = (SessionState.HALTED, SessionState.CLOSED)
@@ -57,7 +57,7 @@ CANCEL_ON: Final = (SessionState.HALTED, SessionState.CLOSED)
 what rests stays (a venue that is down answers no cancel: its silence makes children unknown)."""
 
 
-class Routing(Stage[RoutingState]):
+class RoutingStage(Stage[RoutingState]):
     """One task owns all children of its instruments."""
 
     name: ClassVar[str] = "routing"
@@ -77,7 +77,7 @@ class Routing(Stage[RoutingState]):
     )
     writes: ClassVar[tuple[type[Owned], ...]] = (ChildOrder, Fill, Alert)
 
-    def __init__(self, params: RoutingParams) -> None:
+    def __init__(self, params: RoutingParameters) -> None:
         self.params = params
 
     def new_state(self, task: Task) -> RoutingState:
@@ -158,7 +158,7 @@ def _on_report(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
     yield from after_child(state, child)
 
 
-def _child_of(state: RoutingState, report: VenueReport) -> Child | None:
+def _child_of(state: RoutingState, report: VenueReport) -> BookedChild | None:
     for wire_id in (report.wire_id, report.orig_wire_id):
         wire = None if wire_id is None else state.ledger.wires.get(wire_id)
         if wire is not None:
@@ -187,7 +187,7 @@ def _on_tick(state: RoutingState, tick: Tick) -> Iterator[Owned]:
         _forget(state, tick.trade_date)
 
 
-def _time_out(state: RoutingState, child: Child) -> Iterator[Owned]:
+def _time_out(state: RoutingState, child: BookedChild) -> Iterator[Owned]:
     """Silence makes unknown, never dead; a cancel that failed is tried again."""
     life, params, now_ns = child.life, state.params, state.now_ns
     if not life.open:
@@ -287,7 +287,7 @@ def _declared_fill(text: str) -> tuple[int, int] | None:
 # ---------------------------------------------------------------------- alerts
 
 
-def _unknown_alert(state: RoutingState, child: Child, why: str) -> Alert:
+def _unknown_alert(state: RoutingState, child: BookedChild, why: str) -> Alert:
     child.alerted = True
     state.ledger.settle(child)
     order, life = child.order, child.life

@@ -11,7 +11,7 @@ from pipeline.domain.reference import LimitScope
 from pipeline.domain.units import NS_PER_S, PPM_ONE
 from pipeline.stages.routing.displayed import Displayed
 from pipeline.stages.routing.exposure_ledger import Ledger
-from pipeline.stages.routing.gate import GateLimits
+from pipeline.stages.routing.gate import GateParameters
 from pipeline.stages.routing.gate_counters import GateBook
 from pipeline.stages.routing.venue_scorecards import Scorecards
 from pipeline.stages.shared import reference_data
@@ -21,7 +21,7 @@ from pipeline.state import Entry, State, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoutingParams:
+class RoutingParameters:
     """Parameters of routing.
 
     Silence is measured as the venue keeps it, in wall time: where a recorded day runs at ten times its pace, five
@@ -38,7 +38,7 @@ class RoutingParams:
     """A cancel that was rejected while the child lives is tried again after this."""
     max_backlog_ns: int = DEFAULT_MAX_BACKLOG_NS
     """Where no FIRM limit says otherwise; wall time."""
-    gate: GateLimits = field(default_factory=GateLimits)
+    gate: GateParameters = field(default_factory=GateParameters)
 
     def config(self) -> dict[str, int | str | bool]:
         """For the journal."""
@@ -55,7 +55,7 @@ class RoutingParams:
         return config
 
 
-class Execution(Entry):
+class BookedExecution(Entry):
     """An execution, booked once."""
 
     fill_id: str
@@ -90,7 +90,7 @@ class Restatement(Entry):
     told_px: int
 
 
-class Early(Entry):
+class EarlyRestatements(Entry):
     """A bust or correction that came before its execution."""
 
     reports: list[VenueReport]
@@ -99,7 +99,7 @@ class Early(Entry):
 class RoutingState(State):
     """Tables of a task of routing."""
 
-    def __init__(self, task: Task, params: RoutingParams) -> None:
+    def __init__(self, task: Task, params: RoutingParameters) -> None:
         super().__init__(task)
         self.params = params
         self.switches = Switches(self)
@@ -111,9 +111,9 @@ class RoutingState(State):
         self.gate_book = GateBook(self)
         self.scorecards = Scorecards(self)
         self.ledger = Ledger(self, self.gate_book)
-        self.executions = self.table("executions", Execution)
+        self.executions = self.table("executions", BookedExecution)
         self.restatements = self.table("restatements", Restatement)
-        self.early = self.table("early", Early)
+        self.early = self.table("early", EarlyRestatements)
 
     def restored(self) -> None:
         self.ledger.restored()
@@ -122,7 +122,7 @@ class RoutingState(State):
         """A span of wall time in session time; never less than itself."""
         return wall_ns * max(self.clock.rate, PPM_ONE) // PPM_ONE
 
-    def gate_limits(self, instrument: str) -> GateLimits:
+    def gate_limits(self, instrument: str) -> GateParameters:
         """The gate's limits in force."""
         every = self.limits.get(reference_data.limit_key(LimitScope.GATE), self.now_ns)
         one = self.limits.get(reference_data.limit_key(LimitScope.GATE, instrument), self.now_ns)

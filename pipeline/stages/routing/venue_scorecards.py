@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.algos.scorecard import VenueCounts, VenuePrior, VenueScore, score_venue
+from pipeline.algos.scorecard import ScoreParts, VenueCounts, VenuePrior, score_venue
 from pipeline.domain.reference import Venue
 from pipeline.domain.units import NS_PER_S, PPM_ONE
 from pipeline.state import Entry, State
 
 
-class OrderKind(StrEnum):
+class RequestKind(StrEnum):
     """What was asked of a venue: kinds are not compared with each other."""
 
     POST = "POST"
@@ -34,14 +34,14 @@ class Prior:
     weight_fills: int = 5
 
 
-PRIORS: dict[OrderKind, Prior] = {
-    OrderKind.POST: Prior(fill_rate=300_000, fill_time_ns=5 * NS_PER_S),
-    OrderKind.MIDPOINT: Prior(fill_rate=200_000, fill_time_ns=5 * NS_PER_S),
-    OrderKind.TAKE: Prior(fill_rate=900_000, fill_time_ns=NS_PER_S // 100),
+PRIORS: dict[RequestKind, Prior] = {
+    RequestKind.POST: Prior(fill_rate=300_000, fill_time_ns=5 * NS_PER_S),
+    RequestKind.MIDPOINT: Prior(fill_rate=200_000, fill_time_ns=5 * NS_PER_S),
+    RequestKind.TAKE: Prior(fill_rate=900_000, fill_time_ns=NS_PER_S // 100),
 }
 
 
-class Score(Entry):
+class ScoreSums(Entry):
     """Sums over children that are over, as in `algos.scorecard.VenueCounts`; or one child's part in them."""
 
     sent_qty: int = 0
@@ -62,7 +62,7 @@ class Score(Entry):
         self.fill_count += 1
 
 
-class Left(Entry):
+class Unfilled(Entry):
     """What a child left to later ones of its slice: its venue's score pays for where that was finished."""
 
     score_key: str
@@ -70,7 +70,7 @@ class Left(Entry):
     qty: int
 
 
-class Seen(Entry):
+class ExecutionsSeen(Entry):
     """Executions seen in an instrument: the scorecards' version."""
 
     fills: int = 0
@@ -80,24 +80,24 @@ class Scorecards:
     """Keeps its tables in ``state``."""
 
     def __init__(self, state: State) -> None:
-        self._scores = state.table("scores", Score)
-        self._seen = state.table("scores-seen", Seen)
+        self._scores = state.table("scores", ScoreSums)
+        self._seen = state.table("scores-seen", ExecutionsSeen)
 
     def version(self, instrument: str) -> int:
         """How many executions the scorecards of an instrument have seen."""
         seen = self._seen.get(instrument)
         return 0 if seen is None else seen.fills
 
-    def score(self, instrument: str, venue: Venue, kind: OrderKind, half_spread_px: int) -> VenueScore:
+    def score(self, instrument: str, venue: Venue, kind: RequestKind, half_spread_px: int) -> ScoreParts:
         """What a unit asked of a venue costs against the far touch, fees and finishing included."""
-        counts = self._scores.get(score_key(instrument, venue.venue, kind)) or Score()
+        counts = self._scores.get(score_key(instrument, venue.venue, kind)) or ScoreSums()
         filled_qty = min(counts.filled_qty, counts.sent_qty)  # a venue may over-fill
         prior = PRIORS[kind]
         unfilled_px = half_spread_px + venue.taker_fee_px
         filled_px = {
-            OrderKind.POST: venue.maker_fee_px - 2 * half_spread_px,
-            OrderKind.MIDPOINT: venue.taker_fee_px - half_spread_px,
-            OrderKind.TAKE: venue.taker_fee_px,
+            RequestKind.POST: venue.maker_fee_px - 2 * half_spread_px,
+            RequestKind.MIDPOINT: venue.taker_fee_px - half_spread_px,
+            RequestKind.TAKE: venue.taker_fee_px,
         }[kind]
         believed = prior.fill_rate * filled_px + (PPM_ONE - prior.fill_rate) * unfilled_px
         return score_venue(
@@ -124,11 +124,11 @@ class Scorecards:
 
     def seen(self, instrument: str) -> None:
         """An execution has been counted."""
-        self._seen.put(instrument, Seen(self.version(instrument) + 1))
+        self._seen.put(instrument, ExecutionsSeen(self.version(instrument) + 1))
 
-    def add(self, key: str, tally: Score) -> None:
+    def add(self, key: str, tally: ScoreSums) -> None:
         """Add what is known of a child that is over (or of its late execution)."""
-        score = self._scores.get(key) or Score()
+        score = self._scores.get(key) or ScoreSums()
         score.sent_qty += tally.sent_qty
         score.filled_qty += tally.filled_qty
         score.touch_cost += tally.touch_cost
@@ -137,17 +137,17 @@ class Scorecards:
         score.fill_count += tally.fill_count
         self._scores.put(key, score)
 
-    def finished(self, left: Left, qty: int, px: int, fee: int, sign: int) -> int:
+    def finished(self, left: Unfilled, qty: int, px: int, fee: int, sign: int) -> int:
         """What one child left unfilled was executed by a later one; returns how much of it."""
         share_qty = min(qty, left.qty)
         if share_qty:
-            score = self._scores.get(left.score_key) or Score()
+            score = self._scores.get(left.score_key) or ScoreSums()
             score.finished_qty += share_qty
             score.finish_cost += sign * (px - left.touch_px) * share_qty + fee * share_qty // qty
             self._scores.put(left.score_key, score)
         return share_qty
 
 
-def score_key(instrument: str, venue: str, kind: OrderKind) -> str:
+def score_key(instrument: str, venue: str, kind: RequestKind) -> str:
     """Key of a score."""
     return f"{instrument}@{venue}/{kind}"

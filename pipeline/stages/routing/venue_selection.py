@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pipeline.algos.rounding import tick_reaching, tick_within_limit
-from pipeline.algos.scorecard import VenueScore, rank_venues
+from pipeline.algos.scorecard import ScoreParts, rank_venues
 from pipeline.domain.executions import Candidate
 from pipeline.domain.market import SessionState
 from pipeline.domain.orders import OrdType, Side, TimeInForce
@@ -23,9 +23,9 @@ from pipeline.domain.parents import Slice, Style
 from pipeline.domain.reference import Instrument, Venue, VenueKind
 from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_S
 from pipeline.stages.routing.displayed import Displayed
-from pipeline.stages.routing.exposure_ledger import Out
+from pipeline.stages.routing.exposure_ledger import OpenSlice
 from pipeline.stages.routing.gate import Resting, meets_own
-from pipeline.stages.routing.venue_scorecards import OrderKind, Scorecards, score_key
+from pipeline.stages.routing.venue_scorecards import RequestKind, Scorecards, score_key
 from pipeline.stages.shared.switches import Switches
 
 SWEEP_REACH: Final = 50_000
@@ -66,7 +66,7 @@ PROBE_LEAST_NS: Final = 8 * NS_PER_S
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     venue: Venue
-    score: VenueScore
+    score: ScoreParts
     px: int | None
     """Displayed far price, where that matters."""
     excluded: str
@@ -81,7 +81,7 @@ class VenueChoice:
         self._switches = switches
 
     def next_child(
-        self, out: Out, qty: int, instrument: Instrument, venues: list[Venue], resting: tuple[Resting, ...]
+        self, out: OpenSlice, qty: int, instrument: Instrument, venues: list[Venue], resting: tuple[Resting, ...]
     ) -> Placement | str:
         """The next child for at most ``qty`` of a slice, or the named reason why there is none."""
         slice_ = out.slice
@@ -114,7 +114,7 @@ class _Plan:
     def __init__(
         self,
         choice: VenueChoice,
-        out: Out,
+        out: OpenSlice,
         qty: int,
         instrument: Instrument,
         venues: list[Venue],
@@ -145,8 +145,8 @@ class _Plan:
         if self.locked or self.sign * (self.far_px - px) <= 0:
             return "LOCKED_MARKET"
         rule = "POST_INSIDE" if inside else "POST_NEAR_TOUCH"
-        candidates = [self._candidate(venue, OrderKind.POST, _Price(px)) for venue in self.venues]
-        return self._best(candidates, OrderKind.POST, rule, px, TimeInForce.DAY)
+        candidates = [self._candidate(venue, RequestKind.POST, _Price(px)) for venue in self.venues]
+        return self._best(candidates, RequestKind.POST, rule, px, TimeInForce.DAY)
 
     def dark(self, time_in_force: TimeInForce, *, probe: bool = False) -> Placement | str:
         if not self.slice.dark_allowed:
@@ -159,9 +159,9 @@ class _Plan:
         if limit_px is not None:
             limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)  # venues refuse what is off the tick
         price = _Price(limit_px)
-        candidates = [self._candidate(venue, OrderKind.MIDPOINT, price) for venue in self.venues]
+        candidates = [self._candidate(venue, RequestKind.MIDPOINT, price) for venue in self.venues]
         rule = "DARK_PROBE" if probe else "DARK_MIDPOINT"
-        return self._best(candidates, OrderKind.MIDPOINT, rule, limit_px, time_in_force, probe=probe)
+        return self._best(candidates, RequestKind.MIDPOINT, rule, limit_px, time_in_force, probe=probe)
 
     def probe(self) -> Placement | str:
         if self.slice.expire_ns and self.slice.expire_ns - self.slice.at_ns < PROBE_LEAST_NS:
@@ -172,15 +172,15 @@ class _Plan:
         px = tick_reaching(self.far_px, self.tick_px, self.sign)
         if px != self._no_worse_than_limit(px):
             return "LIMIT"
-        candidates = [self._candidate(venue, OrderKind.TAKE, _Price(px, at_px=self.far_px)) for venue in self.venues]
-        return self._best(candidates, OrderKind.TAKE, "TAKE_TOUCH", px, TimeInForce.IOC)
+        candidates = [self._candidate(venue, RequestKind.TAKE, _Price(px, at_px=self.far_px)) for venue in self.venues]
+        return self._best(candidates, RequestKind.TAKE, "TAKE_TOUCH", px, TimeInForce.IOC)
 
     def sweep(self) -> Placement | str:
         reach_px = self.far_px + self.sign * (self.far_px * SWEEP_REACH // MILLI_BPS_ONE)
         worst_px = reach_px if self.slice.limit_px is None else self.slice.limit_px
         worst_px = tick_within_limit(worst_px, self.tick_px, self.sign)
         candidates = [
-            self._candidate(venue, OrderKind.TAKE, _Price(worst_px, within_px=worst_px)) for venue in self.venues
+            self._candidate(venue, RequestKind.TAKE, _Price(worst_px, within_px=worst_px)) for venue in self.venues
         ]
         shown = [c for c in candidates if not c.excluded and c.px is not None]
         if not shown:
@@ -199,14 +199,14 @@ class _Plan:
         limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)
         if self.sign * (limit_px - (best.px or 0)) < 0:
             return "TRADE_THROUGH"  # a better price is shown where we may not go
-        return self._placement(best, candidates, OrderKind.TAKE, "SWEEP", limit_px, TimeInForce.IOC)
+        return self._placement(best, candidates, RequestKind.TAKE, "SWEEP", limit_px, TimeInForce.IOC)
 
     # ------------------------------------------------------------------ the venues
 
     def _best(
         self,
         candidates: list[_Candidate],
-        kind: OrderKind,
+        kind: RequestKind,
         rule: str,
         px: int | None,
         time_in_force: TimeInForce,
@@ -227,7 +227,7 @@ class _Plan:
         self,
         chosen: _Candidate,
         candidates: list[_Candidate],
-        kind: OrderKind,
+        kind: RequestKind,
         rule: str,
         px: int | None,
         time_in_force: TimeInForce,
@@ -237,14 +237,14 @@ class _Plan:
         ranked = rank_venues([c.score for c in candidates if not c.excluded and c is not chosen])
         by_venue = {c.venue.venue: c for c in candidates}
         order = [chosen, *(by_venue[score.venue] for score in ranked), *(c for c in candidates if c.excluded)]
-        midpoint = kind is OrderKind.MIDPOINT
+        midpoint = kind is RequestKind.MIDPOINT
         return Placement(
             venue=chosen.venue.venue,
             qty=self.qty,
             ord_type=OrdType.PEGGED_MIDPOINT if midpoint else OrdType.LIMIT,
             limit_px=px,
             time_in_force=time_in_force,
-            post_only=kind is OrderKind.POST,
+            post_only=kind is RequestKind.POST,
             min_qty=self.slice.min_qty,
             rule=rule,
             # The score is against the far touch; the record's cost is against the midpoint.
@@ -259,22 +259,22 @@ class _Plan:
             ),
             score_key=score_key(self.slice.instrument, chosen.venue.venue, kind),
             touch_px=self.far_px,
-            takes=kind is OrderKind.TAKE,
+            takes=kind is RequestKind.TAKE,
             probe=probe,
         )
 
-    def _candidate(self, venue: Venue, kind: OrderKind, price: _Price) -> _Candidate:
+    def _candidate(self, venue: Venue, kind: RequestKind, price: _Price) -> _Candidate:
         score = self.choice._scorecards.score(self.slice.instrument, venue, kind, max(0, self.half_spread_px))
         px = self.choice._displayed.far_px(self.slice.instrument, venue.venue, self.side)
         return _Candidate(venue, score, px, self._excluded(venue, kind, price, px))
 
-    def _excluded(self, venue: Venue, kind: OrderKind, price: _Price, px: int | None) -> str:
+    def _excluded(self, venue: Venue, kind: RequestKind, price: _Price, px: int | None) -> str:
         """Why a venue is not eligible; empty when it is. Law and halts, the desk, the client, then the order."""
         code = venue.venue
         status = self.choice._displayed.status(self.slice.instrument, code)
         if status.state is not SessionState.OPEN:
             return "NOT_OPEN"
-        if status.short_restricted and self.side is Side.SELL_SHORT and kind is OrderKind.TAKE:
+        if status.short_restricted and self.side is Side.SELL_SHORT and kind is RequestKind.TAKE:
             return "SHORT_RESTRICTED"
         if self.choice._switches.killed(venue=code):
             return "KILLED"
@@ -284,15 +284,15 @@ class _Plan:
             return "BLOCKED"
         if self.slice.allowed_venues and code not in self.slice.allowed_venues:
             return "NOT_ALLOWED"
-        if kind is OrderKind.MIDPOINT and venue.venue_kind is not VenueKind.DARK:
+        if kind is RequestKind.MIDPOINT and venue.venue_kind is not VenueKind.DARK:
             return "NOT_DARK"
-        if kind is not OrderKind.MIDPOINT and not is_lit(venue):
+        if kind is not RequestKind.MIDPOINT and not is_lit(venue):
             return "NOT_LIT"
         if code in self.out.tried:
             return "TRIED"
         if self.qty < venue.min_qty:
             return "BELOW_VENUE_MINIMUM"
-        if kind is OrderKind.POST and self.slice.min_qty:
+        if kind is RequestKind.POST and self.slice.min_qty:
             return "MIN_QTY"  # what rests displayed is executed in any size
         if price.at_px is not None and (px is None or self.sign * (px - price.at_px) > 0):
             return "NOT_AT_TOUCH"

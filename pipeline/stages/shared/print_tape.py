@@ -28,7 +28,7 @@ class KeptPrint(Entry):
     vwap: bool
 
 
-class Chunk(Entry):
+class PrintChunk(Entry):
     """Some prints of one minute."""
 
     prints: list[KeptPrint] = []
@@ -42,7 +42,7 @@ class Minute(Entry):
     chunks: int = 1
 
 
-class Place(Entry):
+class PrintPlace(Entry):
     """Where a print is kept."""
 
     minute: str
@@ -66,8 +66,8 @@ class Tape:
     def __init__(self, state: State, sums: TapeSums | None = None) -> None:
         self._sums = sums
         self._minutes = state.table("minutes", Minute)
-        self._chunks = state.table("chunks", Chunk)
-        self._places = state.table("places", Place)
+        self._chunks = state.table("chunks", PrintChunk)
+        self._places = state.table("places", PrintPlace)
 
     def apply(self, trade: TradePrint) -> list[tuple[int, int]]:
         """Take in a print, its cancel or correction.
@@ -130,9 +130,9 @@ class Tape:
         if minute is None:
             minute = Minute(trade.instrument, start_ns)
             self._minutes.put(key, minute)
-        chunk = self._chunks.get(_chunk_key(key, minute.chunks - 1)) or Chunk()
+        chunk = self._chunks.get(_chunk_key(key, minute.chunks - 1)) or PrintChunk()
         if len(chunk.prints) >= _CHUNK:
-            chunk = Chunk()
+            chunk = PrintChunk()
             minute.chunks += 1
             self._minutes.put(key, minute)
         kept = KeptPrint(
@@ -146,7 +146,7 @@ class Tape:
         )
         chunk.prints.append(kept)
         self._chunks.put(_chunk_key(key, minute.chunks - 1), chunk)
-        self._places.put(place_key, Place(key, minute.chunks - 1))
+        self._places.put(place_key, PrintPlace(key, minute.chunks - 1))
         if self._sums is not None and kept.vwap:
             self._sums.add(trade.instrument, kept.event_ns, kept.px, kept.qty)
         return True

@@ -29,7 +29,7 @@ from pipeline.simulator.venues.latency import latency_ns
 from pipeline.simulator.venues.orders import Answer, VenueOrder, cancel_rest, reject, say, traded
 from pipeline.stage import Meta, Stage
 from pipeline.stages.simulated_venues import reports as reports
-from pipeline.stages.simulated_venues.state import DARK, LIT, UnderWay, VenuesState, Wire
+from pipeline.stages.simulated_venues.state import DARK, LIT, KnownClOrdID, UnderWay, VenuesState
 from pipeline.state import Task
 
 _REFUSED_IN: Final = {
@@ -42,7 +42,7 @@ _REFUSED_IN: Final = {
 
 
 @dataclass(frozen=True)
-class VenueParameters:
+class VenuesParameters:
     """Seed and behaviour of all simulated venues; fees, latency and rules of each are reference data (`venues`)."""
 
     seed: int = 20120621
@@ -50,14 +50,14 @@ class VenueParameters:
     faults: Faults = field(default_factory=Faults)
 
 
-class Venues(Stage[VenuesState]):
+class VenuesStage(Stage[VenuesState]):
     name: ClassVar[str] = "venues"
     title: ClassVar[str] = "simulated venues: our orders against recorded books and hidden interest"
     reads: ClassVar[tuple[type[Record], ...]] = (ChildOrder, BookEvent, NBBO, VenueStatus, Venue, Instrument, Tick)
     writes: ClassVar[tuple[type[Owned], ...]] = (VenueReport,)
 
-    def __init__(self, parameters: VenueParameters | None = None) -> None:
-        self.parameters = parameters or VenueParameters()
+    def __init__(self, parameters: VenuesParameters | None = None) -> None:
+        self.parameters = parameters or VenuesParameters()
 
     def new_state(self, task: Task) -> VenuesState:
         return VenuesState(task)
@@ -205,7 +205,7 @@ class Venues(Stage[VenuesState]):
             # The order that has this id stays as it is; only the repeat is turned away.
             self._answer(state, reject(order, "DUPLICATE_CL_ORD_ID"), at_ns)
             return
-        state.wires.put(wire_key, Wire([*(wire.orders if wire else ()), order.key]))
+        state.wires.put(wire_key, KnownClOrdID([*(wire.orders if wire else ()), order.key]))
         instrument = state.instruments.get(child.instrument, state.now_ns)
         reason = _refusal(child, venue, instrument, session)
         if not reason and self.parameters.faults.rejects(self.parameters.seed, child.wire_id):
@@ -236,7 +236,7 @@ class Venues(Stage[VenuesState]):
         elif not order.is_live:
             reason = "TOO_LATE_TO_CANCEL"
         if kind is not ReportKind.NOT_SENT and wire_key not in state.wires:
-            state.wires.put(wire_key, Wire([]))
+            state.wires.put(wire_key, KnownClOrdID([]))
         if order is None:
             order = _order_of(child, 0, original)
             order.ord_status = OrdStatus.REJECTED

@@ -8,7 +8,7 @@ from typing import Final
 from pipeline.domain.executions import ChildOrder, VenueReport
 from pipeline.domain.market import SessionState, VenueStatus
 from pipeline.domain.reference import VenueKind
-from pipeline.simulator.venues.book import Book, BookTotals, RecordedOrder
+from pipeline.simulator.venues.book import BookTotals, OrderBook, RecordedOrder
 from pipeline.simulator.venues.dark import DarkState
 from pipeline.simulator.venues.orders import VenueOrder
 from pipeline.stages.shared.reference_data import instruments, venues
@@ -18,7 +18,7 @@ LIT: Final = "lit"
 DARK: Final = "dark"
 
 
-class Market(Entry):
+class VenueMarket(Entry):
     """What is known of an instrument: how far its record and its quotes have come, and the last quote."""
 
     book_ns: int = 0
@@ -60,7 +60,7 @@ class HeldReport(Entry):
     report: VenueReport
 
 
-class Wire(Entry):
+class KnownClOrdID(Entry):
     """What a venue remembers under a ClOrdID: keys of orders, oldest first; none for a cancel's own id."""
 
     orders: list[str]
@@ -73,16 +73,16 @@ class VenuesState(State):
         super().__init__(task)
         self.venues = venues(self)
         self.instruments = instruments(self)
-        self.markets = self.table("markets", Market)
+        self.markets = self.table("markets", VenueMarket)
         self.sessions = self.table("sessions", Session)
         self.orders = self.table("orders", VenueOrder)
-        self.wires = self.table("wires", Wire)
+        self.wires = self.table("wires", KnownClOrdID)
         self.recorded = self.table("recorded", RecordedOrder)
         self.totals = self.table("totals", BookTotals)
         self.dark = self.table("dark", DarkState)
         self.under_way = self.table("under-way", UnderWay)
         self.held = self.table("held", HeldReport)
-        self._books: dict[str, Book] = {}
+        self._books: dict[str, OrderBook] = {}
         self._arrivals: dict[str, list[tuple[int, int]]] = {}
         self._reports: list[tuple[int, int]] = []
 
@@ -104,16 +104,16 @@ class VenuesState(State):
         for key in self.held.keys():
             heappush(self._reports, (self.held[key].due_ns, int(key)))
 
-    def book(self, venue: str, instrument: str) -> Book:
+    def book(self, venue: str, instrument: str) -> OrderBook:
         """The book of an instrument at a venue; at a dark venue it holds only our own orders."""
         prefix = f"{venue}/{instrument}"
         book = self._books.get(prefix)
         if book is None:
-            book = self._books[prefix] = Book(prefix, self.recorded, self.totals)
+            book = self._books[prefix] = OrderBook(prefix, self.recorded, self.totals)
         return book
 
-    def market(self, instrument: str) -> Market:
-        return self.markets.get(instrument) or Market()
+    def market(self, instrument: str) -> VenueMarket:
+        return self.markets.get(instrument) or VenueMarket()
 
     def session(self, venue: str, instrument: str) -> Session:
         return self.sessions.get(f"{venue}/{instrument}") or Session()

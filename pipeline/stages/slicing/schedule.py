@@ -15,10 +15,10 @@ from pipeline.domain.parents import Style
 from pipeline.domain.reference import Instrument
 from pipeline.domain.units import NS_PER_S, PPB_ONE, PPM_ONE
 from pipeline.stages.slicing.market_view import MarketView
-from pipeline.stages.slicing.working_parent import Totals, Working
+from pipeline.stages.slicing.working_parent import Totals, WorkingParent
 
 
-class SlicingConfig(msgspec.Struct, frozen=True, kw_only=True):
+class SlicingParameters(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters of slicing; they stand in the journal."""
 
     passive_ns: int = 15 * NS_PER_S
@@ -59,13 +59,13 @@ class Release(NamedTuple):
     why: str
 
 
-def is_too_soon(parent: Working, now_ns: int, config: SlicingConfig) -> bool:
+def is_too_soon(parent: WorkingParent, now_ns: int, config: SlicingParameters) -> bool:
     """What comes back unexecuted is asked for again at growing intervals; never at once, or a refusal would loop."""
     patience = 0 if now_ns >= _last_moment_ns(parent, config) else min(parent.in_vain, _PATIENCE)
     return now_ns - parent.released_ns < config.interval_ns << patience
 
 
-def _last_moment_ns(parent: Working, config: SlicingConfig) -> int:
+def _last_moment_ns(parent: WorkingParent, config: SlicingParameters) -> int:
     """When the last moment begins."""
     horizon_ns = parent.order.end_ns - parent.order.start_ns
     return parent.order.end_ns - max(config.last_moment_ns, horizon_ns * trilemma.LAST_MOMENT_PPM // PPM_ONE)
@@ -76,7 +76,7 @@ def own_qty(own: Own, side: Side) -> int:
     return own.own_buy_qty if side is Side.BUY else own.own_sell_qty
 
 
-def target_qty(parent: Working, curve: VolumeCurve | None, now_ns: int, lot_qty: int) -> int:
+def target_qty(parent: WorkingParent, curve: VolumeCurve | None, now_ns: int, lot_qty: int) -> int:
     """What the schedule wants done by now, in whole units from the parent's beginning, crosses included."""
     order = parent.order
     total = parent.earlier_qty + parent.order_qty
@@ -95,14 +95,14 @@ def target_qty(parent: Working, curve: VolumeCurve | None, now_ns: int, lot_qty:
 
 
 def decide(
-    parent: Working,
+    parent: WorkingParent,
     siblings: Totals,
     side_own_qty: int,
     market: MarketView,
     instrument: Instrument,
     curve: VolumeCurve | None,
     now_ns: int,
-    config: SlicingConfig,
+    config: SlicingParameters,
 ) -> Release:
     """The slice to release now.
 
@@ -159,7 +159,7 @@ def decide(
     return Release(decision.size_qty, style, expire_ns, why)
 
 
-def can_be_at_risk(parent: Working, now_ns: int) -> bool:
+def can_be_at_risk(parent: WorkingParent, now_ns: int) -> bool:
     """Only what must be done can be at risk, only once it is worked, and without a cap only when time is up."""
     order = parent.order
     return (
@@ -170,7 +170,7 @@ def can_be_at_risk(parent: Working, now_ns: int) -> bool:
 
 
 def is_at_risk(
-    parent: Working,
+    parent: WorkingParent,
     siblings: Totals,
     side_own_qty: int,
     market: MarketView,
@@ -188,7 +188,7 @@ def is_at_risk(
     )
 
 
-def _cap_qty(parent: Working, siblings: Totals, side_own_qty: int, market: MarketView) -> int | None:
+def _cap_qty(parent: WorkingParent, siblings: Totals, side_own_qty: int, market: MarketView) -> int | None:
     """What the participation cap, shared by all siblings of the side, still allows now; None without a cap."""
     order = parent.order
     if order.participation_cap == 0:
@@ -203,7 +203,7 @@ def _cap_qty(parent: Working, siblings: Totals, side_own_qty: int, market: Marke
 
 
 def _obtainable(
-    parent: Working,
+    parent: WorkingParent,
     side_own_qty: int,
     market: MarketView,
     instrument: Instrument,
@@ -232,14 +232,14 @@ def _volume_expected(instrument: Instrument, curve: VolumeCurve | None, now_ns: 
     return instrument.daily_volume_qty * max(0, end_ns - now_ns) // session_ns
 
 
-def _risk_budget(urgency: Urgency, leaves_qty: int, median_spread_px: int, config: SlicingConfig) -> int | None:
+def _risk_budget(urgency: Urgency, leaves_qty: int, median_spread_px: int, config: SlicingParameters) -> int | None:
     if urgency is Urgency.LOW or median_spread_px == 0:
         return None
     spreads = leaves_qty * median_spread_px * config.risk_budget_spreads
     return spreads // 4 if urgency is Urgency.HIGH else spreads
 
 
-def _life_ns(style: Style, config: SlicingConfig) -> int:
+def _life_ns(style: Style, config: SlicingParameters) -> int:
     match style:
         case Style.PASSIVE:
             return config.passive_ns

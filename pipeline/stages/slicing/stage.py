@@ -2,7 +2,8 @@
 
 *Reads*     parents and their changes; fills and what came back; quotes, prints, depth, venue status, volume curves;
             ticks and the desk's controls.
-*Keeps*     per parent what is done, out and set aside (:class:`Working`); per instrument the market's volume and state.
+*Keeps*     per parent what is done, out and set aside (:class:`WorkingParent`); per instrument the market's volume and
+            state.
 *Writes*    slices (SLICE, RECALL, FINISH, SET_ASIDE), alerts (COMPLETION_AT_RISK, STALE_HOLD).
 *Refuses*   to release anything while killed, paused, stale, halted, outside its window or its session.
 *Conserves* out + executed + taken + set aside <= the epoch's quantity.
@@ -31,12 +32,12 @@ from pipeline.stages.shared.stale_hold import StaleHold
 from pipeline.stages.shared.switches import Switches
 from pipeline.stages.slicing import schedule
 from pipeline.stages.slicing.market_view import MarketView
-from pipeline.stages.slicing.schedule import SlicingConfig
-from pipeline.stages.slicing.working_parent import Siblings, Working, working
+from pipeline.stages.slicing.schedule import SlicingParameters
+from pipeline.stages.slicing.working_parent import Siblings, WorkingParent, working
 from pipeline.state import Entry, State, Task
 
 
-class Desk(Entry):
+class InstrumentTotals(Entry):
     """The parents of one instrument, in the order they came, and what each side has executed today."""
 
     parent_ids: list[str] = []
@@ -60,15 +61,15 @@ class SlicingState(State):
         self.stale = StaleHold(self)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
-        self.parents = self.table("parents", Working)
+        self.parents = self.table("parents", WorkingParent)
         self.siblings = Siblings()
-        self.desks = self.table("desks", Desk)
+        self.desks = self.table("desks", InstrumentTotals)
         self.curves = self.table("curves", Curve)
 
-    def desk(self, instrument: str) -> Desk:
-        return self.desks.get(instrument) or Desk()
+    def desk(self, instrument: str) -> InstrumentTotals:
+        return self.desks.get(instrument) or InstrumentTotals()
 
-    def put(self, parent: Working) -> None:
+    def put(self, parent: WorkingParent) -> None:
         """A parent has changed."""
         self.parents.put(parent.order.parent_id, parent)
         self.siblings.count(parent)
@@ -82,7 +83,7 @@ class SlicingState(State):
         limit = self.limits.get(reference_data.limit_key(LimitScope.FIRM), self.now_ns)
         return None if limit is None else limit.max_backlog_ns
 
-    def may_release(self, parent: Working, instrument: Instrument) -> bool:
+    def may_release(self, parent: WorkingParent, instrument: Instrument) -> bool:
         """Law and halts, then the desk, then staleness: whether anything new of this parent may go out now."""
         order, now_ns = parent.order, self.now_ns
         return (
@@ -97,7 +98,7 @@ class SlicingState(State):
         )
 
 
-class Slicing(Stage[SlicingState]):
+class SlicingStage(Stage[SlicingState]):
     """The algorithms: slices out, every fill recalibrates."""
 
     name = "slicing"
@@ -118,7 +119,7 @@ class Slicing(Stage[SlicingState]):
     )
     writes = (SliceRecord, Alert)
 
-    def __init__(self, config: SlicingConfig = SlicingConfig()) -> None:  # noqa: B008 - a frozen constant
+    def __init__(self, config: SlicingParameters = SlicingParameters()) -> None:  # noqa: B008 - a frozen constant
         self._config = config
 
     def config(self) -> dict[str, int | str | bool]:
@@ -217,7 +218,7 @@ class Slicing(Stage[SlicingState]):
         yield from self._finish_if_over(state, parent)
         yield from self._release(state, parent)
 
-    def _forget(self, state: SlicingState, parent: Working) -> None:
+    def _forget(self, state: SlicingState, parent: WorkingParent) -> None:
         state.parents.remove(parent.order.parent_id)
         state.siblings.forget(parent)
         desk = state.desk(parent.order.instrument)
@@ -237,7 +238,7 @@ class Slicing(Stage[SlicingState]):
                 yield from self._warn_if_at_risk(state, parent)
                 yield from self._release(state, parent)
 
-    def _finish_if_over(self, state: SlicingState, parent: Working, day_over: bool = False) -> Iterator[Owned]:
+    def _finish_if_over(self, state: SlicingState, parent: WorkingParent, day_over: bool = False) -> Iterator[Owned]:
         if parent.finishing or parent.recalled or parent.set_aside_qty:
             return  # a recall or an ask is answered first; the next tick looks again
         if parent.done or day_over or state.now_ns >= parent.order.end_ns:
@@ -246,7 +247,7 @@ class Slicing(Stage[SlicingState]):
             yield parent.next_slice(SliceKind.FINISH, state.now_ns, why=why)
             state.put(parent)
 
-    def _release(self, state: SlicingState, parent: Working) -> Iterator[Owned]:
+    def _release(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
         if parent.unreleased_qty == 0 or schedule.is_too_soon(parent, state.now_ns, self._config):
             return  # the two cheap questions first: this is asked of every parent at every tick
         instrument = state.instruments.get(parent.order.instrument, state.now_ns)
@@ -275,7 +276,7 @@ class Slicing(Stage[SlicingState]):
             )
             state.put(parent)
 
-    def _warn_if_at_risk(self, state: SlicingState, parent: Working) -> Iterator[Owned]:
+    def _warn_if_at_risk(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
         if parent.at_risk or parent.finishing or not schedule.can_be_at_risk(parent, state.now_ns):
             return
         desk = state.desk(parent.order.instrument)

@@ -19,7 +19,7 @@ from pipeline.domain.parents import ParentOrder, Slice, SliceKind, Style
 from pipeline.state import Entry
 
 
-class Working(Entry):
+class WorkingParent(Entry):
     """A parent at work."""
 
     order: ParentOrder
@@ -166,15 +166,15 @@ class Siblings:
         self._totals: dict[tuple[str, Side], Totals] = {}
         self._counted: dict[str, Totals] = {}
 
-    def of(self, parent: Working) -> Totals:
+    def of(self, parent: WorkingParent) -> Totals:
         """Of the parent's instrument and side, itself included."""
         return self._totals.get((parent.order.instrument, parent.order.side), _NONE)
 
-    def count(self, parent: Working) -> None:
+    def count(self, parent: WorkingParent) -> None:
         """A parent came or changed."""
         self._change(parent, Totals(parent.out_qty, parent.unexecuted_qty))
 
-    def forget(self, parent: Working) -> None:
+    def forget(self, parent: WorkingParent) -> None:
         """It is over."""
         self._change(parent, _NONE)
         del self._counted[parent.order.parent_id]
@@ -184,7 +184,7 @@ class Siblings:
         self._totals.clear()
         self._counted.clear()
 
-    def _change(self, parent: Working, now: Totals) -> None:
+    def _change(self, parent: WorkingParent, now: Totals) -> None:
         before = self._counted.get(parent.order.parent_id, _NONE)
         if now != before:
             key = parent.order.instrument, parent.order.side
@@ -196,9 +196,9 @@ class Siblings:
         self._counted[parent.order.parent_id] = now
 
 
-def working(order: ParentOrder, volume_before: int, own_before: int) -> Working:
+def working(order: ParentOrder, volume_before: int, own_before: int) -> WorkingParent:
     """A parent that has just come."""
-    return Working(
+    return WorkingParent(
         order=order,
         epoch_no=order.epoch_no,
         order_qty=order.order_qty,

@@ -51,7 +51,7 @@ class NameList:
             self._chunks.remove(_chunk_key(key, index))
 
 
-class Place(Entry):
+class ListPlace(Entry):
     """How many names were put in, which may be taken out, and how many were."""
 
     put: int = 0
@@ -66,10 +66,10 @@ class NameQueue:
 
     def __init__(self, state: State, table: str) -> None:
         self._names = NameList(state, table)
-        self._places = state.table(f"{table}-place", Place)
+        self._places = state.table(f"{table}-place", ListPlace)
 
     def put(self, name: str) -> None:
-        place = self._places.get("") or Place()
+        place = self._places.get("") or ListPlace()
         self._names.append("", place.put, name)
         place.put += 1
         self._places.put("", place)
@@ -83,7 +83,7 @@ class NameQueue:
 
     def age(self) -> None:
         """What was in it the last time this was said may be taken."""
-        place = self._places.get("") or Place()
+        place = self._places.get("") or ListPlace()
         place.ready, place.aged = place.aged, place.put
         self._places.put("", place)
 

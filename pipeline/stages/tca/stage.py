@@ -43,7 +43,7 @@ class TCAState(State):
         self.tape.restored()
 
 
-class TCA(Stage[TCAState]):
+class TCAStage(Stage[TCAState]):
     """What it cost, against which benchmark."""
 
     name = "tca"

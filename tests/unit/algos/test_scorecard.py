@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from pipeline.algos.scorecard import (
+    ScoreParts,
     VenueCounts,
     VenuePrior,
-    VenueScore,
     rank_venues,
     score_venue,
 )
@@ -23,7 +23,7 @@ PRIOR = VenuePrior(
 
 def test_without_experience_the_score_is_the_prior() -> None:
     score = score_venue("X", VenueCounts(), PRIOR, delay_px_per_second=1_000)
-    assert score == VenueScore("X", CENT + 2_000, CENT, 500_000, 2_000_000_000)
+    assert score == ScoreParts("X", CENT + 2_000, CENT, 500_000, 2_000_000_000)
 
 
 def test_cost_is_over_the_whole_quantity_asked() -> None:
@@ -65,11 +65,11 @@ def test_a_few_lucky_fills_do_not_beat_long_experience() -> None:
 
 
 def test_rank_is_the_same_whatever_the_order() -> None:
-    a = VenueScore("A", 1, 1, 5, 5)
-    b = VenueScore("B", 1, 1, 6, 9)
-    c = VenueScore("C", 1, 1, 5, 4)
-    d = VenueScore("D", 0, 0, 0, 0)
-    e = VenueScore("E", 1, 1, 5, 5)
+    a = ScoreParts("A", 1, 1, 5, 5)
+    b = ScoreParts("B", 1, 1, 6, 9)
+    c = ScoreParts("C", 1, 1, 5, 4)
+    d = ScoreParts("D", 0, 0, 0, 0)
+    e = ScoreParts("E", 1, 1, 5, 5)
     expected = [d, b, c, a, e]
     assert rank_venues([a, b, c, d, e]) == expected
     assert rank_venues([e, d, c, b, a]) == expected

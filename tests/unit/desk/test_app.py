@@ -12,7 +12,7 @@ import pytest
 from faust.types import TP
 
 from pipeline.desk.app import STANDSTILL_S, Desk, run_desk
-from pipeline.desk.cross_check import Finding, Shown
+from pipeline.desk.cross_check import Discrepancy, ShownFigures
 from pipeline.desk.peers import address_in, client_id
 from pipeline.domain.record import Owned
 from pipeline.runtime.contracts.codec import Codec, LocalIds
@@ -42,8 +42,8 @@ class Bench:
         asyncio.run(self.desk.take(message, self.read_again))
 
     def audit(self, behind: bool = False, differences: tuple[str, ...] = ()) -> None:
-        shown = Shown.of(self.part)
-        asyncio.run(self.desk.audit([Finding(shown, differences, True, behind)], self.read_again))
+        shown = ShownFigures.of(self.part)
+        asyncio.run(self.desk.audit([Discrepancy(shown, differences, True, behind)], self.read_again))
 
     @property
     def part(self) -> Any:
@@ -133,19 +133,19 @@ def test_who_moves_on_or_is_at_the_end_now_and_then_does_not_stand_still() -> No
     bench.take(1, order(1, seq=2))
     bench.now_s += STANDSTILL_S
     bench.audit(behind=True)
-    shown = Shown.of(bench.part)
+    shown = ShownFigures.of(bench.part)
     bench.take(2, order(1, seq=3))  # while the books were read
     bench.now_s += STANDSTILL_S
-    asyncio.run(bench.desk.audit([Finding(shown, (), True, True)], bench.read_again))
+    asyncio.run(bench.desk.audit([Discrepancy(shown, (), True, True)], bench.read_again))
     assert bench.asked == []
 
 
 def test_a_finding_about_what_was_before_a_rebuild_says_nothing() -> None:
     bench = Bench()
     bench.take(0, order(1))
-    shown = Shown.of(bench.part)
+    shown = ShownFigures.of(bench.part)
     bench.part.rebuild()
-    asyncio.run(bench.desk.audit([Finding(shown, ("wrong",), True, False)], bench.read_again))
+    asyncio.run(bench.desk.audit([Discrepancy(shown, ("wrong",), True, False)], bench.read_again))
     assert bench.asked == []
     assert bench.desk.parts_as_json(0)[0]["check"] is None
 

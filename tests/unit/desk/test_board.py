@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from pipeline.desk.board import CHECK_AGE_MS, Whole
-from pipeline.desk.windows import Part
+from pipeline.desk.windows import PartitionTables
 from tests.unit.desk.records import DAY_NS, MINUTE_NS, PX, alert, bar, fill, order
 
 EXPECTED = [(topic, partition) for topic in ("orders", "fills", "bars", "alerts") for partition in (0, 1)]
@@ -15,7 +15,7 @@ AGREES = {"at_ms": 5, "behind": False, "differences": []}
 
 def parts(behind: int = 0) -> list[dict[str, Any]]:
     """All parts; orders/0 lacks its last ``behind`` records."""
-    made = {place: Part(*place) for place in EXPECTED}
+    made = {place: PartitionTables(*place) for place in EXPECTED}
     for seq in range(1, 5 - behind):
         made["orders", 0].apply(seq, 10 + seq, order(seq, seq=seq, at_ns=DAY_NS + (seq - 1) * MINUTE_NS))
     made["orders", 1].apply(7, 20, order(100, source="beta", instrument="CSCO", at_ns=DAY_NS + 3 * MINUTE_NS))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.desk.cross_check import Book, Shown
-from pipeline.desk.windows import Part
+from pipeline.desk.cross_check import PartitionFigures, ShownFigures
+from pipeline.desk.windows import PartitionTables
 from pipeline.domain.executions import FillKind
 from pipeline.domain.orders import OrderEventKind
 from pipeline.domain.record import Record
@@ -31,32 +31,32 @@ LOGS: dict[str, list[Record | None]] = {
 
 @pytest.mark.parametrize("topic", LOGS)
 def test_tables_and_books_are_of_one_mind_and_every_single_loss_shows(topic: str) -> None:
-    book, part = Book(), Part(topic, 0)
+    book, part = PartitionFigures(), PartitionTables(topic, 0)
     for offset, record in enumerate(LOGS[topic]):
         book.add(record)
         part.apply(offset, 1, record)
-    assert book.differences(Shown.of(part)) == ()
+    assert book.differences(ShownFigures.of(part)) == ()
     for lost in range(len(LOGS[topic])):
-        lossy = Book()
+        lossy = PartitionFigures()
         for offset, record in enumerate(LOGS[topic]):
             if offset != lost:
                 lossy.add(record)
-        assert lossy.differences(Shown.of(part)) != ()
+        assert lossy.differences(ShownFigures.of(part)) != ()
 
 
 def test_a_difference_names_the_figure() -> None:
-    book, part = Book(), Part("fills", 0)
+    book, part = PartitionFigures(), PartitionTables("fills", 0)
     book.add(fill(10))
     part.apply(0, 1, fill(9))
-    assert book.differences(Shown.of(part)) == (
+    assert book.differences(ShownFigures.of(part)) == (
         f"fill_money of venue XLIT: shown {9 * PX}, in the topic {10 * PX}",
         "fill_qty of venue XLIT: shown 9, in the topic 10",
     )
 
 
 def test_what_was_shown_stays_as_it_was_at_that_moment() -> None:
-    part = Part("fills", 0)
+    part = PartitionTables("fills", 0)
     part.apply(0, 1, fill(10))
-    shown = Shown.of(part)
+    shown = ShownFigures.of(part)
     part.apply(1, 1, fill(10, seq=2))
     assert (shown.next_offset, shown.totals["venue", "XLIT"]["fill_qty"]) == (1, 10)

@@ -18,10 +18,10 @@ from pipeline.domain.parents import Slice, SliceKind
 from pipeline.domain.record import Owned
 from pipeline.stages.routing.child_lifecycle import ChildState, Life, LifeEvent, happen
 from pipeline.stages.routing.executions import alert
-from pipeline.stages.routing.exposure_ledger import Ask, Child, Out, Parent, Wire, slice_key
-from pipeline.stages.routing.gate import GateReason, GateView, Shown, refuse, value_px
+from pipeline.stages.routing.exposure_ledger import Ask, BookedChild, OpenSlice, ParentExposure, WireId, slice_key
+from pipeline.stages.routing.gate import DisplayedPrice, GateReason, GateView, refuse, value_px
 from pipeline.stages.routing.state import RoutingState
-from pipeline.stages.routing.venue_scorecards import Left
+from pipeline.stages.routing.venue_scorecards import Unfilled
 from pipeline.stages.routing.venue_selection import Placement, VenueChoice, is_lit
 
 # ---------------------------------------------------------------------- slices
@@ -31,12 +31,12 @@ def on_slice(state: RoutingState, slice_: Slice) -> Iterator[Owned]:
     """A wish of slicing, or its order to take everything back."""
     parent = state.ledger.parents.get(slice_.parent_id)
     if parent is None:
-        parent = Parent(slice_.parent_id, slice_.instrument, slice_.side, state.clock.trade_date)
+        parent = ParentExposure(slice_.parent_id, slice_.instrument, slice_.side, state.clock.trade_date)
     parent.permitted_qty = slice_.permitted_qty
     state.ledger.parents.put(parent.parent_id, parent)
     match slice_.kind:
         case SliceKind.SLICE:
-            out = Out(slice_)
+            out = OpenSlice(slice_)
             state.ledger.release(out)
             yield from advance(state, out)
         case SliceKind.RECALL | SliceKind.FINISH:
@@ -49,7 +49,7 @@ def on_slice(state: RoutingState, slice_: Slice) -> Iterator[Owned]:
             pass  # SET_ASIDE is netting's; what a later version of ours may add is not ours to act on
 
 
-def advance(state: RoutingState, out: Out) -> Iterator[Owned]:
+def advance(state: RoutingState, out: OpenSlice) -> Iterator[Owned]:
     """The slice has no child that is not over: send the next one, or close the slice."""
     slice_ = out.slice
     parent = state.ledger.parents[slice_.parent_id]
@@ -77,7 +77,7 @@ def advance(state: RoutingState, out: Out) -> Iterator[Owned]:
     yield from _through_the_gate(state, out, parent, placement)
 
 
-def _stopped(state: RoutingState, out: Out, parent: Parent, wanted_qty: int) -> str:
+def _stopped(state: RoutingState, out: OpenSlice, parent: ParentExposure, wanted_qty: int) -> str:
     instrument = out.slice.instrument
     if wanted_qty <= 0:
         return "EXECUTED"
@@ -94,7 +94,7 @@ def _stopped(state: RoutingState, out: Out, parent: Parent, wanted_qty: int) -> 
     return ""
 
 
-def _close(state: RoutingState, out: Out, parent: Parent, reason: str) -> Iterator[Owned]:
+def _close(state: RoutingState, out: OpenSlice, parent: ParentExposure, reason: str) -> Iterator[Owned]:
     slice_ = out.slice
     state.ledger.close(out)
     yield Fill(
@@ -117,7 +117,7 @@ def _close(state: RoutingState, out: Out, parent: Parent, reason: str) -> Iterat
     yield from answer_quiet(state, parent)
 
 
-def answer_quiet(state: RoutingState, parent: Parent) -> Iterator[Owned]:
+def answer_quiet(state: RoutingState, parent: ParentExposure) -> Iterator[Owned]:
     """QUIET to each RECALL and FINISH that waits, once nothing of the parent can execute any more."""
     if not parent.asks or not state.ledger.quiet(parent):
         return
@@ -147,7 +147,9 @@ def answer_quiet(state: RoutingState, parent: Parent) -> Iterator[Owned]:
 # ---------------------------------------------------------------------- sending
 
 
-def _through_the_gate(state: RoutingState, out: Out, parent: Parent, placement: Placement) -> Iterator[Owned]:
+def _through_the_gate(
+    state: RoutingState, out: OpenSlice, parent: ParentExposure, placement: Placement
+) -> Iterator[Owned]:
     slice_ = out.slice
     quote = state.displayed.quote(slice_.instrument)
     order = ChildOrder(
@@ -196,7 +198,7 @@ def _through_the_gate(state: RoutingState, out: Out, parent: Parent, placement: 
     if placement.takes:
         out.swept.append(order.venue)
     state.ledger.out.put(slice_key(slice_), out)
-    child = Child(
+    child = BookedChild(
         order=msgspec.structs.replace(order, candidates=()),
         life=Life(ChildState.PENDING_NEW, order.order_qty),
         trade_date=state.clock.trade_date,
@@ -205,13 +207,13 @@ def _through_the_gate(state: RoutingState, out: Out, parent: Parent, placement: 
         value_px=value_px(order, view.quote),
         wire_ids=[order.wire_id],
     )
-    state.ledger.wires.put(order.wire_id, Wire(order.child_id))
+    state.ledger.wires.put(order.wire_id, WireId(order.child_id))
     state.ledger.settle(child)
     state.gate_book.sent(order, state.now_ns)
     yield order
 
 
-def gate_view(state: RoutingState, order: ChildOrder, out: Out) -> GateView:
+def gate_view(state: RoutingState, order: ChildOrder, out: OpenSlice) -> GateView:
     """What the gate sees of the moment, from the desk's switches, the market and its own books."""
     instrument, venue, parent_id, now_ns = order.instrument, order.venue, order.parent_id, state.now_ns
     status = state.displayed.status(instrument, venue)
@@ -219,7 +221,7 @@ def gate_view(state: RoutingState, order: ChildOrder, out: Out) -> GateView:
     for known in state.venues.standing(now_ns):
         px = state.displayed.far_px(instrument, known.venue, order.side)
         if px is not None and is_lit(known):
-            shown.append(Shown(venue=known.venue, px=px))
+            shown.append(DisplayedPrice(venue=known.venue, px=px))
     return GateView(
         now_ns=now_ns,
         quote=state.displayed.quote(instrument),
@@ -252,7 +254,7 @@ def next_wire_id(state: RoutingState) -> str:
 # ---------------------------------------------------------------------- taking back
 
 
-def take_back(state: RoutingState, children: list[Child], why: str) -> Iterator[Owned]:
+def take_back(state: RoutingState, children: list[BookedChild], why: str) -> Iterator[Owned]:
     """Cancel children, and send nothing more for their slices."""
     for child in children:
         out = state.ledger.out_of(child.order)
@@ -262,7 +264,7 @@ def take_back(state: RoutingState, children: list[Child], why: str) -> Iterator[
         yield from cancel(state, child, why)
 
 
-def cancel(state: RoutingState, child: Child, why: str) -> Iterator[Owned]:
+def cancel(state: RoutingState, child: BookedChild, why: str) -> Iterator[Owned]:
     """Ask the venue to cancel a child, unless it is asked already or the child ends by itself."""
     life, order = child.life, child.order
     if not life.open:
@@ -277,14 +279,14 @@ def cancel(state: RoutingState, child: Child, why: str) -> Iterator[Owned]:
     child.cancel_sent_ns = state.now_ns
     wire_id = next_wire_id(state)
     child.wire_ids.append(wire_id)
-    state.ledger.wires.put(wire_id, Wire(order.child_id, of_cancel=True))
+    state.ledger.wires.put(wire_id, WireId(order.child_id, of_cancel=True))
     state.ledger.settle(child)
     yield msgspec.structs.replace(
         order, kind=ChildKind.CANCEL, wire_id=wire_id, orig_wire_id=order.wire_id, sent_ns=state.now_ns, rule=why
     )
 
 
-def after_child(state: RoutingState, child: Child) -> Iterator[Owned]:
+def after_child(state: RoutingState, child: BookedChild) -> Iterator[Owned]:
     """Something happened to a child: when it is over its slice moves on, and its parent may be quiet."""
     parent = state.ledger.settle(child)
     if not child.life.over:
@@ -303,6 +305,6 @@ def after_child(state: RoutingState, child: Child) -> Iterator[Owned]:
         return
     left_qty = child.order.order_qty - child.life.cum_qty
     if left_qty > 0:
-        out.left.append(Left(child.score_key, child.touch_px, left_qty))
+        out.left.append(Unfilled(child.score_key, child.touch_px, left_qty))
         state.ledger.out.put(slice_key(out.slice), out)
     yield from advance(state, out)

@@ -20,8 +20,8 @@ from pipeline.runtime.auditing.topic_copy import Spool
 from pipeline.runtime.auditing.verify import Recording, audit, verify_host
 from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.runtime.memory.host import MemoryHost, StoredRecord
-from pipeline.stages.routing.stage import Routing
-from pipeline.stages.routing.state import RoutingParams
+from pipeline.stages.routing.stage import RoutingStage
+from pipeline.stages.routing.state import RoutingParameters
 from tests.days import P, small_day
 
 Topics = dict[tuple[str, int], list[StoredRecord]]
@@ -184,8 +184,8 @@ def test_other_parameters_than_recorded_are_named(day: MemoryHost) -> None:
     from pipeline.audit.verify import Code, against_code
     from pipeline.domain.audit import JournalEntry, JournalKind
 
-    here = Routing(RoutingParams(wire_secret=b"one secret of sixteen"))
-    there = Routing(RoutingParams(wire_secret=b"another one of sixteen", ack_timeout_ns=7))
+    here = RoutingStage(RoutingParameters(wire_secret=b"one secret of sixteen"))
+    there = RoutingStage(RoutingParameters(wire_secret=b"another one of sixteen", ack_timeout_ns=7))
     entry = JournalEntry(
         kind=JournalKind.EPOCH,
         stage="routing",
@@ -261,7 +261,7 @@ def test_progress_is_said_now_and_then_only(monkeypatch: pytest.MonkeyPatch) -> 
     now = 0.0
     monkeypatch.setattr("pipeline.runtime.auditing.reading.time.monotonic", lambda: now)
     told: list[str] = []
-    progress = reading.Progress(told.append, "counting", 1_000)
+    progress = reading.ReadingProgress(told.append, "counting", 1_000)
     for done in range(0, 1_001, 10):
         now = done / 50
         progress.at(done)

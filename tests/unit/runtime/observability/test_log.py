@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pipeline.errors import WrongUse
-from pipeline.runtime.observability.log import Log, wants_json
+from pipeline.runtime.observability.log import EventLog, wants_json
 from pipeline.runtime.worker.observer import Event
 
 AT_NS = 1_767_623_400_123_456_789
@@ -15,7 +15,7 @@ AT_NS = 1_767_623_400_123_456_789
 
 def lines(*, as_json: bool) -> list[str]:
     written: list[str] = []
-    log = Log(written.append, as_json=as_json, wall_ns=lambda: AT_NS, unit="engine")
+    log = EventLog(written.append, as_json=as_json, wall_ns=lambda: AT_NS, unit="engine")
     log.event(Event.FAILED, "no slot")
     log.ids["slot"] = "engine-0"
     log.event(Event.ABORTED, 'taken back ("why"\n)', partitions=[0, 1], epochs={"netting/0": 3})

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.errors import PortTaken, WrongUse
 from pipeline.runtime import health
 from pipeline.runtime.observability.endpoint import Endpoint, Listen, variables
-from pipeline.runtime.observability.log import Log
+from pipeline.runtime.observability.log import EventLog
 from pipeline.runtime.observability.telemetry import LOOK_EVERY_S, STILL_S, WINDOW, Telemetry, percentile
 from pipeline.runtime.worker.observer import Event, Sight, sight_of
 
@@ -25,7 +25,7 @@ class Watched:
     def __init__(self) -> None:
         self.now_s = 100.0
         self.lines: list[str] = []
-        self.telemetry = Telemetry("engine", "engine-0", Log(self.lines.append), lambda: self.now_s, process=False)
+        self.telemetry = Telemetry("engine", "engine-0", EventLog(self.lines.append), lambda: self.now_s, process=False)
         self.telemetry.alive_at = lambda: 100.0
 
     def value(self, name: str, **labels: str) -> float | None:

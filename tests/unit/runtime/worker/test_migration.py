@@ -11,7 +11,7 @@ import pytest
 from pipeline.domain.market import TradePrint
 from pipeline.domain.record import Owned, Record
 from pipeline.runtime.contracts.codec import Codec, LocalIds
-from pipeline.runtime.worker.task import META_KEY, Epoch, Place, StateMismatch, TaskRunner
+from pipeline.runtime.worker.task import META_KEY, EpochFacts, StateMismatch, TaskPlace, TaskRunner
 from pipeline.runtime.worker.task_group import read
 from pipeline.stage import Meta, Migration, Stage
 from pipeline.state import Entry, State, Task
@@ -84,7 +84,7 @@ def applied(task: TaskRunner, first: int, count: int) -> Changelog:
 
 def old_changelog() -> Changelog:
     task = runner(Adder())
-    task.start(Epoch())
+    task.start(EpochFacts())
     return applied(task, 0, 30)
 
 
@@ -92,18 +92,18 @@ def merged(changelog: Changelog, later: Iterable[tuple[bytes, bytes | None]]) ->
     return {key: value for key, value in {**changelog, **dict(later)}.items() if value is not None}
 
 
-def place_of(changelog: Changelog) -> Place:
-    return msgspec.msgpack.decode(changelog[META_KEY] or b"", type=Place)
+def place_of(changelog: Changelog) -> TaskPlace:
+    return msgspec.msgpack.decode(changelog[META_KEY] or b"", type=TaskPlace)
 
 
 def test_a_migrated_task_goes_on_as_if_it_had_always_been_of_this_version() -> None:
     before = old_changelog()
     always = runner(AdderV2())
-    always.start(Epoch())
+    always.start(EpochFacts())
     applied(always, 0, 30)
     task = runner(AdderV2())
     task.restore(before.items())
-    task.start(Epoch())
+    task.start(EpochFacts())
     closed = task.close()
     after = merged(before, closed.changelog)
     assert dict(task.state.dump()) == dict(always.state.dump())
@@ -134,7 +134,7 @@ def test_without_a_migration_older_state_is_refused_and_told_what_to_do() -> Non
 
 def test_older_code_refuses_newer_state() -> None:
     task = runner(AdderV2())
-    task.start(Epoch())
+    task.start(EpochFacts())
     with pytest.raises(StateMismatch, match="newer version: state version 2, this code has 1"):
         runner(Adder()).restore(applied(task, 0, 5).items())
 
@@ -169,7 +169,7 @@ def test_a_changed_table_under_the_same_version_is_refused_before_the_first_reco
     task = runner(stage)
     with pytest.raises(StateMismatch, match="a changed table needs a new state_version"):
         task.restore(old_changelog().items())
-        task.start(Epoch())
+        task.start(EpochFacts())
 
 
 def test_a_changelog_that_has_lost_or_kept_an_entry_too_many_is_not_believed() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.restore import read_changelogs
 
 A, B = ("changelog.a", 0), ("changelog.b", 0)
@@ -68,5 +68,5 @@ def test_a_log_that_grows_while_another_is_read_stands_at_its_end() -> None:
         [Record(A, 2, b"half a transaction of somebody else"), Record(B, 0, b"z")],
         [Record(B, 1, b"z"), at_end(B, 2)],
     )
-    found = read_changelogs([A, B], Patience("test", print, script))
+    found = read_changelogs([A, B], WorkerContext("test", print, script))
     assert {place: sorted(rows) for place, rows in found.items()} == {A: [b"x", b"y"], B: [b"z"]}

@@ -12,7 +12,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 
 from pipeline.errors import PipelineError
 from pipeline.runtime.kafka.clients import Kafka
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.preflight import refuse_if_replaced
 
 SESSION_S = 10.0
@@ -55,7 +55,7 @@ class ToldKafka(Kafka):
 
 def looked(*answers: Answer) -> ToldKafka:
     kafka = ToldKafka(answers)
-    refuse_if_replaced("engine", "engine-0", SESSION_S, Patience("engine-0", lambda text: None, kafka))
+    refuse_if_replaced("engine", "engine-0", SESSION_S, WorkerContext("engine-0", lambda text: None, kafka))
     return kafka
 
 

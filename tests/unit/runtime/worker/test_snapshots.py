@@ -11,9 +11,9 @@ import pytest
 
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.worker import snapshots
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.snapshots import SavedTask, Snapshots, read_file
-from pipeline.runtime.worker.task import META_KEY, Place, StateMismatch, TaskRunner
+from pipeline.runtime.worker.task import META_KEY, StateMismatch, TaskPlace, TaskRunner
 from pipeline.topics import changelog_of
 from tests.sample_stages import Adder, AdderState, Total
 
@@ -45,7 +45,7 @@ class Machine:
         self.no = 0
 
     def restarted(self, cluster_id: str = "c") -> Snapshots:
-        made = Snapshots(self.folder, cluster_id, 1, Patience("w", self.said.append, self.kafka))
+        made = Snapshots(self.folder, cluster_id, 1, WorkerContext("w", self.said.append, self.kafka))
         made.find({(LOG, 0): ("adder", 1)}, self.ends)
         return made
 
@@ -60,7 +60,7 @@ class Machine:
         """A transaction: what has changed, then `_meta`, then its marker."""
         self.no += 1
         self.log += [(key.encode(), value) for key, value in self.state.drain()]
-        place = Place("adder", 0, 1, 1, no=self.no, entries=len(self.state))
+        place = TaskPlace("adder", 0, 1, 1, no=self.no, entries=len(self.state))
         if self.snapshots.asks:
             self.snapshots.told(LOG, 0, len(self.log))
         self.log.append((META_KEY, msgspec.msgpack.encode(place)))

@@ -12,8 +12,8 @@ from pipeline.domain.market import TradePrint
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import DeadLetterReason
 from pipeline.runtime.contracts.codec import Codec, LocalIds
-from pipeline.runtime.worker.task import LETTER_BYTES_MAX, Epoch, StateMismatch, TaskRunner
-from pipeline.runtime.worker.task_group import Cell, read
+from pipeline.runtime.worker.task import LETTER_BYTES_MAX, EpochFacts, StateMismatch, TaskRunner
+from pipeline.runtime.worker.task_group import TaskGroup, read
 from pipeline.runtime.worker.wiring import Wiring, inputs_of, keeps_partition
 from pipeline.stage import Meta, Stage
 from pipeline.state import State, Task
@@ -24,8 +24,8 @@ CODEC = Codec(LocalIds())
 FLOW = (Adder(), Repeater())
 
 
-def cell(unit: str = "both") -> Cell:
-    return Cell(Wiring(unit, FLOW), 0, 1, CODEC)
+def cell(unit: str = "both") -> TaskGroup:
+    return TaskGroup(Wiring(unit, FLOW), 0, 1, CODEC)
 
 
 def test_a_record_below_the_tasks_place_is_passed_over_though_nobody_counts_its_writer() -> None:
@@ -39,7 +39,7 @@ def test_a_record_below_the_tasks_place_is_passed_over_though_nobody_counts_its_
 
 
 def test_the_place_of_a_unit_is_that_of_its_task_furthest_behind() -> None:
-    both = Cell(Wiring("both", FLOW), 0, 1, CODEC)
+    both = TaskGroup(Wiring("both", FLOW), 0, 1, CODEC)
     both.tasks[0].place.offsets.update({"clock": 9, "controls": 4})
     both.tasks[1].place.offsets.update({"clock": 5})
     assert both.positions() == {"clock": 5}, "controls were never read by one of them"
@@ -47,7 +47,7 @@ def test_the_place_of_a_unit_is_that_of_its_task_furthest_behind() -> None:
 
 def test_a_restored_task_refuses_the_changelog_of_another() -> None:
     one = TaskRunner(FLOW[0], 0, 2, CODEC, frozenset())
-    one.start(Epoch())
+    one.start(EpochFacts())
     changelog = one.close().changelog
     for stage, partition, partitions in ((FLOW[1], 0, 2), (FLOW[0], 1, 2), (FLOW[0], 0, 3)):
         with pytest.raises(StateMismatch):
@@ -55,7 +55,7 @@ def test_a_restored_task_refuses_the_changelog_of_another() -> None:
 
 
 def test_what_stands_on_an_inner_topic_and_was_not_applied_is_known() -> None:
-    alone = Cell(Wiring("adder", FLOW[:1], FLOW), 0, 1, CODEC)
+    alone = TaskGroup(Wiring("adder", FLOW[:1], FLOW), 0, 1, CODEC)
     alone.apply(read(PRINTS, CODEC, 0, 0, 1, b"I", CODEC.encode(print_of("I", 1))))
     changelog = alone.close().changelog
     both = cell()
@@ -119,7 +119,7 @@ class Listener(Stage[State]):
 def test_breadth_first_both_bars_come_before_what_they_cause() -> None:
     listener = Listener()
     flow = (Twice(), Repeater(), listener)
-    unit = Cell(Wiring("unit", flow), 0, 1, CODEC)
+    unit = TaskGroup(Wiring("unit", flow), 0, 1, CODEC)
     assert {BARS.name, VENUE_SCORES.name} <= unit.wiring.inner
     unit.apply(read(PRINTS, CODEC, 0, 0, 1, b"I", CODEC.encode(print_of("I", 1))))
     assert listener.heard == ["Bar", "Bar", "VenueScore", "VenueScore"]

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from pipeline.runtime.kafka.clients import Kafka
-from pipeline.runtime.worker.context import Patience
+from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.transaction import Aborted, Transactions
 
 
@@ -52,7 +52,7 @@ class Told(Kafka):
 
 
 def written(kafka: Told) -> None:
-    transactions = Transactions("t-0", Patience("t-0", lambda text: None, kafka))
+    transactions = Transactions("t-0", WorkerContext("t-0", lambda text: None, kafka))
     transactions.open()
     kafka.said.clear()
     rows = [("out", 0, b"k", b"1"), ("out", 0, b"k", b"2")]

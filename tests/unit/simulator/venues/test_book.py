@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from pipeline.domain.executions import Liquidity
 from pipeline.domain.market import BookEvent, BookEventKind
 from pipeline.domain.orders import OrdType, Side, TimeInForce
-from pipeline.simulator.venues.book import Book, anonymous_ref, record_only
+from pipeline.simulator.venues.book import OrderBook, anonymous_ref, record_only
 from pipeline.simulator.venues.lit import arrive
 from pipeline.simulator.venues.orders import Execution, VenueOrder
 
@@ -15,7 +15,7 @@ class Tape:
     """Feeds a book with events by hand."""
 
     def __init__(self) -> None:
-        self.book: Book = record_only()
+        self.book: OrderBook = record_only()
         self.no = 0
         self.changed: list[VenueOrder] = []
 

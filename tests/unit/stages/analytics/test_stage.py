@@ -21,7 +21,7 @@ from pipeline.domain.record import Owned
 from pipeline.domain.reference import Instrument, ReferenceKind
 from pipeline.domain.units import NS_PER_MS, NS_PER_S, PPB_ONE
 from pipeline.stage import Meta
-from pipeline.stages.analytics.stage import Analytics
+from pipeline.stages.analytics.stage import AnalyticsStage
 from pipeline.stages.shared.print_tape import MINUTE_NS, minute_of
 from pipeline.state import Task
 from tests.stage_bench import Bench
@@ -49,7 +49,7 @@ def trade(
 
 
 def bench() -> Bench:  # type: ignore[type-arg]
-    return Bench(Analytics())
+    return Bench(AnalyticsStage())
 
 
 def tick(at_ns: int, trade_date: int = TODAY) -> Tick:
@@ -285,7 +285,7 @@ MIDNIGHT_NS = 1_381_118_400 * NS_PER_S
 def test_a_recorded_day_of_2013_gives_its_volume_and_vwap_late_prints_as_revisions(recorded_data: Path) -> None:
     folder = recorded_data / "us_equity"
     expected = json.loads((folder / "expected.json").read_text())["tick_days"]["bac/20131007"]
-    stage = Analytics()
+    stage = AnalyticsStage()
     state = stage.new_state(Task("analytics", 0, 1))
     now_ns, published = MIDNIGHT_NS, list[Bar]()
 

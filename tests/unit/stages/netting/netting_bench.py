@@ -20,8 +20,8 @@ from pipeline.domain.parents import (
 )
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import CrossingRule, Instrument, PriceRule, ReferenceKind
-from pipeline.stages.netting.stage import Netting
-from pipeline.stages.netting.state import NettingConfig, NettingState
+from pipeline.stages.netting.stage import NettingStage
+from pipeline.stages.netting.state import NettingParameters, NettingState
 from tests.stage_bench import Bench
 
 S = 1_000_000_000
@@ -32,7 +32,7 @@ DAY = 20260105
 SYM = "AMZN"
 
 
-def config(**changes: int) -> NettingConfig:
+def config(**changes: int) -> NettingParameters:
     """Parameters the tests are written for, whatever the defaults are."""
     pinned = {
         "window_ns": 5 * S,
@@ -42,7 +42,7 @@ def config(**changes: int) -> NettingConfig:
         "history_ns": 30 * S,
         "chunk_members": 256,
     }
-    return NettingConfig(**{**pinned, **changes})
+    return NettingParameters(**{**pinned, **changes})
 
 
 def rule(rule_id: str = "client-client", **changes: Any) -> CrossingRule:
@@ -199,11 +199,11 @@ class NettingBench(Bench[NettingState]):
     def __init__(
         self,
         rules: tuple[CrossingRule, ...] | None = None,
-        config: NettingConfig = config(),  # noqa: B008 - a frozen constant
+        config: NettingParameters = config(),  # noqa: B008 - a frozen constant
         market: bool = True,
         swap_every: int = 1,
     ) -> None:
-        super().__init__(Netting(config), swap_every=swap_every)
+        super().__init__(NettingStage(config), swap_every=swap_every)
         self.tick(T0)
         self.feed(instrument(), *((rule(),) if rules is None else rules))
         if market:

@@ -12,9 +12,9 @@ from pipeline.domain.parents import Slice, SliceKind, Style
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import Instrument, ReferenceKind, Venue, VenueKind
 from pipeline.domain.units import NS_PER_S
-from pipeline.stages.routing.gate import GateLimits
-from pipeline.stages.routing.stage import Routing
-from pipeline.stages.routing.state import RoutingParams, RoutingState
+from pipeline.stages.routing.gate import GateParameters
+from pipeline.stages.routing.stage import RoutingStage
+from pipeline.stages.routing.state import RoutingParameters, RoutingState
 from tests.stage_bench import Bench
 
 PX = 10_000_000
@@ -28,9 +28,11 @@ DATE = 20260105
 class RoutingBench(Bench[RoutingState]):
     """At 1,000 s, all venues open, 100.00 bid, 100.02 offered at LITA."""
 
-    def __init__(self, *, gate: GateLimits | None = None, swap_every: int = 1, lit: tuple[str, ...] = ("LITA", "LITB")):
-        params = RoutingParams(wire_secret=SECRET, gate=gate or GateLimits())
-        super().__init__(Routing(params), swap_every=swap_every)
+    def __init__(
+        self, *, gate: GateParameters | None = None, swap_every: int = 1, lit: tuple[str, ...] = ("LITA", "LITB")
+    ):
+        params = RoutingParameters(wire_secret=SECRET, gate=gate or GateParameters())
+        super().__init__(RoutingStage(params), swap_every=swap_every)
         self.slice_no = 0
         self._exec_no = 0
         self.tick(1_000 * S)

@@ -14,8 +14,8 @@ from pipeline.domain.orders import Side
 from pipeline.domain.parents import SliceKind, Style
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
-from pipeline.stages.routing.gate import GateLimits
-from pipeline.stages.routing.venue_scorecards import Score
+from pipeline.stages.routing.gate import GateParameters
+from pipeline.stages.routing.venue_scorecards import ScoreSums
 from tests.unit.stages.routing.routing_bench import BID, DATE, OFFER, SECRET, RoutingBench, S, alerts, kinds
 
 # ---------------------------------------------------------------------- taking back
@@ -227,7 +227,7 @@ def test_it_refuses_to_be_fed_what_it_does_not_read() -> None:
 
 
 def test_the_gate_counts_what_leaves_by_parent_and_refuses_the_next() -> None:
-    bench = RoutingBench(gate=GateLimits(parent_rate=2))
+    bench = RoutingBench(gate=GateParameters(parent_rate=2))
     for _ in range(2):
         bench.one_child(bench.slice(1))
     out = bench.slice(1)
@@ -238,7 +238,7 @@ def test_the_gate_counts_what_leaves_by_parent_and_refuses_the_next() -> None:
 
 
 def test_the_gate_counts_what_is_open_until_it_ends() -> None:
-    bench = RoutingBench(gate=GateLimits(max_exposure=150 * BID))
+    bench = RoutingBench(gate=GateParameters(max_exposure=150 * BID))
     child = bench.one_child(bench.slice(100))
     out = bench.slice(100)
     assert [f.reason for f in bench.fills(FillKind.RETURNED, out)] == ["GATE_OPEN_EXPOSURE"]
@@ -251,7 +251,7 @@ def test_the_gate_counts_what_is_open_until_it_ends() -> None:
 
 
 def test_the_same_execution_again_and_again_disables_the_parent_until_the_desk_looks() -> None:
-    bench = RoutingBench(gate=GateLimits(max_repeats=3))
+    bench = RoutingBench(gate=GateParameters(max_repeats=3))
     for _ in range(3):
         bench.trade(bench.one_child(bench.slice(1)), 1)
     for _ in range(2):
@@ -282,7 +282,7 @@ def test_what_a_child_left_is_paid_for_where_it_was_finished() -> None:
     bench.trade(second, 80)
     scores = dict(bench.state.dump())
     finished = [value for key, value in scores.items() if key == "scores/A@LITA/POST"]
-    score = msgspec.msgpack.decode(finished[0], type=Score)
+    score = msgspec.msgpack.decode(finished[0], type=ScoreSums)
     assert (score.sent_qty, score.filled_qty, score.finished_qty, score.fill_count) == (100, 20, 80, 1)
     assert score.finish_cost == 80 * (BID - OFFER) + 80_000 and score.fees == 20_000
 

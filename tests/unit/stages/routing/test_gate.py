@@ -14,7 +14,15 @@ from pipeline.domain.market import NBBO, QuoteKind, SessionState
 from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
 from pipeline.domain.units import NS_PER_S
-from pipeline.stages.routing.gate import GateLimits, GateReason, GateView, Resting, Shown, child_value, refuse
+from pipeline.stages.routing.gate import (
+    DisplayedPrice,
+    GateParameters,
+    GateReason,
+    GateView,
+    Resting,
+    child_value,
+    refuse,
+)
 from pipeline.stages.routing.gate_counters import GateBook
 from pipeline.state import State, Task
 
@@ -55,7 +63,7 @@ CHILD = ChildOrder(
     sent_ns=NOW,
 )
 VIEW = GateView(now_ns=NOW, quote=QUOTE, state=SessionState.OPEN, parent_order_qty=100)
-LIMITS = GateLimits()
+LIMITS = GateParameters()
 TAKE: dict[str, Any] = {"limit_px": OFFER, "time_in_force": TimeInForce.IOC, "post_only": False}
 SELL_TAKE: dict[str, Any] = {**TAKE, "side": Side.SELL, "limit_px": BID}
 PEG: dict[str, Any] = {"ord_type": OrdType.PEGGED_MIDPOINT, "limit_px": None, "post_only": False}
@@ -107,11 +115,11 @@ PEG: dict[str, Any] = {"ord_type": OrdType.PEGGED_MIDPOINT, "limit_px": None, "p
         ({"limit_px": OFFER - 1}, {}, {}, None),
         ({"limit_px": OFFER}, {}, {}, R.LOCKS_OR_CROSSES),
         ({"side": Side.SELL, "limit_px": BID}, {}, {}, R.LOCKS_OR_CROSSES),
-        ({**TAKE, "limit_px": OFFER + 1}, {"shown": (Shown(venue="V", px=OFFER),)}, {}, None),  # its own venue
-        (TAKE, {"shown": (Shown(venue="W", px=OFFER),)}, {}, None),  # not through it
-        ({**TAKE, "limit_px": OFFER + 1}, {"shown": (Shown(venue="W", px=OFFER),)}, {}, R.TRADE_THROUGH),
-        ({**TAKE, "limit_px": OFFER + 1}, {"shown": (Shown(venue="W", px=OFFER),), "swept": ("W",)}, {}, None),
-        ({**SELL_TAKE, "limit_px": BID - 1}, {"shown": (Shown(venue="W", px=BID),)}, {}, R.TRADE_THROUGH),
+        ({**TAKE, "limit_px": OFFER + 1}, {"shown": (DisplayedPrice(venue="V", px=OFFER),)}, {}, None),  # its own venue
+        (TAKE, {"shown": (DisplayedPrice(venue="W", px=OFFER),)}, {}, None),  # not through it
+        ({**TAKE, "limit_px": OFFER + 1}, {"shown": (DisplayedPrice(venue="W", px=OFFER),)}, {}, R.TRADE_THROUGH),
+        ({**TAKE, "limit_px": OFFER + 1}, {"shown": (DisplayedPrice(venue="W", px=OFFER),), "swept": ("W",)}, {}, None),
+        ({**SELL_TAKE, "limit_px": BID - 1}, {"shown": (DisplayedPrice(venue="W", px=BID),)}, {}, R.TRADE_THROUGH),
         (TAKE, {"resting": (Resting(venue="V", limit_px=OFFER),)}, {}, R.SELF_TRADE),
         (TAKE, {"resting": (Resting(venue="V", limit_px=OFFER + 1),)}, {}, None),  # would not meet
         (TAKE, {"resting": (Resting(venue="W", limit_px=OFFER),)}, {}, None),  # not there

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline.domain.reference import ReferenceKind, Venue, VenueKind
-from pipeline.stages.routing.venue_scorecards import Left, OrderKind, Score, Scorecards, score_key
+from pipeline.stages.routing.venue_scorecards import RequestKind, Scorecards, ScoreSums, Unfilled, score_key
 from pipeline.state import State, Task
 
 HALF = 10_000_000
-TAKE = OrderKind.TAKE
+TAKE = RequestKind.TAKE
 
 
 class Some(State):
@@ -38,7 +38,7 @@ def test_before_experience_fees_decide() -> None:
 def test_a_venue_that_does_not_fill_becomes_dearer() -> None:
     cards = Some().cards
     before = cards.score("A", venue("V"), TAKE, HALF)
-    cards.add(score_key("A", "V", TAKE), Score(sent_qty=10_000))
+    cards.add(score_key("A", "V", TAKE), ScoreSums(sent_qty=10_000))
     after = cards.score("A", venue("V"), TAKE, HALF)
     assert after.score_px > before.score_px and after.fill_rate_ppm < before.fill_rate_ppm
     assert cards.score("A", venue("W"), TAKE, HALF).score_px == before.score_px, "and only that venue"
@@ -49,8 +49,8 @@ def test_finishing_elsewhere_at_a_worse_price_is_paid_by_the_venue_that_left_it(
     def left_to(px: int) -> int:
         cards = Some().cards
         key = score_key("A", "V", TAKE)
-        cards.add(key, Score(sent_qty=1_000))
-        left = Left(key, 1_000, 1_000)
+        cards.add(key, ScoreSums(sent_qty=1_000))
+        left = Unfilled(key, 1_000, 1_000)
         assert cards.finished(left, 400, px, 0, 1) == 400
         left.qty -= 400
         assert cards.finished(left, 700, px, 0, 1) == 600, "never more than was left"
@@ -62,8 +62,8 @@ def test_finishing_elsewhere_at_a_worse_price_is_paid_by_the_venue_that_left_it(
 def test_an_over_fill_does_not_break_the_score() -> None:
     cards = Some().cards
     key = score_key("A", "V", TAKE)
-    cards.add(key, Score(sent_qty=100, filled_qty=130, fill_count=2))
-    cards.finished(Left(key, 0, 50), 50, 10, 0, 1)
+    cards.add(key, ScoreSums(sent_qty=100, filled_qty=130, fill_count=2))
+    cards.finished(Unfilled(key, 0, 50), 50, 10, 0, 1)
     assert 0 < cards.score("A", venue("V"), TAKE, HALF).fill_rate_ppm <= 1_000_000
 
 

@@ -11,7 +11,7 @@ from pipeline.domain.record import Record
 from pipeline.domain.reference import Instrument, ReferenceKind, Venue, VenueKind
 from pipeline.simulator.venues.dark import HiddenInterest, interest_of
 from pipeline.simulator.venues.faults import Faults
-from pipeline.stages.simulated_venues.stage import VenueParameters, Venues
+from pipeline.stages.simulated_venues.stage import VenuesParameters, VenuesStage
 from pipeline.stages.simulated_venues.state import VenuesState
 from tests.stage_bench import Bench
 
@@ -42,8 +42,8 @@ def status(code: str, state: SessionState, at_ns: int = START) -> VenueStatus:
 class Market:
     """The stage with three open venues, fed by hand."""
 
-    def __init__(self, parameters: VenueParameters | None = None) -> None:
-        self.bench: Bench[VenuesState] = Bench(Venues(parameters))
+    def __init__(self, parameters: VenuesParameters | None = None) -> None:
+        self.bench: Bench[VenuesState] = Bench(VenuesStage(parameters))
         self.bench.feed(
             STOCK, venue("XNAS"), venue("XBAT", checks_repeats=False), venue("XDRK", VenueKind.DARK, min_qty=5)
         )
@@ -269,7 +269,7 @@ def test_cancels_are_confirmed_refused_as_too_late_or_as_unknown() -> None:
 
 def test_a_cancel_never_overtakes_its_order_on_the_way() -> None:
     for number in range(30):
-        market = Market(VenueParameters(seed=number))
+        market = Market(VenuesParameters(seed=number))
         market.cancel(10, market.send(10, Side.BUY, 100, 22_000))
         assert kinds(market.until(100)) == ["NEW", "CANCELED"]
 
@@ -300,7 +300,7 @@ def _hidden(seed: int, side: Side) -> Any:
 
 @pytest.mark.parametrize("when", ["it comes while we rest", "we come while it is there", "the quote comes last"])
 def test_the_dark_venue_executes_at_the_midpoint_of_that_moment(when: str) -> None:
-    market = Market(VenueParameters(seed=5))
+    market = Market(VenuesParameters(seed=5))
     interest = _hidden(5, Side.SELL)
     comes_ms = (interest.from_ns - START) // MS
     before = {"it comes while we rest": 50, "we come while it is there": -10, "the quote comes last": 50}[when]
@@ -323,7 +323,7 @@ def test_the_dark_venue_executes_at_the_midpoint_of_that_moment(when: str) -> No
 
 
 def test_the_dark_venue_knows_no_quote_later_than_the_arrival() -> None:
-    market = Market(VenueParameters(seed=5))
+    market = Market(VenuesParameters(seed=5))
     at_ms = (_hidden(5, Side.SELL).from_ns - START) // MS + 10
     market.quote(1, 22_000, 22_001)
     market.send(at_ms, Side.BUY, 5, None, venue="XDRK", ord_type=OrdType.PEGGED_MIDPOINT)
@@ -333,13 +333,13 @@ def test_the_dark_venue_knows_no_quote_later_than_the_arrival() -> None:
 
 
 def test_the_dark_venue_needs_both_sides_of_a_quote_and_never_trades_with_itself() -> None:
-    market = Market(VenueParameters(hidden=HiddenInterest(presence_ppm=0)))
+    market = Market(VenuesParameters(hidden=HiddenInterest(presence_ppm=0)))
     peg = {"venue": "XDRK", "ord_type": OrdType.PEGGED_MIDPOINT, "limit_px": None}
     market.quote(1, 22_000, 22_001)
     market.send(10, Side.BUY, 5, None, **peg)
     market.send(10, Side.SELL, 5, None, **peg)
     assert kinds(market.until(60_000)) == ["NEW", "NEW"], "our own orders do not meet"
-    always = Market(VenueParameters(hidden=HiddenInterest(presence_ppm=1_000_000)))
+    always = Market(VenuesParameters(hidden=HiddenInterest(presence_ppm=1_000_000)))
     always.quote(1, 22_000, None)
     always.send(10, Side.BUY, 5, None, **peg)
     always.send(10, Side.SELL, 5, None, **peg)
@@ -347,7 +347,7 @@ def test_the_dark_venue_needs_both_sides_of_a_quote_and_never_trades_with_itself
 
 
 def _run_with(faults: Faults, count: int = 40) -> list[VenueReport]:
-    market = Market(VenueParameters(faults=faults))
+    market = Market(VenuesParameters(faults=faults))
     for number in range(count):
         market.book(20 * number + 1, BookEventKind.ADD, Side.SELL, 10, 22_010, f"S{number}")
         market.send(20 * number + 2, Side.BUY, 10, 22_010)
@@ -384,7 +384,7 @@ def replace_time(report: VenueReport) -> tuple[Any, ...]:
 
 
 def test_the_configuration_is_told_whole() -> None:
-    config = Venues(VenueParameters(seed=7, faults=replace(Faults(), bust_ppm=3))).config()
+    config = VenuesStage(VenuesParameters(seed=7, faults=replace(Faults(), bust_ppm=3))).config()
     assert (config["seed"], config["faults.bust_ppm"], config["hidden.cell_ns"]) == (7, 3, 4_000_000_000)
 
 

@@ -15,7 +15,7 @@ from pipeline.domain.parents import ParentKind, ParentOrder, SliceKind, Style
 from pipeline.domain.parents import Slice as SliceRecord
 from pipeline.domain.reference import Instrument, Limit, LimitScope, ReferenceKind
 from pipeline.domain.units import NS_PER_S, PX_ONE
-from pipeline.stages.slicing.stage import Slicing, SlicingState
+from pipeline.stages.slicing.stage import SlicingStage, SlicingState
 from tests.stage_bench import Bench
 
 T0 = 1_700_000_000 * NS_PER_S
@@ -103,7 +103,7 @@ def status(state: SessionState) -> VenueStatus:
 
 @pytest.fixture
 def bench() -> Bench[SlicingState]:
-    return opened(Bench(Slicing()))
+    return opened(Bench(SlicingStage()))
 
 
 def opened(bench: Bench[SlicingState]) -> Bench[SlicingState]:
@@ -327,7 +327,7 @@ def test_vwap_without_a_curve_is_worked_evenly(bench: Bench[SlicingState]) -> No
 
 
 def test_the_siblings_totals_are_the_sums_over_all_parents() -> None:
-    bench = opened(Bench(Slicing(), swap_every=4))
+    bench = opened(Bench(SlicingStage(), swap_every=4))
     bench.feed(parent(), parent(parent_id="P2"), parent(parent_id="P3", side=Side.SELL, order_qty=300))
     for second in range(1, 60):
         for out in slices(bench.tick(s(second))):

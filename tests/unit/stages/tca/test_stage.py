@@ -23,7 +23,7 @@ from pipeline.domain.orders import (
 )
 from pipeline.domain.parents import ParentKind, ParentOrder
 from pipeline.stages.tca import cost_book
-from pipeline.stages.tca.stage import TCA
+from pipeline.stages.tca.stage import TCAStage
 from tests.stage_bench import Bench
 
 S = 1_000_000_000
@@ -33,7 +33,7 @@ PX = 1_000_000_000
 
 
 def bench() -> Bench:  # type: ignore[type-arg]
-    return Bench(TCA())
+    return Bench(TCAStage())
 
 
 def quote(at_ns: int, midpoint_px: int) -> NBBO:
@@ -237,7 +237,7 @@ def test_rows_a_tick_leaves_over_go_out_between_ticks_each_once(monkeypatch: pyt
 
 @pytest.mark.parametrize("swap_every", [0, 1], ids=["totals kept up", "totals rebuilt"])
 def test_a_print_taken_back_or_late_changes_the_interval_as_if_it_had_come_so_at_once(swap_every: int) -> None:
-    b = Bench(TCA(), swap_every=swap_every)
+    b = Bench(TCAStage(), swap_every=swap_every)
     b.tick(T0)
     b.feed(*TAPE, trade("6", T0 + 14 * S, 50 * PX, 500))
     cancel = msgspec.structs.replace(trade("7", T0 + 14 * S, 0, 0), kind=PrintKind.CANCEL, ref_print_id="6")
