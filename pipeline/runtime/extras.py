@@ -58,7 +58,7 @@ def require(extra: Extra) -> None:
 def _sentence(extra: Extra, missing: str) -> str:
     # From the checkout or the wheel, by its path: a bare name would fetch a stranger's package of the same name.
     return (
-        f"{_PARTS[extra]} needs the package {missing}, which is not installed here. Install the extra `{extra}`, in "
-        f"the pipeline's checkout: pip install '.[{extra}]' (from a wheel: pip install './FILE.whl[{extra}]'). "
+        f"for {_PARTS[extra]} the package {missing} is needed, which is not installed here. Install the extra "
+        f"`{extra}`: pip install '.[{extra}]' in the pipeline's checkout (or './FILE.whl[{extra}]' from a wheel). "
         f"{_WITHOUT[extra]}"
     )

@@ -28,7 +28,6 @@ from pathlib import Path
 
 from pipeline.errors import ArtifactsMissing, DiskFull, WrongUse
 from pipeline.runtime.embedded.progress import Progress
-from pipeline.runtime.extras import Extra, needs
 
 LOCK_FILE = Path(__file__).with_name("artifacts.lock")
 KAFKA = "kafka"
@@ -268,8 +267,7 @@ class Artifacts:
 
 def fetch_from_maven(file: LockedFile, folder: Path, advance: Callable[[int], None]) -> Path:
     """Fetch one file by its exact coordinate with jgo (pure Python, no Maven needed), into `folder`."""
-    with needs(Extra.EMBEDDED):
-        from jgo.maven import MavenContext, PythonResolver
+    from jgo.maven import MavenContext, PythonResolver
 
     def report(_filename: str, _total: int) -> AbstractContextManager[Callable[[int], None]]:
         @contextmanager

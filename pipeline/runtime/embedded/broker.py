@@ -30,6 +30,7 @@ from confluent_kafka.admin import AdminClient
 from pipeline.errors import ComponentDied, DiskFull
 from pipeline.runtime.embedded.artifacts import Artifacts
 from pipeline.runtime.embedded.child import MIN_FREE_BYTES, ChildProcess, java
+from pipeline.runtime.extras import Extra, require
 from pipeline.runtime.ports import HOST, answers, free_port
 
 Storage = Literal["memory", "file"]
@@ -287,6 +288,7 @@ class LocalPlatform:
         ends_with_parent: bool = True,
         artifacts: Artifacts | None = None,
     ) -> None:
+        require(Extra.EMBEDDED)
         artifacts = artifacts or Artifacts()
         # Files first: fetching may take minutes and has its own errors.
         artifacts.kafka_classpath()

