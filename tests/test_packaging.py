@@ -36,7 +36,7 @@ DIRECT: Final = [
 
 def locked() -> dict[str, tuple[str, bool]]:
     """Every package of the lock: its version, and whether pyproject.toml itself asks for it."""
-    found = {}
+    found: dict[str, tuple[str, bool]] = {}
     for block in re.split(r"^(?=[a-z0-9])", LOCK, flags=re.MULTILINE):
         pinned = re.match(r"([a-z0-9.-]+)==(\S+) ", block)
         if pinned is not None:
