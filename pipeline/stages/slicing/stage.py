@@ -58,9 +58,9 @@ class SlicingState(State):
         super().__init__(task)
         self.market = MarketView(self)
         self.switches = Switches(self)
-        self.stale = StaleHold(self)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
+        self.stale = StaleHold(self, self.limits)
         self.parents = self.table("parents", WorkingParent)
         self.siblings = Siblings()
         self.desks = self.table("desks", InstrumentTotals)
@@ -78,10 +78,6 @@ class SlicingState(State):
         self.siblings.clear()
         for parent_id in self.parents.keys():
             self.siblings.count(self.parents[parent_id])
-
-    def max_backlog_ns(self) -> int | None:
-        limit = self.limits.get(reference_data.limit_key(LimitScope.FIRM), self.now_ns)
-        return None if limit is None else limit.max_backlog_ns
 
     def may_release(self, parent: WorkingParent, instrument: Instrument) -> bool:
         """Law and halts, then the desk, then staleness: whether anything new of this parent may go out now."""
@@ -157,7 +153,7 @@ class SlicingStage(Stage[SlicingState]):
                 state.switches.apply(message)
                 state.stale.release(message)
             case Resumed():
-                if state.stale.on_resumed(message, state.max_backlog_ns()):
+                if state.stale.on_resumed(message):
                     yield from self._stale_alerts(state)
             case _:
                 raise TypeError(f"slicing does not read {type(message).__name__}")
@@ -228,7 +224,7 @@ class SlicingStage(Stage[SlicingState]):
     # ------------------------------------------------------------------ time
 
     def _on_tick(self, state: SlicingState, tick: Tick) -> Iterator[Owned]:
-        if state.stale.on_tick(tick, state.max_backlog_ns()):
+        if state.stale.on_tick(tick):
             yield from self._stale_alerts(state)
         state.apply_tick(tick)
         for instrument in state.desks.keys():
