@@ -140,15 +140,13 @@ def decide(
             median_spread_px=median_px,
             depth_inside_limit_qty=market.depth_inside(order.instrument, order.side, order.limit_px),
             obtainable_qty=_obtainable(parent, side_own_qty, market, instrument, curve, now_ns),
-            completion=trilemma.Completion(order.completion.value)
-            if order.completion is not Completion.UNKNOWN
-            else trilemma.Completion.BEST_EFFORT,
+            completion=order.completion,
             first_slice=parent.released_ns == 0,
             min_slice_qty=min_slice_qty,
             lot_qty=instrument.lot_qty,
         )
     )
-    style = Style(decision.style.value)
+    style = decision.style
     # What rests must be back in hand before the last moment, or it could not be crossed then.
     expire_ns = min(now_ns + _life_ns(style, config), order.end_ns)
     if now_ns < last_moment_ns:
@@ -181,7 +179,7 @@ def is_at_risk(
     """Whether a MUST parent (with the siblings that share its cap) can no longer be completed under the cap."""
     order = parent.order
     return trilemma.completion_at_risk(
-        trilemma.Completion.MUST,
+        Completion.MUST,
         siblings.unexecuted_qty,
         _obtainable(parent, side_own_qty, market, instrument, curve, now_ns),
         order.end_ns - now_ns,
