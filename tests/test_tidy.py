@@ -139,6 +139,17 @@ def test_a_stage_imports_only_itself_what_is_shared_domain_and_algos() -> None:
     assert wrong == []
 
 
+NO_MIRROR: Final = {"chaos"}
+"""Folders of `tests/unit` for what is no part of the pipeline."""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "unit").rglob("test_*.py")), ids=named)
+def test_a_unit_test_lies_where_what_it_tests_lies(path: Path) -> None:
+    folder = path.parent.relative_to(ROOT / "tests" / "unit")
+    if folder.as_posix() not in NO_MIRROR:
+        assert (ROOT / "pipeline" / folder).is_dir(), f"tests/unit/{folder} mirrors no folder of pipeline/"
+
+
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
     """Groups of more than one name that can be reached from each other; by depth-first search (Tarjan, 1972)."""
     number: dict[str, int] = {}
