@@ -25,6 +25,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec  # not exported where 
 
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable, WrongUse
 from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, require_reachable
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.ports import HOST
 from pipeline.runtime.settings import state_dir
 
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
         bootstrap_servers, registry_url = os.environ[KAFKA_VARIABLE], os.environ[REGISTRY_VARIABLE]
     except KeyError as missing:
         raise WrongUse(f"{missing.args[0]} is not set") from missing
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    kafka = Kafka(bootstrap_servers)
+    client = kafka.admin()
     try:
         match list(arguments):
             case ["unit", unit]:
@@ -95,6 +97,7 @@ def main(arguments: Sequence[str]) -> int:
             case _:
                 raise WrongUse((__doc__ or "").strip())
     except KafkaException as error:
+        kafka.raise_refusal(client)
         raise Unreachable("Kafka", bootstrap_servers, str(error)) from error
     if not healthy:
         print(reason, file=sys.stderr)

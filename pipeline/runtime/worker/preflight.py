@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from pipeline.errors import PipelineError, PlatformError, WrongUse
+from pipeline.errors import AccessRefused, PipelineError, PlatformError, WrongUse
 from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.restore import ASK_TIMEOUT_S, NotRestored
@@ -34,13 +34,18 @@ class Surroundings(NamedTuple):
 
 
 def survey(admin: AdminClient, wiring: Wiring, codec: Codec, patience: WorkerContext) -> Surroundings:
-    """Wait until broker and registry answer, then check. Raises WrongUse for missing topics and unequal partitions."""
+    """Wait until broker and registry answer, then check.
+
+    Raises WrongUse for missing topics and unequal partitions, AccessRefused when one of the two does not let us in.
+    """
     while True:
         try:
-            metadata = admin.list_topics(timeout=5)
+            metadata = patience.kafka.metadata(admin, 5)
             ours = [topic for stage in wiring.stages for topic in outputs_of(stage)]
             schemas = codec.schemas_as_json([*ours, *wiring.outside])
             break
+        except AccessRefused:
+            raise
         except PlatformError as error:
             patience.say_now_and_then(f"{error} Waiting for it.")
         except KafkaException:

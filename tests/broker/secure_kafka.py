@@ -1,0 +1,116 @@
+"""An embedded broker that takes strangers only over TLS, with a name and a password; certificates made for the test.
+
+Its second listener, without either, is for starting it and for making the user; no client of a test knows its address.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.ports import HOST, free_port
+
+USER: Final = "execution"
+PASSWORD: Final = "corr3ct-horse"
+MECHANISMS: Final = {"SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256, "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512}
+
+
+class SecureKafka(NamedTuple):
+    """A broker that is up."""
+
+    bootstrap_servers: str
+    """Its SASL_SSL listener."""
+    ca: Path
+    """Certificate of the authority that signed the broker's."""
+    other_ca: Path
+    """Certificate of an authority of the same name that did not."""
+    kafka: LocalKafka
+
+    def properties(self, mechanism: str = "SCRAM-SHA-512") -> dict[str, str]:
+        """A client's settings that it lets in."""
+        return {
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(self.ca),
+            "sasl.mechanisms": mechanism,
+            "sasl.username": USER,
+            "sasl.password": PASSWORD,
+        }
+
+
+@contextmanager
+def secure_kafka(folder: Path) -> Iterator[SecureKafka]:
+    """Start one; ``folder`` gets certificates and keys."""
+    ca, broker = make_certificates(folder)
+    (folder / "other").mkdir()
+    other_ca, _ = make_certificates(folder / "other")
+    port = free_port()
+    secure_port = free_port(avoid=frozenset({port}))
+    controller_port = free_port(avoid=frozenset({port, secure_port}))
+    listeners = f"PLAINTEXT://{HOST}:{port},SASL_SSL://{HOST}:{secure_port}"
+    settings = {
+        "listeners": f"{listeners},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": listeners,
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
+        "sasl.enabled.mechanisms": ",".join(MECHANISMS),
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(broker),
+    }
+    for mechanism in MECHANISMS:
+        login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        settings[f"listener.name.sasl_ssl.{mechanism.lower()}.sasl.jaas.config"] = login
+    with LocalKafka(port=port, controller_port=controller_port, settings=settings) as kafka:
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        for each in MECHANISMS.values():  # a request takes one of them only
+            user = UserScramCredentialUpsertion(USER, ScramCredentialInfo(each, 4096), PASSWORD.encode())
+            admin.alter_user_scram_credentials([user])[USER].result(30)
+        yield SecureKafka(f"{HOST}:{secure_port}", ca, other_ca, kafka)
+
+
+def make_certificates(folder: Path) -> tuple[Path, Path]:
+    """A new authority's certificate, and a file with key and certificate of a server on the loopback interface."""
+    ca_key, ca = _signed("an authority for tests", None)
+    key, certificate = _signed("a broker for tests", (ca_key, ca))
+    ca_file, server_file = folder / "ca.pem", folder / "server.pem"
+    ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    server_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return ca_file, server_file
+
+
+def _signed(
+    name: str, by: tuple[ec.EllipticCurvePrivateKey, x509.Certificate] | None
+) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if by is None else by[1].subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=2))
+        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
+        .sign(key if by is None else by[0], hashes.SHA256())
+    )
+    return key, made
