@@ -148,13 +148,10 @@ class ClientSettings:
         """The error for a broker that did not let us in, or that is not the one we may talk to."""
         word = re.sub(r"^\w+://\S+: ", "", re.sub(r"\s*\(after \d+ms in state \w+\)$", "", error.str()))
         word = self.without_secrets(word).rstrip(".")
-        if error.code() == KafkaError._SSL:
-            names = ["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "security.protocol"]
-            due = names[:1]
-        else:
-            names = ["sasl.username", "sasl.password", "sasl.mechanisms", "security.protocol"]
-            due = names[:3]
-        given = [f"{name} ({self.origins[name]})" for name in names if name in self.origins]
+        tls = error.code() == KafkaError._SSL
+        own = [name for name in self.origins if name.startswith("ssl." if tls else "sasl.")]
+        given = [f"{name} ({self.origins[name]})" for name in (*own, "security.protocol") if name in self.origins]
+        due = ("ssl.ca.location",) if tls else ("sasl.username", "sasl.password", "sasl.mechanisms")
         unset = [
             name for name in due if name not in self.origins and name.replace("location", "pem") not in self.origins
         ]
