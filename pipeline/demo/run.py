@@ -32,6 +32,7 @@ from pipeline.runtime.auditing.verify import audit, copy_of
 from pipeline.runtime.embedded.platform import connect
 from pipeline.runtime.extras import Extra, require
 from pipeline.runtime.health import unit_is_healthy
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings
 from pipeline.runtime.supervisor import Supervisor
 
@@ -141,7 +142,7 @@ def set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> N
 
 def _require_unused(settings: Settings) -> None:
     """A demo adds up its own day: on a cluster that already has one, its books could not balance."""
-    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+    admin = Kafka(settings.bootstrap_servers).admin()
     if topics.JOURNAL.name in admin.list_topics(timeout=15).topics:
         raise WrongUse(
             f"Kafka at {settings.bootstrap_servers} has a journal already: the demo needs a cluster of its own. Unset "
@@ -159,7 +160,7 @@ def units_running(
     supervisor = Supervisor([*names, DESK], logs, env, say)
     supervisor.start()
     try:
-        admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+        admin = Kafka(settings.bootstrap_servers).admin()
         waiting = names
         deadline = time.monotonic() + _READY_S
         while waiting:
