@@ -1,8 +1,8 @@
 """The last gate before `child-orders`: a pure function with limits of its own, independent of the algorithms.
 
 It does not ask whether a child is clever, only whether it may leave the house. Prices it holds against the quote,
-rates and repeats it counts itself (`gate_book.py`). Open value and own resting orders come from the exposure ledger,
-so a ledger that is wrong misleads the gate too: first form.
+rates and repeats it counts itself (`gate_counters.py`). Open value and own resting orders come from the exposure
+ledger, so a ledger that is wrong misleads the gate too: first form.
 
 - *Reads* the child, what the gate's own books say of the moment, the market's displayed state, the desk's switches.
 - *Refuses* with one named reason, the first in the column; the quantity goes back to the parent once.

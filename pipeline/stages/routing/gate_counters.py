@@ -101,7 +101,7 @@ class GateBook:
             self._open.put(instrument, OpenValue(self.open_value(instrument) + value))
 
     def forget(self, parent_id: str) -> None:
-        """The parent is over."""
+        """Drop what is counted of a parent that has ended."""
         if f"parent/{parent_id}" in self._rates:
             self._rates.remove(f"parent/{parent_id}")
         if parent_id in self._repeats:

@@ -71,12 +71,12 @@ class BookedExecution(Entry):
     trade_date: int
     told_qty: int
     told_px: int
-    """As first told: what a repeat must say again."""
+    """Quantity and price as first reported; a duplicate must match both."""
     qty: int
     px: int
     fee: int
     liquidity: Liquidity
-    """As it stands after corrections."""
+    """Quantity, price, fee and liquidity after corrections."""
     busted: bool = False
 
 
@@ -84,7 +84,7 @@ class Restatement(Entry):
     """A bust or correction, booked once, by its own ExecID."""
 
     key: str
-    """The execution it restates."""
+    """Key of the execution it restates."""
     kind: str
     told_qty: int
     told_px: int

@@ -42,7 +42,7 @@ PRIORS: dict[PlacementKind, Prior] = {
 
 
 class ScoreSums(Entry):
-    """Sums over children that are over, as in `algos.scorecard.VenueCounts`; or one child's part in them."""
+    """Sums over children that have ended, as in `algos.scorecard.VenueCounts`; or one child's part in them."""
 
     sent_qty: int = 0
     filled_qty: int = 0
@@ -127,7 +127,7 @@ class Scorecards:
         self._seen.put(instrument, ExecutionsSeen(self.version(instrument) + 1))
 
     def add(self, key: str, tally: ScoreSums) -> None:
-        """Add what is known of a child that is over (or of its late execution)."""
+        """Add what is known of a child that has ended (or of its late execution)."""
         score = self._scores.get(key) or ScoreSums()
         score.sent_qty += tally.sent_qty
         score.filled_qty += tally.filled_qty
