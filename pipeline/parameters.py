@@ -44,6 +44,8 @@ class Allowed(NamedTuple):
     unit: str = ""
     least: int = 0
     most: int = _MOST
+    choices: tuple[str, ...] = ()
+    """Of a text: what it may be; empty: anything but nothing."""
 
 
 class Secret(NamedTuple):
@@ -119,10 +121,12 @@ class Field(NamedTuple):
     def range_text(self) -> str:
         """What is allowed, in words."""
         match self.allowed:
-            case Allowed(_, _, least, most) if self.kind is FieldKind.NUMBER:
+            case Allowed(least=least, most=most) if self.kind is FieldKind.NUMBER:
                 return f"{least:_} to {most:_}" if most < _MOST else f"{least:_} or more"
             case Secret(_, variable, least, most):
                 return f"{least} to {most} bytes, in {variable}"
+            case Allowed(choices=choices) if choices:
+                return "one of " + ", ".join(map(shown, choices))
             case _:
                 return "a text, not empty"
 
@@ -311,15 +315,15 @@ class _Reading:
 def must_be(field: Field, default: Any) -> str:
     """What a value of this field has to be, in words."""
     unit = f" {field.unit}" if field.unit else ""
-    kind = f"a whole number, {field.range_text}{unit}" if field.kind is FieldKind.NUMBER else "a text, not empty"
+    kind = f"a whole number, {field.range_text}{unit}" if field.kind is FieldKind.NUMBER else field.range_text
     return f"it must be {kind} (default {_default(default)})"
 
 
 def _fits(field: Field, value: Any) -> bool:
-    if field.kind is FieldKind.TEXT:
-        return isinstance(value, str) and value != ""
     allowed = field.allowed
     assert isinstance(allowed, Allowed)
+    if field.kind is FieldKind.TEXT:
+        return isinstance(value, str) and (value in allowed.choices if allowed.choices else value != "")
     return isinstance(value, int) and not isinstance(value, bool) and allowed.least <= value <= allowed.most
 
 
@@ -455,7 +459,12 @@ def _tables(defaults: Parameters, path: _Path) -> Iterator[str]:
     fields = fields_of(type(defaults))
     single = [field for field in fields if field.kind not in (FieldKind.GROUP, FieldKind.GROUPS)]
     if path:
-        yield from ("", f"{'#' * (len(path) + 1)} `[{'.'.join(path)}]`", "", *textwrap.wrap(title_of(type(defaults)), 120))
+        yield from (
+            "",
+            f"{'#' * (len(path) + 1)} `[{'.'.join(path)}]`",
+            "",
+            *textwrap.wrap(title_of(type(defaults)), 120),
+        )
     if single:
         yield from ("", "| parameter | meaning | unit | allowed | default |", "|---|---|---|---|---|")
     for field in single:

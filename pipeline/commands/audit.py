@@ -20,8 +20,8 @@ def add(commands: Commands) -> None:
         actions, "verify", "replay every task from the topics and compare every record",
         "audit verify", "audit verify --seal monday.seal tuesday.seal", "audit verify --parameters today.toml",
         more="Exit code 0: identical, and as sealed; 1: something was found, the first of it named with topic, "
-        "partition, offset and field; 2: a seal's file is none, or the parameters' is wrong; 3: broker or registry unreachable. Copies the topics "
-        "to TMPDIR.",
+        "partition, offset and field; 2: a seal's file is none, or the parameters' is wrong; 3: broker or registry "
+        "unreachable. Copies the topics to TMPDIR.",
         handler=_verify,
     )  # fmt: skip
     verify.add_argument(

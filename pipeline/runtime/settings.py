@@ -73,7 +73,9 @@ class Settings:
         for name in named:
             if not _LEGAL_SOURCE.fullmatch(name):
                 raise WrongUse(f"source {name!r}: letters, digits, - and _ only, it becomes part of a topic's name")
-        return Settings(bootstrap, registry, partitions or int(text), named, state_dir(env), parameters_file(parameters, env))
+        return Settings(
+            bootstrap, registry, partitions or int(text), named, state_dir(env), parameters_file(parameters, env)
+        )
 
 
 def state_dir(env: Mapping[str, str] | None = None) -> Path:
