@@ -1,4 +1,4 @@
-"""Writes what the documents take from the code: the README's drawing, and the table of reasons in `ops/reasons.md`.
+"""Writes what the documents take from the code: the README's drawing, and the table of reasons in `docs/reference/reasons.md`.
 
 python -m ops.update_docs            write them
 python -m ops.update_docs --check    exit code 1, naming the files, when they are not up to date
@@ -15,7 +15,7 @@ from pipeline.stages.intake import refusal_texts
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-REASONS = ROOT / "ops" / "reasons.md"
+REASONS = ROOT / "docs" / "reference" / "reasons.md"
 END = "<!-- end of generated part -->"
 DRAWING = "<!-- the drawing: written by `python -m ops.update_docs` -->"
 REFUSALS = "<!-- the refusals: written by `python -m ops.update_docs` -->"
