@@ -1,7 +1,7 @@
 """How hard to trade now: completion, schedule and cost cannot all be had at once.
 
-Source: `trading.md`, Slicing ("Trilemma policy, one documented table, one function") and
-its precedence: client cap > completion > schedule > cost. The first row that holds
+Rules: docs/design-rules.md, Slicing, and its precedence (Words of order): client's cap, then
+completion, then schedule, then cost. The first row that holds
 decides; its name goes on the slice, so `pipeline explain` can print it.
 
 | row                  | when                                              | style    | of depth |
