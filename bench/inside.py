@@ -36,8 +36,8 @@ class Inside:
         chosen = [topology.stage_named(name) for name in stages]
         self.wiring = Wiring("+".join(stages), chosen, topology.STAGES)
         self.partition = partition
-        self.cell = TaskGroup(self.wiring, partition, partitions, self.codec)
-        self.cell.start(EpochFacts())
+        self.task_group = TaskGroup(self.wiring, partition, partitions, self.codec)
+        self.task_group.start(EpochFacts())
         self._offsets: dict[str, int] = {}
         self.append_ns = 0
         """Append time of the last record."""
@@ -58,19 +58,19 @@ class Inside:
     def feed(self, topic: Topic, raws: Iterable[Raw], append_ns: int, step_ns: int = 0) -> None:
         """Apply raw records; a transaction is closed after each BATCH."""
         offset = self._offsets.get(topic.name, 0)
-        cell, codec, partition = self.cell, self.codec, self.partition
+        task_group, codec, partition = self.task_group, self.codec, self.partition
         for key, value in raws:
-            cell.apply(read(topic, codec, partition, offset, append_ns, key, value))
+            task_group.apply(read(topic, codec, partition, offset, append_ns, key, value))
             offset += 1
             append_ns += step_ns
-            if cell.applied >= BATCH:
-                self._take(cell.close())
+            if task_group.applied >= BATCH:
+                self._take(task_group.close())
         self._offsets[topic.name] = offset
         self.append_ns = append_ns
 
     def close(self) -> None:
         """End the transaction."""
-        self._take(self.cell.close())
+        self._take(self.task_group.close())
 
     def _take(self, closed: Transaction) -> None:
         for output in closed.outputs:

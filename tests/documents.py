@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ _FILE: Final = re.compile(
     r"(?<![\w./~$<>*…{}-])(?:\.{1,2}/)*((?:[\w.-]+/)*[\w-]+\.(?:py|md|avsc|sh|toml|yml|lock))(?![\w/*])"
 )
 _FOLDER: Final = re.compile(
-    r"(?<![\w./~$<>*…{}-])((?:pipeline|tests|ops|docs|schemas|bench)/(?:[\w-]+/?)*)(?![\w.*<…{])"
+    r"(?<![\w./~$<>*…{}-])((?:pipeline|tests|ops|docs|schemas|bench)/(?:[\w-]+/?)*+)(?!\.\w|[\w*<…{])"
 )
 
 
@@ -72,6 +73,7 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
+@cache
 def prose(path: Path) -> str:
     """What a file says to people: comments and docstrings of Python, everything of any other file."""
     text = path.read_text(encoding="utf-8")

@@ -97,6 +97,116 @@ def test_imports_climb_the_ladder(path: Path) -> None:
     assert wrong == []
 
 
+def rooms(module: str) -> tuple[str, str]:
+    """Where a module lives: its part of the house, and its room there (empty for a part of plain files)."""
+    _, part, *rest = module.split(".")
+    room = rest[0] if len(rest) > 1 or (rest and (ROOT / "pipeline" / part / rest[0]).is_dir()) else ""
+    return part, room if part in ("stages", "runtime", "simulator") else ""
+
+
+@cache
+def module_imports() -> dict[str, set[str]]:
+    """Every module of the pipeline to the modules of ours that it imports, wherever in the file."""
+    modules = {named(path).removesuffix(".py").replace("/", "."): path for path in PIPELINE_FILES}
+    found: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        found[module] = set()
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
+                each = {f"{node.module}.{alias.name}" for alias in node.names}
+                found[module] |= {name if name in modules else str(node.module) for name in each}
+    return found
+
+
+def test_a_stage_imports_only_itself_what_is_shared_domain_and_algos() -> None:
+    """A stage that imports another one cannot be read, tested or compiled alone."""
+    below = {"errors", "domain", "algos", "state", "stage", "parameters"}
+    wrong = []
+    for module, imported in module_imports().items():
+        if not module.startswith("pipeline.stages."):
+            continue
+        own = module.split(".")[2]
+        allowed = {own, "shared"} if own != "shared" else {"shared"}
+        for each in sorted(imported):
+            part = each.split(".")[1]
+            if part == "stages" and each.split(".")[2] in allowed:
+                continue
+            # The simulated venues are the simulator's venues as a stage.
+            if part in below or (part == "simulator" and own == "simulated_venues"):
+                continue
+            wrong.append(f"{module} imports {each}")
+    assert wrong == []
+
+
+NO_MIRROR: Final = {"chaos"}
+"""Folders of `tests/unit` for what is no part of the pipeline."""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "unit").rglob("test_*.py")), ids=named)
+def test_a_unit_test_lies_where_what_it_tests_lies(path: Path) -> None:
+    folder = path.parent.relative_to(ROOT / "tests" / "unit")
+    if folder.as_posix() not in NO_MIRROR:
+        assert (ROOT / "pipeline" / folder).is_dir(), f"tests/unit/{folder} mirrors no folder of pipeline/"
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of more than one name that can be reached from each other; by depth-first search (Tarjan, 1972)."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    path: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        number[name] = lowest[name] = len(number)
+        path.append(name)
+        for after in sorted(arrows.get(name, ())):
+            if after not in number:
+                visit(after)
+                lowest[name] = min(lowest[name], lowest[after])
+            elif after in path:
+                lowest[name] = min(lowest[name], number[after])
+        if lowest[name] == number[name]:
+            circle = path[path.index(name) :]
+            del path[path.index(name) :]
+            if len(circle) > 1:
+                found.append(sorted(circle))
+
+    for name in sorted(arrows):
+        if name not in number:
+            visit(name)
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(module_imports()) == []
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    """Rooms: the packages inside `stages`, `runtime` and `simulator`."""
+    arrows: dict[str, set[str]] = {}
+    for module, imported in module_imports().items():
+        here = rooms(module)
+        there = {rooms(each) for each in imported if rooms(each)[0] == here[0]} - {here}
+        if here[1]:
+            arrows.setdefault("/".join(here), set()).update("/".join(each) for each in there if each[1])
+    assert len(arrows) > 15, "the rule looks at rooms"
+    assert circles(arrows) == []
+
+
+def test_the_rule_of_circles_sees_them() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+
+
+def test_no_class_name_is_used_twice() -> None:
+    """Two classes of one name are confused in talk, in search and in error messages."""
+    places: dict[str, list[str]] = {}
+    for path in PIPELINE_FILES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(named(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 def _called(node: ast.AST) -> str:
     """The plain name a call calls; empty for anything else."""
     return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""

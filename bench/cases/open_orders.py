@@ -117,7 +117,7 @@ def main(levels: list[int]) -> None:
 
 def _check(chain: Chain, due: int) -> None:
     """Every order is open, at the beginning and at the end of the house."""
-    tasks = {task.stage.name: task.state for inside in chain.insides for task in inside.cell.tasks}
+    tasks = {task.stage.name: task.state for inside in chain.insides for task in inside.task_group.tasks}
     intake, allocation = tasks["intake"], tasks["allocation"]
     assert isinstance(intake, IntakeState) and isinstance(allocation, AllocationState)
     if (len(intake.orders), len(allocation.orders)) != (due, due):
@@ -145,17 +145,17 @@ class _Steps:
     def __init__(self, chain: Chain) -> None:
         self.longest_ms = 0.0
         for inside in chain.insides:
-            self._watch(inside.cell)
+            self._watch(inside.task_group)
 
-    def _watch(self, cell: Any) -> None:
-        apply = cell.apply
+    def _watch(self, task_group: Any) -> None:
+        apply = task_group.apply
 
         def timed(message: Any) -> None:
             begun = time.thread_time_ns()
             apply(message)
             self.longest_ms = max(self.longest_ms, (time.thread_time_ns() - begun) / 1e6)
 
-        cell.apply = timed
+        task_group.apply = timed
 
 
 CASE = Case(

@@ -72,7 +72,7 @@ def changelog(partition: int, count: int) -> Iterator[tuple[bytes, bytes]]:
         if topics.partitions_for(topics.ORDERS, record.instrument, 0, P) == (partition,)
     ]
     inside.tell([msgspec.structs.replace(each, writer="", seq=0) for each in own], now_ns)
-    closed = inside.cell.close()
+    closed = inside.task_group.close()
     written = closed.changelog["netting"]
     residents = [(key, value) for key, value in written if key.startswith(b"orders/") and value is not None]
     others = [(key, value) for key, value in written if key != META_KEY and value is not None]

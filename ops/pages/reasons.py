@@ -14,9 +14,9 @@ INTRO: Final = (
 )
 REFUSED: Final = (
     "On `source-events.<source>`: `reason`, `fix_code`, and `text` with what was wrong and what to send instead. "
-    "The code is FIX OrdRejReason (103) in a REFUSED, CxlRejReason (102) in a CANCEL_REFUSED; 99 is *other*, "
-    "and the name says what. The first reason that applies is given, in the order of the checks in `pipeline/stages/intake/checks.py`. "
-    "Refused by us is not rejected by a venue."
+    "The code is FIX OrdRejReason (103) in a REFUSED, CxlRejReason (102) in a CANCEL_REFUSED; 99 is *other*, and the "
+    "name says what. The first reason that applies is given, in the order of the checks in "
+    "`pipeline/stages/intake/checks.py`. Refused by us is not rejected by a venue."
 )
 REPEATED: Final = "A repeat of a request, refused or not, is answered REPEATED and changes nothing."
 LETTERS: Final = (

@@ -6,15 +6,12 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 
 from pipeline.desk.board import CHECK_AGE_MS, Whole
 from pipeline.desk.faust_patches import CommittedApp
-
-if TYPE_CHECKING:
-    from pipeline.desk.app import Desk
 
 PAGE: Final = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 MINUTES_DEFAULT: Final = 60
@@ -24,7 +21,20 @@ _PEER_TIMEOUT_S: Final = 2.0
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def serve(app: CommittedApp, desk: Desk, address: str) -> None:
+class Shown(Protocol):
+    """What the pages ask of the worker whose pages they are."""
+
+    peers: list[str]
+    """Addresses of the desk's other workers, host:port."""
+
+    def expected(self) -> list[tuple[str, int]]:
+        """Topic and partition of all that the whole desk shows."""
+
+    def parts_as_json(self, minutes_max: int) -> list[dict[str, Any]]:
+        """This worker's own partitions, with the last ``minutes_max`` minutes of each."""
+
+
+def serve(app: CommittedApp, desk: Shown, address: str) -> None:
     """Put the pages on Faust's web server. ``address`` is this worker's own."""
 
     async def whole(minutes: int) -> Whole:

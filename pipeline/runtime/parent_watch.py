@@ -1,6 +1,6 @@
-"""Run one command on a leash: it ends when the process that asked for it ends, even by kill -9.
+"""Run one command that ends when the process that asked for it ends, even by kill -9.
 
-    python -I -S leash.py PARENT_PID PID_FILE SCRATCH_DIR COMMAND…      (SCRATCH_DIR may be empty)
+    python -I -S parent_watch.py PARENT_PID PID_FILE SCRATCH_DIR COMMAND…      (SCRATCH_DIR may be empty)
 
 Why a process of its own: the kernel's parent-death signal is tied to the *thread* that forked, so a broker started by
 a thread would die with that thread; and a hook between fork and exec is unsafe in a program with threads. This process
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     parent, pid_file, scratch, command = int(arguments[0]), arguments[1], arguments[2], arguments[3:]
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-    def die_with_leash() -> None:
+    def die_with_watch() -> None:
         if libc is not None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, forward)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to decide about
     # One thread, so the hook before exec is safe here.
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_leash)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_watch)
     aside = f"{pid_file}.new"
     with open(aside, "w", encoding="ascii") as handle:
         handle.write(str(child.pid))

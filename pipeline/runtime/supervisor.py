@@ -93,7 +93,7 @@ class Supervisor:
                 self._look_at_display(member, code)
                 continue
             member.history.append(code)
-            # The leash answers 128 + signal for a worker killed by one; the watchdog's exit is above 128 too.
+            # parent_watch answers 128 + signal for a worker killed by one; the watchdog's exit is above 128 too.
             killed = code < 0 or code > 128
             if killed and member.restarts < RESTARTS_MAX:
                 member.restarts += 1

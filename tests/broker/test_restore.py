@@ -15,9 +15,9 @@ from pipeline.domain.controls import TickKind
 from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.runtime.embedded.broker import LocalKafka
 from pipeline.runtime.kafka.clients import Kafka
-from pipeline.runtime.worker.assignment import Adoption
+from pipeline.runtime.worker.assignment import Assigner
 from pipeline.runtime.worker.context import WorkerContext
-from pipeline.runtime.worker.preflight import Surroundings
+from pipeline.runtime.worker.preflight import ClusterFacts
 from pipeline.runtime.worker.task_group import TaskGroup
 from pipeline.runtime.worker.wiring import Wiring
 from pipeline.runtime.worker.worker import Deployment, Worker
@@ -191,26 +191,26 @@ def test_a_record_larger_than_its_topic_takes_stops_the_worker_in_words(cluster:
 
 def test_state_is_kept_over_a_rebalance_only_while_nobody_else_has_written(cluster: SampleCluster) -> None:
     kafka = Kafka(cluster.bootstrap_servers)
-    around = Surroundings(P, frozenset(), "c", "{}")
-    adoption = Adoption(
-        Wiring("both", FLOW), around, Codec(LocalIds()), "both-0", WorkerContext("both-0", print, kafka)
+    cluster_facts = ClusterFacts(P, frozenset(), "c", "{}")
+    assigner = Assigner(
+        Wiring("both", FLOW), cluster_facts, Codec(LocalIds()), "both-0", WorkerContext("both-0", print, kafka)
     )
     consumer = kafka.consumer({"group.id": "both", "enable.auto.commit": False})
 
-    def adopt(kept: dict[int, TaskGroup]) -> dict[int, TaskGroup]:
+    def prepare(kept: dict[int, TaskGroup]) -> dict[int, TaskGroup]:
         """And what the worker then commits; without transactions, which a restore reads as well."""
-        cells = adoption.adopt(consumer, range(P), kept).cells
-        for partition, cell in cells.items():
-            for stage, rows in cell.close().changelog.items():
+        task_groups = assigner.prepare(consumer, range(P), kept).task_groups
+        for partition, task_group in task_groups.items():
+            for stage, rows in task_group.close().changelog.items():
                 for key, value in rows:
                     cluster.producer.produce(changelog_of(stage), value, key, partition)
         cluster.producer.flush()
-        return cells
+        return task_groups
 
-    first = adopt({})
-    assert adopt({1: first[1]})[1] is first[1]
-    other = adopt({})  # somebody else had it
-    again = adopt({0: other[0], 1: first[1]})
+    first = prepare({})
+    assert prepare({1: first[1]})[1] is first[1]
+    other = prepare({})  # somebody else had it
+    again = prepare({0: other[0], 1: first[1]})
     assert again[0] is other[0] and again[1] is not first[1]
     assert again[1].tasks[0].place.epoch == 4, "a start each time, the first one's two included"
     consumer.close()

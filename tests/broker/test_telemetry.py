@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.runtime.embedded.broker import LocalKafka
-from pipeline.runtime.worker.preflight import SESSION_S
+from pipeline.runtime.worker.exclusivity import SESSION_S
 from tests.broker.sample_cluster import SampleCluster
 from tests.broker.test_worker import Feed, assert_books_balance, assert_replays, done
 

@@ -20,8 +20,8 @@ class Defect(NamedTuple):
 WORKER: Final = "runtime/worker/worker.py"
 TRANSACTION: Final = "runtime/worker/transaction.py"
 TASK: Final = "runtime/worker/task.py"
-CELL: Final = "runtime/worker/task_group.py"
-ADOPTION: Final = "runtime/worker/assignment.py"
+TASK_GROUP: Final = "runtime/worker/task_group.py"
+ASSIGNMENT: Final = "runtime/worker/assignment.py"
 RESTORE: Final = "runtime/worker/restore.py"
 MERGE: Final = "runtime/worker/merge.py"
 STAGE: Final = "state.py"
@@ -112,8 +112,8 @@ DEFECTS: Final = (
     ),
     Defect(
         "restored from uncommitted records",
-        ((RESTORE, '    consumer = patience.kafka.consumer({**_SETTINGS, "isolation.level": "read_committed"})',
-          '    consumer = patience.kafka.consumer({**_SETTINGS, "isolation.level": "read_uncommitted"})'),),
+        ((RESTORE, '    consumer = context.kafka.consumer({**_SETTINGS, "isolation.level": "read_committed"})',
+          '    consumer = context.kafka.consumer({**_SETTINGS, "isolation.level": "read_uncommitted"})'),),
     ),
     Defect(
         "inputs read uncommitted",
@@ -121,7 +121,7 @@ DEFECTS: Final = (
     ),
     Defect(
         "a changelog that another is still writing is taken for a foreign one",
-        ((ADOPTION, "        if committed != before:\n", "        if False:\n"),),
+        ((ASSIGNMENT, "        if committed != before:\n", "        if False:\n"),),
     ),
     Defect(
         "the journal names the offset after the one it read",
@@ -163,18 +163,18 @@ DEFECTS: Final = (
     ),
     Defect(
         "read on from where the furthest of the readers stands",
-        ((CELL, "found[topic.name] = min(", "found[topic.name] = max("),),
+        ((TASK_GROUP, "found[topic.name] = min(", "found[topic.name] = max("),),
         "tests/unit/runtime/worker/test_task_group.py",
     ),
     Defect(
         "what an earlier deployment left on inner topics is not taken over",
-        ((ADOPTION, "        if not behind:\n            return []\n",
+        ((ASSIGNMENT, "        if not behind:\n            return []\n",
           "        if behind or True:\n            return []\n"),),
     ),
     Defect(
         "what is taken over is read from the furthest of the readers",
-        ((ADOPTION, "            starts[name, cell.partition] = min(offsets)",
-          "            starts[name, cell.partition] = max(offsets) + 1"),),
+        ((ASSIGNMENT, "            starts[name, task_group.partition] = min(offsets)",
+          "            starts[name, task_group.partition] = max(offsets) + 1"),),
     ),
     Defect(
         "a SKIP drops the record without a word",

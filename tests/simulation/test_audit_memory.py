@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.runtime.auditing.topic_copy import Spool
+from pipeline.runtime.auditing.topic_copy import TopicCopy
 from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.runtime.memory.host import MemoryHost
 from tests.sample_stages import Adder, Repeater, print_of, tick_of
@@ -33,7 +33,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 
 
-def spooled(folder: Path, prints: int) -> int:
+def copied_log(folder: Path, prints: int) -> int:
     """A day of so many prints of 2 kB each in many transactions, as a cluster's copy lies in files; its bytes."""
     count = 0
 
@@ -51,12 +51,12 @@ def spooled(folder: Path, prints: int) -> int:
     host.run()
     host.commit()
     folder.mkdir()
-    spool = Spool(folder)
+    copied = TopicCopy(folder)
     for (topic, partition), records in host.topics.items():
         for stored in records:
-            spool.take(topic, partition, stored.offset, stored.append_ns, stored.key, stored.value)
+            copied.take(topic, partition, stored.offset, stored.append_ns, stored.key, stored.value)
     names = tuple(sorted({name for name, _ in host.topics}))
-    (folder / "log").write_bytes(pickle.dumps((spool.close(), names, spool.total)))
+    (folder / "log").write_bytes(pickle.dumps((copied.close(), names, copied.total)))
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
@@ -72,7 +72,7 @@ def peak_kb(folder: Path) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the largest resident size is read from /proc")
 def test_an_audit_of_four_times_the_records_takes_no_more_memory(tmp_path: Path) -> None:
-    one, four = (spooled(tmp_path / f"{prints}", prints) for prints in (2_500, 10_000))
+    one, four = (copied_log(tmp_path / f"{prints}", prints) for prints in (2_500, 10_000))
     assert four - one > 15_000_000
     grown = peak_kb(tmp_path / "10000") - peak_kb(tmp_path / "2500")
     assert grown * 1024 < (four - one) // 8, f"{grown} kB more for {(four - one) // 1024} kB more on the topics"

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from pipeline.audit.recorded import Log, Place
 from pipeline.domain.audit import JournalEntry
 from pipeline.errors import PipelineError, Unreachable
-from pipeline.runtime.auditing.topic_copy import Spool
+from pipeline.runtime.auditing.topic_copy import TopicCopy
 from pipeline.runtime.contracts.codec import Codec, SchemaSource, Undecodable
 from pipeline.runtime.contracts.recorded_schemas import recorded_schemas
 from pipeline.runtime.contracts.registry import Registry, RegistryIds
@@ -143,11 +143,11 @@ def copy_of(settings: Settings, folder: Path, say: Say, schemas: SchemaSource | 
     """All our topics of a cluster, copied into ``folder``. Raises Unreachable, NothingRecorded, NotRestored."""
     cluster = Cluster(settings)
     say(f"audit: reading {len(cluster.counts)} topics at {cluster.bootstrap} from their beginnings into {folder}")
-    spool, ids, journal_ends = Spool(folder), set[tuple[str, int]](), dict[Place, int]()
+    copied, ids, journal_ends = TopicCopy(folder), set[tuple[str, int]](), dict[Place, int]()
 
     def take(message: Message) -> None:
         topic, partition, offset, append_ns, key, value = parts(message)
-        spool.take(topic, partition, offset, append_ns, key, value)
+        copied.take(topic, partition, offset, append_ns, key, value)
         if topic == JOURNAL.name:
             journal_ends[topic, partition] = offset + 1
         schema_id = schema_id_of(value)
@@ -156,8 +156,8 @@ def copy_of(settings: Settings, folder: Path, say: Say, schemas: SchemaSource | 
 
     topic_ids = cluster.topic_ids()
     cluster.stream(dict.fromkeys(cluster.places(), 0), take, say)
-    say(f"audit: {spool.total:,} records read")
-    log, count = spool.close(), spool.total
+    say(f"audit: {copied.total:,} records read")
+    log, count = copied.close(), copied.total
     if schemas is None:
         copies = [record.value for record in log.read(SCHEMAS.name, 0, 0) if record.value is not None]
         schemas = cluster.schemas(copies, ids)

@@ -22,7 +22,7 @@ _MARK_EVERY: Final = 1_024
 Place = tuple[str, int]
 
 
-class SpooledRecord(NamedTuple):
+class CopiedRecord(NamedTuple):
     """A record as it lies on a topic."""
 
     offset: int
@@ -31,7 +31,7 @@ class SpooledRecord(NamedTuple):
     value: bytes | None
 
 
-class SpoolLog:
+class CopiedLog:
     """What was copied: an :class:`~pipeline.audit.replay.Log`. Can be handed to other processes."""
 
     def __init__(self, folder: Path, marks: Mapping[Place, list[tuple[int, int]]], files: Mapping[Place, str]) -> None:
@@ -39,7 +39,7 @@ class SpoolLog:
         self._marks = marks
         self._files = files
 
-    def read(self, topic: str, partition: int, offset: int) -> Iterator[SpooledRecord]:
+    def read(self, topic: str, partition: int, offset: int) -> Iterator[CopiedRecord]:
         place = topic, partition
         if place not in self._files:
             return
@@ -57,10 +57,10 @@ class SpoolLog:
                 key = None if key_size < 0 else read(key_size)
                 value = None if value_size < 0 else read(value_size)
                 if at >= offset:
-                    yield SpooledRecord(at, append_ns, key, value)
+                    yield CopiedRecord(at, append_ns, key, value)
 
 
-class Spool:
+class TopicCopy:
     """Takes records, each partition's in order; :meth:`close` gives them back as a log."""
 
     def __init__(self, folder: Path) -> None:
@@ -99,11 +99,11 @@ class Spool:
         """Records taken."""
         return sum(self._counts.values())
 
-    def close(self) -> SpoolLog:
+    def close(self) -> CopiedLog:
         """All of it, to be read as long as the folder is there."""
         for place in self._buffers:
             self._flush(place)
-        return SpoolLog(self._folder, self._marks, self._files)
+        return CopiedLog(self._folder, self._marks, self._files)
 
     def _flush(self, place: Place) -> None:
         buffer = self._buffers[place]

@@ -69,11 +69,11 @@ class LocalKafka(ChildProcess):
         cluster_id: str | None = None,
         settings: Mapping[str, str] | None = None,
         heap_mb: int = 512,
-        leashed: bool = True,
+        ends_with_parent: bool = True,
         min_free_bytes: int = MIN_FREE_BYTES,
         artifacts: Artifacts | None = None,
     ) -> None:
-        super().__init__(data_dir, port, leashed, min_free_bytes)
+        super().__init__(data_dir, port, ends_with_parent, min_free_bytes)
         self.node_id = node_id
         self.cluster_id = cluster_id or base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         self.controller_port = voters[node_id] if voters else controller_port
@@ -222,11 +222,11 @@ class LocalRegistry(ChildProcess):
         port: int = 0,
         storage: Storage = "memory",
         heap_mb: int = 384,
-        leashed: bool = True,
+        ends_with_parent: bool = True,
         min_free_bytes: int = MIN_FREE_BYTES,
         artifacts: Artifacts | None = None,
     ) -> None:
-        super().__init__(data_dir, port, leashed, min_free_bytes)
+        super().__init__(data_dir, port, ends_with_parent, min_free_bytes)
         self._storage = storage
         self._heap_mb = heap_mb
         self._artifacts = artifacts or Artifacts()
@@ -284,7 +284,7 @@ class LocalPlatform:
         registry_port: int = 0,
         storage: Storage = "memory",
         settings: Mapping[str, str] | None = None,
-        leashed: bool = True,
+        ends_with_parent: bool = True,
         artifacts: Artifacts | None = None,
     ) -> None:
         artifacts = artifacts or Artifacts()
@@ -293,10 +293,14 @@ class LocalPlatform:
         artifacts.registry_home()
         folder = (lambda name: None) if data_dir is None else (lambda name: data_dir / name)
         self.kafka = LocalKafka(
-            folder("kafka"), port=kafka_port, settings=settings, leashed=leashed, artifacts=artifacts
+            folder("kafka"), port=kafka_port, settings=settings, ends_with_parent=ends_with_parent, artifacts=artifacts
         )
         self.registry = LocalRegistry(
-            folder("registry"), port=registry_port, storage=storage, leashed=leashed, artifacts=artifacts
+            folder("registry"),
+            port=registry_port,
+            storage=storage,
+            ends_with_parent=ends_with_parent,
+            artifacts=artifacts,
         )
 
     @property

@@ -38,17 +38,19 @@ class ChildProcess(ABC):
 
     `start` returns when the component answers a real client; `stop` ends it and keeps its folder and port, so that
     `start` brings the same one back; `close` (also on leaving a `with`, at exit, on Ctrl-C) removes a temporary folder
-    too. With `leashed` (the default) it also ends when this process is killed with -9; without, it outlives us.
+    too. With `ends_with_parent` (the default) it also ends when this process is killed with -9; without it, not.
     """
 
     name: str
     short: str  # stem of the files in the folder
 
-    def __init__(self, data_dir: Path | None, port: int, leashed: bool, min_free_bytes: int = MIN_FREE_BYTES) -> None:
+    def __init__(
+        self, data_dir: Path | None, port: int, ends_with_parent: bool, min_free_bytes: int = MIN_FREE_BYTES
+    ) -> None:
         self._temporary = data_dir is None
         self._given_port = port != 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._leashed = leashed
+        self._ends_with_parent = ends_with_parent
         self._min_free_bytes = min_free_bytes
         self._log_start = 0
         self._announced = False
@@ -107,7 +109,7 @@ class ChildProcess(ABC):
         """The component's own process id. Raises RuntimeError when it does not run."""
         if self._process is None:
             raise RuntimeError(f"{self.name} is not running")
-        if not self._leashed:
+        if not self._ends_with_parent:
             return self._process.pid
         return int(self._pid_file.read_text(encoding="ascii"))
 
@@ -179,7 +181,7 @@ class ChildProcess(ABC):
             return
         self._signal(signal.SIGKILL)
         try:
-            process.wait(5)  # the leash reports the end of what it held
+            process.wait(5)  # parent_watch reports the end of what it watched
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -225,7 +227,7 @@ class ChildProcess(ABC):
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         self._pid_file.unlink(missing_ok=True)
         command = self._command()
-        if self._leashed:
+        if self._ends_with_parent:
             scratch = str(self.data_dir) if self._temporary else ""
             watch = [parent_watch.__file__, str(os.getpid()), str(self._pid_file), scratch]
             command = [sys.executable, "-I", "-S", *watch, *command]
@@ -242,7 +244,7 @@ class ChildProcess(ABC):
                 start_new_session=True,
             )
         deadline = time.monotonic() + 10
-        while self._leashed and not self._pid_file.exists() and self.running and time.monotonic() < deadline:
+        while self._ends_with_parent and not self._pid_file.exists() and self.running and time.monotonic() < deadline:
             time.sleep(0.005)
 
     def _signal(self, number: int) -> None:
@@ -280,5 +282,5 @@ class ChildProcess(ABC):
 @atexit.register
 def _close_all() -> None:
     for child in list(_started):
-        if child._leashed:
+        if child._ends_with_parent:
             child.close()

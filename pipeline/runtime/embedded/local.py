@@ -72,7 +72,7 @@ def up(*, kafka_port: int = 0, registry_port: int = 0, folder: Path | None = Non
             kafka_port=kafka_port or _still_free(kept.get("kafka")),
             registry_port=registry_port or _still_free(kept.get("registry")),
             storage="file",
-            leashed=False,
+            ends_with_parent=False,
         )
         platform.start()
         running = [

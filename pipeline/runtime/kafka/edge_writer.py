@@ -36,8 +36,8 @@ class Row(NamedTuple):
     value: bytes
 
 
-class Encoder(Protocol):
-    """What makes bytes of records (``runtime.codec.Codec``)."""
+class EdgeCodec(Protocol):
+    """What an edge needs of the codec (``runtime.contracts.codec.Codec``)."""
 
     def encode(self, record: Any) -> bytes: ...
 
@@ -53,7 +53,7 @@ class Sink(Protocol):
 class EdgeWriter:
     """The only writer of its gateway's topics in this run: ``name@run``, numbers from 1 by topic and partition."""
 
-    def __init__(self, name: str, run: str, partitions: int, codec: Encoder, sink: Sink) -> None:
+    def __init__(self, name: str, run: str, partitions: int, codec: EdgeCodec, sink: Sink) -> None:
         self.writer = f"{name}@{run}"
         self._partitions = partitions
         self._codec = codec

@@ -70,7 +70,7 @@ class MemoryHost:
         self._redo: list[tuple[Topic, tuple[int, ...], bytes | None, bytes | None, Record | None, int]] = []
         self._committed: dict[tuple[str, int], int] = {}
         self._now_ns = 0
-        self._cells: list[list[TaskGroup]] = []
+        self._task_groups: list[list[TaskGroup]] = []
         self._boundary = boundary
         self._lost = lost
         self.losses = 0
@@ -115,9 +115,9 @@ class MemoryHost:
 
     def commit(self) -> None:
         """End a transaction of every task: journal entries are written, changelogs brought up to date."""
-        for row in self._cells:
-            for cell in row:
-                self._close(cell)
+        for row in self._task_groups:
+            for task_group in row:
+                self._close(task_group)
         self._until_quiet()
         self._committed = {place: len(records) for place, records in self.topics.items()}
         self._redo.clear()
@@ -158,7 +158,9 @@ class MemoryHost:
 
     def state_digest(self) -> str:
         """SHA-256 of every task's state, task after task."""
-        return "\n".join(task.state.digest() for row in self._cells for cell in row for task in cell.tasks)
+        return "\n".join(
+            task.state.digest() for row in self._task_groups for task_group in row for task in task_group.tasks
+        )
 
     # ------------------------------------------------------------------ inside
 
@@ -167,37 +169,39 @@ class MemoryHost:
         return [Wiring("+".join(unit), [by_name[name] for name in unit], self._stages) for unit in units]
 
     def _start(self) -> None:
-        self._cells = [
+        self._task_groups = [
             [TaskGroup(wiring, partition, self.partitions, self._codec) for partition in range(self.partitions)]
             for wiring in self._wirings
         ]
         self._readers = {
-            topic.name: [row for row, wiring in zip(self._cells, self._wirings, strict=True) if topic in wiring.outside]
+            topic.name: [
+                row for row, wiring in zip(self._task_groups, self._wirings, strict=True) if topic in wiring.outside
+            ]
             for outer in self._wirings
             for topic in outer.outside
         }
-        for row in self._cells:
-            for cell in row:
-                self._restore(cell)
+        for row in self._task_groups:
+            for task_group in row:
+                self._restore(task_group)
         # What others wrote and a task had not read when it was lost is read again, from the topics.
         self._until_quiet()
 
-    def _restore(self, cell: TaskGroup) -> None:
-        cell.restore(
+    def _restore(self, task_group: TaskGroup) -> None:
+        task_group.restore(
             {
-                stage.name: list(self.changelogs.get((stage.name, cell.partition), {}).items())
-                for stage in cell.wiring.stages
+                stage.name: list(self.changelogs.get((stage.name, task_group.partition), {}).items())
+                for stage in task_group.wiring.stages
             }
         )
-        cell.start(self._epoch)
-        self._collect(cell)
+        task_group.start(self._epoch)
+        self._collect(task_group)
 
     def _replace(self, row: list[TaskGroup], lost: TaskGroup) -> None:
-        cell = TaskGroup(lost.wiring, lost.partition, self.partitions, self._codec)
-        row[lost.partition] = cell
+        task_group = TaskGroup(lost.wiring, lost.partition, self.partitions, self._codec)
+        row[lost.partition] = task_group
         self.losses += 1
-        self._restore(cell)
-        for before, after in zip(lost.tasks, cell.tasks, strict=True):
+        self._restore(task_group)
+        for before, after in zip(lost.tasks, task_group.tasks, strict=True):
             if before.state.digest() != after.state.digest():
                 raise RuntimeError(
                     f"{before.task.writer}: restored, its state is not what it was: an entry was not put"
@@ -220,22 +224,22 @@ class MemoryHost:
             message = queue.popleft()
             name = message.topic.name
             for row in self._readers.get(name, ()):
-                cell = row[message.partition]
-                cell.apply(message)
-                self._collect(cell)
+                task_group = row[message.partition]
+                task_group.apply(message)
+                self._collect(task_group)
                 if self._boundary is not None and self._boundary():
-                    self._close(cell)
+                    self._close(task_group)
                     if self._lost is not None and self._lost():
-                        self._replace(row, cell)
+                        self._replace(row, task_group)
 
-    def _collect(self, cell: TaskGroup) -> None:
-        for topic, name, partition, key, value, record in cell.take():
+    def _collect(self, task_group: TaskGroup) -> None:
+        for topic, name, partition, key, value, record in task_group.take():
             self._append(topic, name, partition, key, value, record)
 
-    def _close(self, cell: TaskGroup) -> None:
-        closed = cell.close()
+    def _close(self, task_group: TaskGroup) -> None:
+        closed = task_group.close()
         for stage, records in closed.changelog.items():
-            changelog = self.changelogs.setdefault((stage, cell.partition), {})
+            changelog = self.changelogs.setdefault((stage, task_group.partition), {})
             for key, value in records:
                 # As in a compacted topic a key stands where it was last written: a restore meets another order.
                 changelog.pop(key, None)

@@ -17,7 +17,7 @@ from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.gc_tuning import while_restoring
 from pipeline.runtime.worker.observer import Event
-from pipeline.runtime.worker.preflight import Surroundings
+from pipeline.runtime.worker.preflight import ClusterFacts
 from pipeline.runtime.worker.restore import (
     ASK_TIMEOUT_S,
     Begin,
@@ -37,10 +37,10 @@ TAIL: Final = 20
 """Last offsets of a changelog in which our `_meta` and the marker after it must stand, or the state is read anew."""
 
 
-class Adopted(NamedTuple):
+class Prepared(NamedTuple):
     """Partitions ready to work."""
 
-    cells: dict[int, TaskGroup]
+    task_groups: dict[int, TaskGroup]
     starts: dict[Place, int]
     """Outside input and partition: where to read on; OFFSET_BEGINNING when nothing was read yet."""
     earliest: dict[Place, int]
@@ -49,35 +49,44 @@ class Adopted(NamedTuple):
     """Entries that the first transaction brings to this version of the state."""
 
 
-class Adoption:
-    """How the worker in slot ``slot_name`` of ``wiring``'s unit adopts partitions."""
+class Assigner:
+    """How the worker in slot ``slot_name`` of ``wiring``'s unit takes over partitions."""
 
-    def __init__(self, wiring: Wiring, around: Surroundings, codec: Codec, slot_name: str, patience: WorkerContext,
-                 snapshots: Snapshots | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        wiring: Wiring,
+        cluster_facts: ClusterFacts,
+        codec: Codec,
+        slot_name: str,
+        context: WorkerContext,
+        snapshots: Snapshots | None = None,
+    ) -> None:
         self._wiring: Final = wiring
-        self._around: Final = around
+        self._cluster_facts: Final = cluster_facts
         self._codec: Final = codec
         self._slot_name: Final = slot_name
-        self._patience: Final = patience
-        self._snapshots: Final = snapshots or Snapshots(None, around.cluster_id, around.partitions, patience)
+        self._context: Final = context
+        self._snapshots: Final = snapshots or Snapshots(
+            None, cluster_facts.cluster_id, cluster_facts.partitions, context
+        )
 
-    def adopt(
+    def prepare(
         self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, TaskGroup] | None = None
-    ) -> Adopted:
+    ) -> Prepared:
         """Restore and start the tasks of ``partitions``. Raises NotRestored (try again) and StateMismatch.
 
-        ``kept``: cells of an assignment that is no more, with nothing in them that was not committed.
+        ``kept``: task groups of an earlier assignment, with nothing in them that was not committed.
         """
         with while_restoring():
-            return self._adopt(consumer, partitions, kept or {})
+            return self._prepare(consumer, partitions, kept or {})
 
-    def _adopt(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, TaskGroup]) -> Adopted:
-        kafka = self._patience.kafka
+    def _prepare(self, consumer: Consumer, partitions: Sequence[int], kept: Mapping[int, TaskGroup]) -> Prepared:
+        kafka = self._context.kafka
         started = kafka.monotonic()
         outside = [topic.name for topic in self._wiring.outside]
         places = [(name, p) for name in outside for p in partitions]
         before = _committed(consumer, places)
-        restored = self._unchanged({p: cell for p, cell in kept.items() if p in partitions})
+        restored = self._unchanged({p: task_group for p, task_group in kept.items() if p in partitions})
         restored |= self._restore([p for p in partitions if p not in restored])
         committed = _committed(consumer, places)
         if committed != before:
@@ -85,46 +94,46 @@ class Adoption:
             raise NotRestored("somebody else works on these partitions")
         earliest = {place: low for place, (low, _) in ends(kafka, places).items()}
         epoch = self._epoch()
-        cells = {}
+        task_groups = {}
         starts = {}
-        for partition, cell in sorted(restored.items()):
-            positions = cell.positions()
-            self._check(cell, positions, committed, earliest)
-            cell.start(epoch, self._backlog(cell))
-            cells[partition] = cell
+        for partition, task_group in sorted(restored.items()):
+            positions = task_group.positions()
+            self._check(task_group, positions, committed, earliest)
+            task_group.start(epoch, self._backlog(task_group))
+            task_groups[partition] = task_group
             for name in outside:
                 starts[name, partition] = positions.get(name, OFFSET_BEGINNING)
-        entries = sum(len(task.state) for cell in cells.values() for task in cell.tasks)
-        self._patience.say(
-            f"partitions {list(partitions)} of {self._around.partitions}, {entries} entries restored in "
+        entries = sum(len(task.state) for task_group in task_groups.values() for task in task_group.tasks)
+        self._context.say(
+            f"partitions {list(partitions)} of {self._cluster_facts.partitions}, {entries} entries restored in "
             f"{kafka.monotonic() - started:.2f} s",
             Event.RESTORED,
             partitions=list(partitions),
             entries=entries,
-            epochs={task.task.writer: task.place.epoch for cell in cells.values() for task in cell.tasks},
+            epochs={
+                task.task.writer: task.place.epoch for task_group in task_groups.values() for task in task_group.tasks
+            },
         )
-        migrated = sum(len(task.migrated) for cell in cells.values() for task in cell.tasks)
+        migrated = sum(len(task.migrated) for task_group in task_groups.values() for task in task_group.tasks)
         if migrated:
-            self._patience.say(f"state of an older version: {migrated} entries are migrated in the first transaction")
-        return Adopted(cells, starts, earliest, migrated)
+            self._context.say(f"state of an older version: {migrated} entries are migrated in the first transaction")
+        return Prepared(task_groups, starts, earliest, migrated)
 
     def _unchanged(self, kept: Mapping[int, TaskGroup]) -> dict[int, TaskGroup]:
         """Those whose own `_meta` is still the last one in every changelog: nobody has been there since."""
         if not kept:
             return {}
-        own = {(changelog_of(task.stage.name), p): task for p, cell in kept.items() for task in cell.tasks}
-        tails = {
-            place: Begin({}, max(low, end - TAIL)) for place, (low, end) in ends(self._patience.kafka, own).items()
-        }
-        last = read_changelogs(own, self._patience, tails)
+        own = {(changelog_of(task.stage.name), p): task for p, task_group in kept.items() for task in task_group.tasks}
+        tails = {place: Begin({}, max(low, end - TAIL)) for place, (low, end) in ends(self._context.kafka, own).items()}
+        last = read_changelogs(own, self._context, tails)
         changed = {place[1] for place, task in own.items() if last[place].get(META_KEY) != task.meta()}
-        same = {p: cell for p, cell in kept.items() if p not in changed}
+        same = {p: task_group for p, task_group in kept.items() if p not in changed}
         if same:
-            self._patience.say(f"state of partitions {sorted(same)} kept: nobody has written since")
+            self._context.say(f"state of partitions {sorted(same)} kept: nobody has written since")
         return same
 
     def _restore(self, partitions: Sequence[int]) -> dict[int, TaskGroup]:
-        """Cells with the committed state: from snapshots and what follows them, or from the changelogs alone."""
+        """Task groups with the committed state: from snapshots and what follows them, or from the changelogs alone."""
         if not partitions:
             return {}
         logs = {
@@ -132,40 +141,42 @@ class Adoption:
             for stage in self._wiring.stages
             for p in partitions
         }
-        begins = self._snapshots.find(logs, lambda: ends(self._patience.kafka, logs))
+        begins = self._snapshots.find(logs, lambda: ends(self._context.kafka, logs))
         try:
-            return self._load(partitions, read_changelogs(logs, self._patience, begins), begins)
+            return self._load(partitions, read_changelogs(logs, self._context, begins), begins)
         except StateMismatch as error:
             if not begins:
                 raise
-            self._patience.say(f"snapshots are not used, the changelogs are read whole: {error}")
-            return self._load(partitions, read_changelogs(logs, self._patience), {})
+            self._context.say(f"snapshots are not used, the changelogs are read whole: {error}")
+            return self._load(partitions, read_changelogs(logs, self._context), {})
 
     def _load(
         self, partitions: Sequence[int], changelogs: Mapping[Place, dict[bytes, bytes]], begins: Mapping[Place, Begin]
     ) -> dict[int, TaskGroup]:
-        cells = {}
+        task_groups = {}
         for partition in partitions:
-            cell = cells[partition] = TaskGroup(self._wiring, partition, self._around.partitions, self._codec)
-            cell.restore(
+            task_group = task_groups[partition] = TaskGroup(
+                self._wiring, partition, self._cluster_facts.partitions, self._codec
+            )
+            task_group.restore(
                 {stage.name: changelogs[changelog_of(stage.name), partition].items() for stage in self._wiring.stages}
             )
         if begins:
-            self._patience.say(f"{len(begins)} of {len(changelogs)} changelogs read over a snapshot")
-        return cells
+            self._context.say(f"{len(begins)} of {len(changelogs)} changelogs read over a snapshot")
+        return task_groups
 
     def _check(
         self,
-        cell: TaskGroup,
+        task_group: TaskGroup,
         positions: Mapping[str, int],
         committed: Mapping[Place, int],
         earliest: Mapping[Place, int],
     ) -> None:
         """State and group must stand at the same place, when it was this unit that was here last."""
-        fresh = all(task.place.no == 0 for task in cell.tasks)
-        own = all(task.place.unit == self._wiring.unit for task in cell.tasks)
+        fresh = all(task.place.no == 0 for task in task_group.tasks)
+        own = all(task.place.unit == self._wiring.unit for task in task_group.tasks)
         for topic in self._wiring.outside:
-            place = topic.name, cell.partition
+            place = topic.name, task_group.partition
             at = committed.get(place, -1)
             if at < 0:
                 continue  # none, or expired: the state's own place is what counts
@@ -176,16 +187,16 @@ class Adoption:
                     f"{here}. The changelog is not the one this group wrote: was it deleted? Nothing was written."
                 )
 
-    def _backlog(self, cell: TaskGroup) -> list[Message]:
+    def _backlog(self, task_group: TaskGroup) -> list[Message]:
         """What stands on inner topics and was not applied yet by its reader, when it was another unit."""
-        behind = cell.behind()
+        behind = task_group.behind()
         if not behind:
             return []
         found: list[Message] = []
         starts = {}
         for name in behind:
-            offsets = [cell.tasks[i].place.offsets.get(name, 0) for i in self._wiring.readers[name]]
-            starts[name, cell.partition] = min(offsets)
+            offsets = [task_group.tasks[i].place.offsets.get(name, 0) for i in self._wiring.readers[name]]
+            starts[name, task_group.partition] = min(offsets)
 
         def take(fetched: Fetched) -> None:
             message = read_fetched(fetched, self._codec)
@@ -193,20 +204,20 @@ class Adoption:
             if message.record is not None:
                 found.append(message)
 
-        read_to_end(starts, take, self._patience)
-        self._patience.say(f"{len(found)} records of {', '.join(behind)} taken over from an earlier deployment")
+        read_to_end(starts, take, self._context)
+        self._context.say(f"{len(found)} records of {', '.join(behind)} taken over from an earlier deployment")
         return found
 
     def _epoch(self) -> EpochFacts:
         config = {stage.name: stage.config() for stage in self._wiring.stages}
         return EpochFacts(
-            wall_ns=self._patience.kafka.wall_ns(),
+            wall_ns=self._context.kafka.wall_ns(),
             commit=build_info.commit(),
             lock_hash=build_info.lock_hash(),
             python=build_info.python(),
             config=json.dumps(config, sort_keys=True, separators=(",", ":")),
-            schemas=self._around.schemas,
-            cluster_id=self._around.cluster_id,
+            schemas=self._cluster_facts.schemas,
+            cluster_id=self._cluster_facts.cluster_id,
         )
 
 

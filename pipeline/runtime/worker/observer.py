@@ -111,7 +111,7 @@ class Speaker:
 
 def sight_of(
     consumer: Consumer,
-    cells: Mapping[int, TaskGroup],
+    task_groups: Mapping[int, TaskGroup],
     merges: Mapping[int, Merge[Any]],
     paused: Collection[Place],
     sent: Mapping[Place, int],
@@ -127,10 +127,10 @@ def sight_of(
         _low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), cached=True)
         if high < 0 or position < 0:
             continue  # nothing was fetched yet
-        if not merges[partition].size(name) and not cells[partition].touched:
+        if not merges[partition].size(name) and not task_groups[partition].touched:
             position = max(position, eofs.get((name, partition), 0))
         lag[name, partition] = max(0, high - position)
-    tasks = [task for cell in cells.values() for task in cell.tasks]
+    tasks = [task for task_group in task_groups.values() for task in task_group.tasks]
     return Sight(
         lag=lag,
         entries=_by_stage((task.stage.name, len(task.state)) for task in tasks),

@@ -68,33 +68,33 @@ def ends(kafka: Kafka, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
 def read_to_end(
     starts: dict[Place, int],
     take: Callable[[Message], None],
-    patience: WorkerContext,
+    context: WorkerContext,
 ) -> None:
     """Give ``take`` every committed record of each place from its start offset to its end, in log order per place.
 
     Raises NotRestored when the broker goes away; ``take`` must then begin anew.
     """
-    found = ends(patience.kafka, starts)
+    found = ends(context.kafka, starts)
     targets = {place: end for place, (_, end) in found.items() if end > starts[place]}
     if not targets:
         return
-    consumer = patience.kafka.consumer({**_SETTINGS, "isolation.level": "read_committed"})
+    consumer = context.kafka.consumer({**_SETTINGS, "isolation.level": "read_committed"})
     try:
         # By number: to be told where a log begins, a client that has just been made waits half a second.
         consumer.assign([TopicPartition(*place, max(starts[place], found[place][0])) for place in targets])
-        quiet_since = patience.kafka.monotonic()
+        quiet_since = context.kafka.monotonic()
         over: set[Place] = set()
         while targets:
-            patience.alive()
-            if patience.stopping:
+            context.alive()
+            if context.stopping:
                 raise Stopping
             messages = consumer.consume(5000, 0.05)
-            now = patience.kafka.monotonic()
+            now = context.kafka.monotonic()
             if messages:
                 quiet_since = now
             elif now - quiet_since > SAY_EVERY_S:
                 waiting = ", ".join(f"{topic}/{partition}" for topic, partition in sorted(targets))
-                patience.say_now_and_then(
+                context.say_now_and_then(
                     f"restoring: waiting for the end of {waiting} (an open transaction, or the broker is away)"
                 )
             for message in messages:
@@ -127,7 +127,7 @@ class Begin(NamedTuple):
 
 
 def read_changelogs(
-    places: Iterable[Place], patience: WorkerContext, begins: Mapping[Place, Begin] | None = None
+    places: Iterable[Place], context: WorkerContext, begins: Mapping[Place, Begin] | None = None
 ) -> dict[Place, dict[bytes, bytes]]:
     """Every changelog's last value per key, read from its beginning or over ``begins``. Raises NotRestored."""
     begins = begins or {}
@@ -141,5 +141,5 @@ def read_changelogs(
         else:
             entries[key] = value
 
-    read_to_end({place: begins[place].offset if place in begins else 0 for place in found}, take, patience)
+    read_to_end({place: begins[place].offset if place in begins else 0 for place in found}, take, context)
     return found

@@ -106,11 +106,11 @@ def read_file(path: Path) -> tuple[Header, dict[bytes, bytes], int]:
 class Snapshots:
     """The snapshots of a worker in ``folder``; None: neither written nor read."""
 
-    def __init__(self, folder: Path | None, cluster_id: str, partitions: int, patience: WorkerContext) -> None:
+    def __init__(self, folder: Path | None, cluster_id: str, partitions: int, context: WorkerContext) -> None:
         self._folder: Final = folder
         self._cluster_id: Final = cluster_id
         self._partitions: Final = partitions
-        self._patience: Final = patience
+        self._context: Final = context
         self._topic_ids: dict[str, str] = {}
         self._tasks: list[SavedTask] = []
         self._sent: dict[Place, int] = {}
@@ -131,7 +131,7 @@ class Snapshots:
         if self._folder is None:
             return {}
         # Asked here, for the writing too: there it would be a pause.
-        self._topic_ids = self._patience.kafka.topic_ids(sorted({topic for topic, _ in places}))
+        self._topic_ids = self._context.kafka.topic_ids(sorted({topic for topic, _ in places}))
         found = {}
         asked: Mapping[Place, tuple[int, int]] = {}
         for place, (stage, state_version) in places.items():
@@ -150,7 +150,7 @@ class Snapshots:
                 if until > high:
                     raise Torn(f"the changelog ends at {high}, it goes to {until}")
             except (Torn, OSError) as error:
-                self._patience.say(f"snapshot {path.name} is not used, the changelog is read whole: {error}")
+                self._context.say(f"snapshot {path.name} is not used, the changelog is read whole: {error}")
                 continue
             found[place] = Begin(rows, header.offset)
         return found
@@ -189,7 +189,7 @@ class Snapshots:
             self._writing = None
             self._tasks = []
         except OSError as error:
-            self._patience.say(f"no snapshots are written: {error}")
+            self._context.say(f"no snapshots are written: {error}")
             self.drop()
 
     def drop(self) -> None:
@@ -241,7 +241,7 @@ class Snapshots:
         try:
             file.finish(until)
         except OSError as error:
-            self._patience.say(f"snapshot {file.path.name} could not be written: {error}")
+            self._context.say(f"snapshot {file.path.name} could not be written: {error}")
 
     @staticmethod
     def _path(folder: Path, stage: str, partition: int) -> Path:

@@ -40,7 +40,7 @@ class SequenceGap(PipelineError):
     """Records of one of our writers are missing: nothing may be decided on what is left."""
 
 
-class Encoder(Protocol):
+class RecordEncoder(Protocol):
     """What a task needs of the codec."""
 
     def encode(self, record: Record) -> bytes: ...
@@ -156,7 +156,7 @@ class TaskRunner:
         stage: AnyStage,
         partition: int,
         partitions: int,
-        codec: Encoder | None,
+        codec: RecordEncoder | None,
         fronts: frozenset[str],
         unit: str = "",
     ) -> None:

@@ -80,7 +80,7 @@ class Indefinite(Exception):
 class Transactions:
     """The transactional producer of a worker."""
 
-    def __init__(self, transactional_id: str, patience: WorkerContext) -> None:
+    def __init__(self, transactional_id: str, context: WorkerContext) -> None:
         self._id = transactional_id
         self._timeout_s = TRANSACTION_TIMEOUT_S
         self._refused: TooLarge | None = None
@@ -95,8 +95,8 @@ class Transactions:
             "message.max.bytes": MESSAGE_BYTES_MAX,
             "queue.buffering.max.messages": 200_000,
         }
-        self._patience = patience
-        self._kafka = patience.kafka
+        self._context = context
+        self._kafka = context.kafka
         self._producer: Producer | None = None
         self._aside = self._kafka.aside()
         self._abandoned: list[Producer] = []
@@ -114,17 +114,17 @@ class Transactions:
         self.close()
         self._timeout_s = timeout_s
         while True:
-            self._patience.alive()
+            self._context.alive()
             producer = self._kafka.producer({**self._settings, "transaction.timeout.ms": int(timeout_s * 1000)})
             try:
                 producer.init_transactions(-1)
             except KafkaException as error:
-                self._patience.say_now_and_then(
+                self._context.say_now_and_then(
                     f"waiting for Kafka at {self._kafka.bootstrap_servers}, to open a transaction ({_text(error)})"
                 )
                 self._producer = producer
                 self.close()
-                self._patience.rest(0.5)
+                self._context.rest(0.5)
                 continue
             self._producer = producer
             return
@@ -225,7 +225,7 @@ class Transactions:
     def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
         deadline = self._kafka.monotonic() + TRANSACTION_TIMEOUT_S
         while True:
-            self._patience.alive()
+            self._context.alive()
             try:
                 function(*arguments)
                 return

@@ -23,11 +23,12 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 from pipeline.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.kafka.clients import Kafka
-from pipeline.runtime.worker.assignment import Adoption
+from pipeline.runtime.worker.assignment import Assigner
 from pipeline.runtime.worker.context import Stopping, WorkerContext
+from pipeline.runtime.worker.exclusivity import SESSION_S, Rivals, refuse_if_elsewhere, refuse_if_replaced
 from pipeline.runtime.worker.merge import Merge, rank_of
 from pipeline.runtime.worker.observer import Event, Observer, sight_of
-from pipeline.runtime.worker.preflight import SESSION_S, Rivals, refuse_if_elsewhere, refuse_if_replaced, survey
+from pipeline.runtime.worker.preflight import inspect_cluster
 from pipeline.runtime.worker.restore import ASK_TIMEOUT_S, NotRestored, Place
 from pipeline.runtime.worker.snapshots import SavedTask, Snapshots
 from pipeline.runtime.worker.task import SequenceGap, StateMismatch
@@ -93,24 +94,24 @@ class Worker:
         self.name = name
         self.wiring = Wiring(name, stages, deployment.flow)
         self.partitions = 0
-        self._adoption: Adoption
+        self._assigner: Assigner
         self._rivals: Rivals
         self._snapshots: Snapshots
         self._deployment = deployment
         self._codec = codec
         self._slot_name = slot_name
         self._kafka = deployment.kafka
-        self._patience = WorkerContext(slot_name, say, self._kafka, observer)
-        self._observer = self._patience.observer
+        self._context = WorkerContext(slot_name, say, self._kafka, observer)
+        self._observer = self._context.observer
         self._admin = self._kafka.admin()
-        self._transactions = Transactions(slot_name, self._patience)
+        self._transactions = Transactions(slot_name, self._context)
         self._topics: set[str] = set()
         self._assignment: list[Place] = []
         self._assignment_epoch = 0
         self._adopt_needed = False
         self._adopted = False
         self._fenced = ""
-        self._cells: dict[int, TaskGroup] = {}
+        self._task_groups: dict[int, TaskGroup] = {}
         self._kept: dict[int, TaskGroup] = {}
         self._merges: dict[int, Merge[Fetched]] = {}
         self._earliest: dict[Place, int] = {}
@@ -125,12 +126,12 @@ class Worker:
 
     def stop(self) -> None:
         """Finish the batch in hand and return from :meth:`run`."""
-        self._patience.stopping = True
+        self._context.stopping = True
 
     @property
     def alive_at(self) -> float:
         """When the loop last moved (monotonic seconds); for a watchdog."""
-        return self._patience.alive_at
+        return self._context.alive_at
 
     @property
     def hanging(self) -> bool:
@@ -140,24 +141,24 @@ class Worker:
     def run(self) -> None:
         """Work until told to stop. Raises PipelineError for what needs a person: Poisoned, SequenceGap …"""
         try:
-            around = survey(self._admin, self.wiring, self._codec, self._patience)
-            self.partitions = around.partitions
-            self._topics.update(around.topics)
-            refuse_if_elsewhere(self._admin, self.wiring, self._deployment.units, self._patience)
-            self._rivals = Rivals(self._admin, self.wiring, self._deployment.units, self._patience)
+            cluster_facts = inspect_cluster(self._admin, self.wiring, self._codec, self._context)
+            self.partitions = cluster_facts.partitions
+            self._topics.update(cluster_facts.topics)
+            refuse_if_elsewhere(self._admin, self.wiring, self._deployment.units, self._context)
+            self._rivals = Rivals(self._admin, self.wiring, self._deployment.units, self._context)
             folder = self._deployment.state_dir if self._deployment.snapshots else None
-            self._snapshots = Snapshots(folder, around.cluster_id, around.partitions, self._patience)
-            self._adoption = Adoption(
-                self.wiring, around, self._codec, self._slot_name, self._patience, self._snapshots
+            self._snapshots = Snapshots(folder, cluster_facts.cluster_id, cluster_facts.partitions, self._context)
+            self._assigner = Assigner(
+                self.wiring, cluster_facts, self._codec, self._slot_name, self._context, self._snapshots
             )
             self._transactions.open()
-            self._patience.say(
-                f"started on cluster {around.cluster_id}, {around.partitions} partitions",
+            self._context.say(
+                f"started on cluster {cluster_facts.cluster_id}, {cluster_facts.partitions} partitions",
                 Event.STARTED,
-                cluster=around.cluster_id,
-                partitions_of_topics=around.partitions,
+                cluster=cluster_facts.cluster_id,
+                partitions_of_topics=cluster_facts.partitions,
             )
-            while not self._patience.stopping:
+            while not self._context.stopping:
                 self._be_member()
         except Stopping:
             pass
@@ -178,26 +179,26 @@ class Worker:
             return
         except _Fenced as error:
             text = f"fenced ({error}); looking whether another process has taken this slot"
-            self._patience.say(text, Event.FENCED)
+            self._context.say(text, Event.FENCED)
         finally:
             consumer.close()
         self._fenced = ""
         self._assignment = []
         self._drop()
-        refuse_if_replaced(self.name, self._slot_name, self._deployment.session_s, self._patience)
+        refuse_if_replaced(self.name, self._slot_name, self._deployment.session_s, self._context)
 
     def _loop(self, consumer: Consumer) -> None:
-        while not self._patience.stopping:
-            self._patience.alive()
+        while not self._context.stopping:
+            self._context.alive()
             if self._fenced:
                 raise _Fenced(self._fenced)
             if self._adopt_needed:
                 try:
-                    self._adopt(consumer)
+                    self._prepare(consumer)
                 except (NotRestored, KafkaException, PlatformError) as error:
                     self._drop()
-                    self._patience.say_now_and_then(f"waiting, to restore state: {error}")
-                    self._patience.rest(0.5)
+                    self._context.say_now_and_then(f"waiting, to restore state: {error}")
+                    self._context.rest(0.5)
             self._gather(consumer)
             try:
                 self._apply()
@@ -205,21 +206,23 @@ class Worker:
                 if not self._overtaken(consumer):
                     raise
                 self._drop()
-                self._patience.say(f"dropped, for another worker has gone on from here meanwhile: {error}")
-                self._patience.rest(0.5)
+                self._context.say(f"dropped, for another worker has gone on from here meanwhile: {error}")
+                self._context.rest(0.5)
                 continue
             except PlatformError as error:
                 # The registry is away: what is half applied is dropped, and done again when it answers.
-                self._patience.say_now_and_then(f"{error} Waiting; nothing is lost.")
+                self._context.say_now_and_then(f"{error} Waiting; nothing is lost.")
                 self._drop()
-                self._patience.rest(1.0)
+                self._context.rest(1.0)
                 continue
             self._commit_when_due(consumer)
-            if not any(cell.touched for cell in self._cells.values()):
+            if not any(task_group.touched for task_group in self._task_groups.values()):
                 self._snapshots.go_on()
-            if self._observer.wants_sight(self._patience.alive_at):
-                self._observer.saw(sight_of(consumer, self._cells, self._merges, self._paused, self._sent, self._eofs))
-        self._patience.say("told to stop: the batch in hand is finished", Event.STOPPING)
+            if self._observer.wants_sight(self._context.alive_at):
+                self._observer.saw(
+                    sight_of(consumer, self._task_groups, self._merges, self._paused, self._sent, self._eofs)
+                )
+        self._context.say("told to stop: the batch in hand is finished", Event.STOPPING)
         if not self._adopt_needed:
             self._commit(consumer)
 
@@ -262,7 +265,7 @@ class Worker:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._tell_partitions(Event.REVOKED, partitions)
         # What is committed may still be the last word when the partition comes back; the adoption looks.
-        kept = {partition: cell for partition, cell in self._cells.items() if not cell.touched}
+        kept = {partition: task_group for partition, task_group in self._task_groups.items() if not task_group.touched}
         self._forget(consumer)
         self._kept = kept
 
@@ -280,13 +283,13 @@ class Worker:
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             address = self._kafka.bootstrap_servers
-            self._patience.say_now_and_then(f"Kafka does not answer at {address}; waiting, nothing is lost")
+            self._context.say_now_and_then(f"Kafka does not answer at {address}; waiting, nothing is lost")
         elif error.fatal():
             self._fenced = error.str()
 
     def _drop(self) -> None:
         """Forget all that is not committed; :meth:`_adopt` brings the committed state back."""
-        self._cells.clear()
+        self._task_groups.clear()
         self._merges.clear()
         self._paused.clear()
         self._snapshots.drop()
@@ -297,11 +300,11 @@ class Worker:
 
     def _tell_partitions(self, event: Event, places: list[TopicPartition]) -> None:
         partitions = sorted({place.partition for place in places})
-        self._patience.say(f"{event}: partitions {partitions}", event, partitions=partitions)
+        self._context.say(f"{event}: partitions {partitions}", event, partitions=partitions)
 
     # ------------------------------------------------------------------ adopting an assignment
 
-    def _adopt(self, consumer: Consumer) -> None:
+    def _prepare(self, consumer: Consumer) -> None:
         self._drop()
         self._adopt_needed = False
         partitions = self._own_partitions()
@@ -314,16 +317,16 @@ class Worker:
         self._adopted = True
         self._rivals.check(joined=True)
         began = self._kafka.monotonic()
-        adopted = self._adoption.adopt(consumer, partitions, kept)
-        self._cells = adopted.cells
-        self._earliest = adopted.earliest
+        prepared = self._assigner.prepare(consumer, partitions, kept)
+        self._task_groups = prepared.task_groups
+        self._earliest = prepared.earliest
         for partition in partitions:
             self._merges[partition] = Merge((t.name, rank_of(t, self.wiring.owned)) for t in self.wiring.outside)
-        self._sent = dict.fromkeys(adopted.earliest, -1)
-        assign = [TopicPartition(*place, offset) for place, offset in adopted.starts.items()]
+        self._sent = dict.fromkeys(prepared.earliest, -1)
+        assign = [TopicPartition(*place, offset) for place, offset in prepared.starts.items()]
         consumer.assign(assign)
         consumer.resume(assign)  # the client keeps a pause over an assignment that is the same, and over a new one
-        if adopted.migrated:
+        if prepared.migrated:
             self._transactions.open(MIGRATION_TIMEOUT_S)
             self._commit(consumer)
             self._transactions.open()
@@ -331,9 +334,7 @@ class Worker:
             self._commit(consumer)
         if not self._adopt_needed:
             seconds = self._kafka.monotonic() - began
-            self._patience.say(
-                f"ready, on partitions {partitions}", Event.READY, partitions=partitions, seconds=seconds
-            )
+            self._context.say(f"ready, on partitions {partitions}", Event.READY, partitions=partitions, seconds=seconds)
 
     def _own_partitions(self) -> list[int]:
         sets = {topic.name: {p for name, p in self._assignment if name == topic.name} for topic in self.wiring.outside}
@@ -345,7 +346,7 @@ class Worker:
     # ------------------------------------------------------------------ the loop's three parts
 
     def _gather(self, consumer: Consumer) -> None:
-        waiting = any(cell.touched for cell in self._cells.values())
+        waiting = any(task_group.touched for task_group in self._task_groups.values())
         held = any(merge.buffered for merge in self._merges.values())
         epoch = self._assignment_epoch
         first = consumer.poll(0.001 if waiting else 0.003 if held else 0.1)
@@ -395,20 +396,20 @@ class Worker:
                     consumer.pause([TopicPartition(*place)])
                     self._paused.add(place)
                     text = f"{name}/{partition} comes faster than it is merged: not fetched until it has shrunk"
-                    self._patience.say_now_and_then(text, Event.PAUSED, 60.0, topic=name, partition=partition)
+                    self._context.say_now_and_then(text, Event.PAUSED, 60.0, topic=name, partition=partition)
         for place in [p for p in self._paused if self._merges[p[1]].size(p[0]) < RESUME_AT]:
             consumer.resume([TopicPartition(*place)])
             self._paused.discard(place)
 
     def _apply(self) -> None:
         now_ns = self._kafka.monotonic_ns()
-        for partition, cell in self._cells.items():
+        for partition, task_group in self._task_groups.items():
             merge = self._merges[partition]
-            while cell.applied < APPLY_MAX and cell.pending < OUTPUTS_MAX:
+            while task_group.applied < APPLY_MAX and task_group.pending < OUTPUTS_MAX:
                 fetched = merge.pop(now_ns)
                 if fetched is None:
                     break
-                cell.apply(read_fetched(fetched, self._codec))
+                task_group.apply(read_fetched(fetched, self._codec))
 
     def _overtaken(self, consumer: Consumer) -> bool:
         """Whether the group has gone on without us: then our state is old, and what it cannot apply says nothing.
@@ -423,23 +424,26 @@ class Worker:
         return any(each.offset != mine[each.topic, each.partition] for each in found)
 
     def _commit_when_due(self, consumer: Consumer) -> None:
-        applied = sum(cell.applied for cell in self._cells.values())
+        applied = sum(task_group.applied for task_group in self._task_groups.values())
         if not applied:
             return
-        full = any(cell.applied >= APPLY_MAX or cell.pending >= OUTPUTS_MAX for cell in self._cells.values())
+        full = any(
+            task_group.applied >= APPLY_MAX or task_group.pending >= OUTPUTS_MAX
+            for task_group in self._task_groups.values()
+        )
         if full or applied < LOADED or self._kafka.monotonic() - self._last_commit >= COMMIT_EVERY_S:
             self._commit(consumer)
 
     def _commit(self, consumer: Consumer) -> None:
-        touched = [cell for cell in self._cells.values() if cell.touched]
+        touched = [task_group for task_group in self._task_groups.values() if task_group.touched]
         if not touched:
             return
         rows: list[Row] = []
         offsets: dict[Place, int] = {}
-        applied = sum(cell.applied for cell in touched)
+        applied = sum(task_group.applied for task_group in touched)
         day_began = False
-        for cell in touched:
-            closed = cell.close()
+        for task_group in touched:
+            closed = task_group.close()
             day_began = day_began or closed.day_began
             for output in closed.outputs:
                 if output.topic.per_source and output.name not in self._topics:
@@ -447,14 +451,14 @@ class Worker:
                 rows.append((output.name, output.partition, output.key, output.value))
             for stage, records in closed.changelog.items():
                 changelog = changelog_of(stage)
-                rows.extend((changelog, cell.partition, key, value) for key, value in records)
+                rows.extend((changelog, task_group.partition, key, value) for key, value in records)
             for topic in self.wiring.outside:
-                place = topic.name, cell.partition
+                place = topic.name, task_group.partition
                 offset = closed.positions.get(topic.name, self._earliest[place])
                 if offset != self._sent[place]:
                     offsets[place] = offset
             if not offsets:  # the offsets are what fences us: never a transaction without
-                place = self.wiring.outside[0].name, cell.partition
+                place = self.wiring.outside[0].name, task_group.partition
                 offsets[place] = self._sent[place]
         began = self._kafka.monotonic()
         try:
@@ -466,21 +470,21 @@ class Worker:
             )
         except Aborted as error:
             self._drop()
-            self._patience.say(f"transaction taken back ({error}); its records are read again", error.event)
+            self._context.say(f"transaction taken back ({error}); its records are read again", error.event)
             if error.slot_taken:  # to go on would be to fence our successor's producer, and it ours
                 raise _Fenced(str(error)) from error
             return
         except Indefinite as error:
             self._drop()
-            self._patience.say(f"outcome of a transaction unknown ({error}); a new producer settles it", error.event)
+            self._context.say(f"outcome of a transaction unknown ({error}); a new producer settles it", error.event)
             return
         self._sent.update(offsets)
         self._snapshots.committed()
         if day_began:
             self._snapshots.begin(
-                SavedTask(task.stage.name, task.stage.state_version, cell.partition, task.state)
-                for cell in self._cells.values()
-                for task in cell.tasks
+                SavedTask(task.stage.name, task.stage.state_version, task_group.partition, task.state)
+                for task_group in self._task_groups.values()
+                for task in task_group.tasks
             )
         self.committed += applied
         self._last_commit = self._kafka.monotonic()
@@ -491,7 +495,7 @@ class Worker:
         created = self._admin.create_topics([NewTopic(name, self.partitions, config={"retention.ms": "-1"})])
         try:
             created[name].result(ASK_TIMEOUT_S)
-            self._patience.rest(0.2)  # until the producer's metadata has it
+            self._context.rest(0.2)  # until the producer's metadata has it
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise PipelineError(

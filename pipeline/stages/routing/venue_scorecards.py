@@ -15,7 +15,7 @@ from pipeline.domain.units import NS_PER_S, PPM_ONE
 from pipeline.state import Entry, State
 
 
-class RequestKind(StrEnum):
+class PlacementKind(StrEnum):
     """What was asked of a venue: kinds are not compared with each other."""
 
     POST = "POST"
@@ -34,10 +34,10 @@ class Prior:
     weight_fills: int = 5
 
 
-PRIORS: dict[RequestKind, Prior] = {
-    RequestKind.POST: Prior(fill_rate=300_000, fill_time_ns=5 * NS_PER_S),
-    RequestKind.MIDPOINT: Prior(fill_rate=200_000, fill_time_ns=5 * NS_PER_S),
-    RequestKind.TAKE: Prior(fill_rate=900_000, fill_time_ns=NS_PER_S // 100),
+PRIORS: dict[PlacementKind, Prior] = {
+    PlacementKind.POST: Prior(fill_rate=300_000, fill_time_ns=5 * NS_PER_S),
+    PlacementKind.MIDPOINT: Prior(fill_rate=200_000, fill_time_ns=5 * NS_PER_S),
+    PlacementKind.TAKE: Prior(fill_rate=900_000, fill_time_ns=NS_PER_S // 100),
 }
 
 
@@ -88,16 +88,16 @@ class Scorecards:
         seen = self._seen.get(instrument)
         return 0 if seen is None else seen.fills
 
-    def score(self, instrument: str, venue: Venue, kind: RequestKind, half_spread_px: int) -> ScoreParts:
+    def score(self, instrument: str, venue: Venue, kind: PlacementKind, half_spread_px: int) -> ScoreParts:
         """What a unit asked of a venue costs against the far touch, fees and finishing included."""
         counts = self._scores.get(score_key(instrument, venue.venue, kind)) or ScoreSums()
         filled_qty = min(counts.filled_qty, counts.sent_qty)  # a venue may over-fill
         prior = PRIORS[kind]
         unfilled_px = half_spread_px + venue.taker_fee_px
         filled_px = {
-            RequestKind.POST: venue.maker_fee_px - 2 * half_spread_px,
-            RequestKind.MIDPOINT: venue.taker_fee_px - half_spread_px,
-            RequestKind.TAKE: venue.taker_fee_px,
+            PlacementKind.POST: venue.maker_fee_px - 2 * half_spread_px,
+            PlacementKind.MIDPOINT: venue.taker_fee_px - half_spread_px,
+            PlacementKind.TAKE: venue.taker_fee_px,
         }[kind]
         believed = prior.fill_rate * filled_px + (PPM_ONE - prior.fill_rate) * unfilled_px
         return score_venue(
@@ -148,6 +148,6 @@ class Scorecards:
         return share_qty
 
 
-def score_key(instrument: str, venue: str, kind: RequestKind) -> str:
+def score_key(instrument: str, venue: str, kind: PlacementKind) -> str:
     """Key of a score."""
     return f"{instrument}@{venue}/{kind}"

@@ -25,7 +25,7 @@ from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_S
 from pipeline.stages.routing.displayed import Displayed
 from pipeline.stages.routing.exposure_ledger import OpenSlice
 from pipeline.stages.routing.gate import Resting, meets_own
-from pipeline.stages.routing.venue_scorecards import RequestKind, Scorecards, score_key
+from pipeline.stages.routing.venue_scorecards import PlacementKind, Scorecards, score_key
 from pipeline.stages.shared.switches import Switches
 
 SWEEP_REACH: Final = 50_000
@@ -145,8 +145,8 @@ class _Plan:
         if self.locked or self.sign * (self.far_px - px) <= 0:
             return "LOCKED_MARKET"
         rule = "POST_INSIDE" if inside else "POST_NEAR_TOUCH"
-        candidates = [self._candidate(venue, RequestKind.POST, _Price(px)) for venue in self.venues]
-        return self._best(candidates, RequestKind.POST, rule, px, TimeInForce.DAY)
+        candidates = [self._candidate(venue, PlacementKind.POST, _Price(px)) for venue in self.venues]
+        return self._best(candidates, PlacementKind.POST, rule, px, TimeInForce.DAY)
 
     def dark(self, time_in_force: TimeInForce, *, probe: bool = False) -> Placement | str:
         if not self.slice.dark_allowed:
@@ -159,9 +159,9 @@ class _Plan:
         if limit_px is not None:
             limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)  # venues refuse what is off the tick
         price = _Price(limit_px)
-        candidates = [self._candidate(venue, RequestKind.MIDPOINT, price) for venue in self.venues]
+        candidates = [self._candidate(venue, PlacementKind.MIDPOINT, price) for venue in self.venues]
         rule = "DARK_PROBE" if probe else "DARK_MIDPOINT"
-        return self._best(candidates, RequestKind.MIDPOINT, rule, limit_px, time_in_force, probe=probe)
+        return self._best(candidates, PlacementKind.MIDPOINT, rule, limit_px, time_in_force, probe=probe)
 
     def probe(self) -> Placement | str:
         if self.slice.expire_ns and self.slice.expire_ns - self.slice.at_ns < PROBE_LEAST_NS:
@@ -172,15 +172,17 @@ class _Plan:
         px = tick_reaching(self.far_px, self.tick_px, self.sign)
         if px != self._no_worse_than_limit(px):
             return "LIMIT"
-        candidates = [self._candidate(venue, RequestKind.TAKE, _Price(px, at_px=self.far_px)) for venue in self.venues]
-        return self._best(candidates, RequestKind.TAKE, "TAKE_TOUCH", px, TimeInForce.IOC)
+        candidates = [
+            self._candidate(venue, PlacementKind.TAKE, _Price(px, at_px=self.far_px)) for venue in self.venues
+        ]
+        return self._best(candidates, PlacementKind.TAKE, "TAKE_TOUCH", px, TimeInForce.IOC)
 
     def sweep(self) -> Placement | str:
         reach_px = self.far_px + self.sign * (self.far_px * SWEEP_REACH // MILLI_BPS_ONE)
         worst_px = reach_px if self.slice.limit_px is None else self.slice.limit_px
         worst_px = tick_within_limit(worst_px, self.tick_px, self.sign)
         candidates = [
-            self._candidate(venue, RequestKind.TAKE, _Price(worst_px, within_px=worst_px)) for venue in self.venues
+            self._candidate(venue, PlacementKind.TAKE, _Price(worst_px, within_px=worst_px)) for venue in self.venues
         ]
         shown = [c for c in candidates if not c.excluded and c.px is not None]
         if not shown:
@@ -199,14 +201,14 @@ class _Plan:
         limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)
         if self.sign * (limit_px - (best.px or 0)) < 0:
             return "TRADE_THROUGH"  # a better price is shown where we may not go
-        return self._placement(best, candidates, RequestKind.TAKE, "SWEEP", limit_px, TimeInForce.IOC)
+        return self._placement(best, candidates, PlacementKind.TAKE, "SWEEP", limit_px, TimeInForce.IOC)
 
     # ------------------------------------------------------------------ the venues
 
     def _best(
         self,
         candidates: list[_Candidate],
-        kind: RequestKind,
+        kind: PlacementKind,
         rule: str,
         px: int | None,
         time_in_force: TimeInForce,
@@ -227,7 +229,7 @@ class _Plan:
         self,
         chosen: _Candidate,
         candidates: list[_Candidate],
-        kind: RequestKind,
+        kind: PlacementKind,
         rule: str,
         px: int | None,
         time_in_force: TimeInForce,
@@ -237,14 +239,14 @@ class _Plan:
         ranked = rank_venues([c.score for c in candidates if not c.excluded and c is not chosen])
         by_venue = {c.venue.venue: c for c in candidates}
         order = [chosen, *(by_venue[score.venue] for score in ranked), *(c for c in candidates if c.excluded)]
-        midpoint = kind is RequestKind.MIDPOINT
+        midpoint = kind is PlacementKind.MIDPOINT
         return Placement(
             venue=chosen.venue.venue,
             qty=self.qty,
             ord_type=OrdType.PEGGED_MIDPOINT if midpoint else OrdType.LIMIT,
             limit_px=px,
             time_in_force=time_in_force,
-            post_only=kind is RequestKind.POST,
+            post_only=kind is PlacementKind.POST,
             min_qty=self.slice.min_qty,
             rule=rule,
             # The score is against the far touch; the record's cost is against the midpoint.
@@ -259,22 +261,22 @@ class _Plan:
             ),
             score_key=score_key(self.slice.instrument, chosen.venue.venue, kind),
             touch_px=self.far_px,
-            takes=kind is RequestKind.TAKE,
+            takes=kind is PlacementKind.TAKE,
             probe=probe,
         )
 
-    def _candidate(self, venue: Venue, kind: RequestKind, price: _Price) -> _Candidate:
+    def _candidate(self, venue: Venue, kind: PlacementKind, price: _Price) -> _Candidate:
         score = self.choice._scorecards.score(self.slice.instrument, venue, kind, max(0, self.half_spread_px))
         px = self.choice._displayed.far_px(self.slice.instrument, venue.venue, self.side)
         return _Candidate(venue, score, px, self._excluded(venue, kind, price, px))
 
-    def _excluded(self, venue: Venue, kind: RequestKind, price: _Price, px: int | None) -> str:
+    def _excluded(self, venue: Venue, kind: PlacementKind, price: _Price, px: int | None) -> str:
         """Why a venue is not eligible; empty when it is. Law and halts, the desk, the client, then the order."""
         code = venue.venue
         status = self.choice._displayed.status(self.slice.instrument, code)
         if status.state is not SessionState.OPEN:
             return "NOT_OPEN"
-        if status.short_restricted and self.side is Side.SELL_SHORT and kind is RequestKind.TAKE:
+        if status.short_restricted and self.side is Side.SELL_SHORT and kind is PlacementKind.TAKE:
             return "SHORT_RESTRICTED"
         if self.choice._switches.killed(venue=code):
             return "KILLED"
@@ -284,15 +286,15 @@ class _Plan:
             return "BLOCKED"
         if self.slice.allowed_venues and code not in self.slice.allowed_venues:
             return "NOT_ALLOWED"
-        if kind is RequestKind.MIDPOINT and venue.venue_kind is not VenueKind.DARK:
+        if kind is PlacementKind.MIDPOINT and venue.venue_kind is not VenueKind.DARK:
             return "NOT_DARK"
-        if kind is not RequestKind.MIDPOINT and not is_lit(venue):
+        if kind is not PlacementKind.MIDPOINT and not is_lit(venue):
             return "NOT_LIT"
         if code in self.out.tried:
             return "TRIED"
         if self.qty < venue.min_qty:
             return "BELOW_VENUE_MINIMUM"
-        if kind is RequestKind.POST and self.slice.min_qty:
+        if kind is PlacementKind.POST and self.slice.min_qty:
             return "MIN_QTY"  # what rests displayed is executed in any size
         if price.at_px is not None and (px is None or self.sign * (px - price.at_px) > 0):
             return "NOT_AT_TOUCH"

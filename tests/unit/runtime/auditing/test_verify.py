@@ -16,7 +16,7 @@ from pipeline.audit.verify import Audit
 from pipeline.domain.record import Record
 from pipeline.runtime.auditing import reading
 from pipeline.runtime.auditing.replaying import MemoryLog
-from pipeline.runtime.auditing.topic_copy import Spool
+from pipeline.runtime.auditing.topic_copy import TopicCopy
 from pipeline.runtime.auditing.verify import Recording, audit, verify_host
 from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.runtime.memory.host import MemoryHost, StoredRecord
@@ -215,12 +215,12 @@ def test_without_a_journal_nothing_is_verified(day: MemoryHost) -> None:
 
 
 def test_spooled_to_files_and_replayed_by_several_processes_it_is_the_same(day: MemoryHost, tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    copies = TopicCopy(tmp_path)
     for (topic, partition), records in day.topics.items():
         for stored in records:
-            spool.take(topic, partition, stored.offset, stored.append_ns, stored.key, stored.value)
+            copies.take(topic, partition, stored.offset, stored.append_ns, stored.key, stored.value)
     names = tuple(sorted({name for name, _ in day.topics}))
-    recording = Recording(spool.close(), LocalIds(), "files", P, names, spool.total, {})
+    recording = Recording(copies.close(), LocalIds(), "files", P, names, copies.total, {})
     assert pickle.loads(pickle.dumps(topology.STAGES))
     told: list[str] = []
     done = audit(recording, topology.STAGES, told.append, processes=2)
@@ -230,11 +230,11 @@ def test_spooled_to_files_and_replayed_by_several_processes_it_is_the_same(day: 
 
 
 def test_a_spool_gives_back_what_it_took_from_any_offset(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    copied = TopicCopy(tmp_path)
     for number in range(5_000):
         value = None if number % 3 == 0 else bytes(number % 200)
-        spool.take("t", 1, number * 2, number, None if number % 2 else b"k", value)
-    log = spool.close()
+        copied.take("t", 1, number * 2, number, None if number % 2 else b"k", value)
+    log = copied.close()
     assert list(log.read("t", 0, 0)) == []
     for start in (0, 1, 2, 2047, 2048, 2049, 6000, 9998, 9999):
         found = list(log.read("t", 1, start))

@@ -39,7 +39,7 @@ class Watched:
         self.event(Event.ASSIGNED, partitions=partitions)
         self.telemetry.dropped()  # adopting begins by forgetting
 
-    def adopted(self) -> None:
+    def prepared(self) -> None:
         self.event(Event.READY, seconds=0.2)
 
 
@@ -56,7 +56,7 @@ def test_ready_means_restored_and_assigned(watched: Watched) -> None:
     watched.started([0, 1])
     assert ready() == (False, "restoring partitions [0, 1]")
     assert watched.value("pipeline_ready") == 0
-    watched.adopted()
+    watched.prepared()
     assert ready() == (True, "partitions [0, 1]")
     assert watched.value("pipeline_ready") == 1
     watched.event(Event.WAITING)  # Kafka is away: what is restored stays so
@@ -66,24 +66,24 @@ def test_ready_means_restored_and_assigned(watched: Watched) -> None:
 @pytest.mark.parametrize("event", [Event.REVOKED, Event.LOST])
 def test_without_its_partitions_it_is_not_ready_until_they_are_back(watched: Watched, event: Event) -> None:
     watched.started([0, 1])
-    watched.adopted()
+    watched.prepared()
     watched.event(event, partitions=[0, 1])
     watched.telemetry.dropped()
     assert watched.telemetry.ready() == (False, f"it is {event}")
     watched.event(Event.ASSIGNED, partitions=[1])
     assert watched.telemetry.ready() == (False, "restoring partitions [1]")
-    watched.adopted()
+    watched.prepared()
     assert watched.telemetry.ready() == (True, "partitions [1]")
 
 
 @pytest.mark.parametrize("event", [Event.ABORTED, Event.INDEFINITE, Event.FENCED])
 def test_after_a_transaction_that_did_not_end_well_it_restores_first(watched: Watched, event: Event) -> None:
     watched.started([0])
-    watched.adopted()
+    watched.prepared()
     watched.telemetry.dropped()
     watched.event(event)
     assert watched.telemetry.ready() == (False, f"it is {event}")
-    watched.adopted()
+    watched.prepared()
     assert watched.telemetry.ready().ready
     assert watched.value("pipeline_events_total", event=event) == 1
 
@@ -95,7 +95,7 @@ def test_a_member_whom_the_group_gave_nothing_is_ready_and_says_so(watched: Watc
 
 def test_a_worker_that_stops_is_not_ready(watched: Watched) -> None:
     watched.started([0])
-    watched.adopted()
+    watched.prepared()
     watched.event(Event.STOPPING)
     assert not watched.telemetry.ready().ready
 
@@ -214,7 +214,7 @@ def test_the_endpoint_answers_says_where_and_leaves_nothing(
         assert health.main(["ready", "engine-0"]) == health.main(["ready", port]) == 1
         assert capsys.readouterr().err == "starting\n" * 2
         watched.started([0, 1])
-        watched.adopted()
+        watched.prepared()
         assert get(f"{address}/ready")[::2] == (200, "partitions [0, 1]\n")
         assert health.main(["ready", "engine-0"]) == health.main(["ready", port]) == 0
         assert get(f"{address}/health")[0] == 200

@@ -24,12 +24,12 @@ CODEC = Codec(LocalIds())
 FLOW = (Adder(), Repeater())
 
 
-def cell(unit: str = "both") -> TaskGroup:
+def task_group(unit: str = "both") -> TaskGroup:
     return TaskGroup(Wiring(unit, FLOW), 0, 1, CODEC)
 
 
 def test_a_record_below_the_tasks_place_is_passed_over_though_nobody_counts_its_writer() -> None:
-    both = cell()
+    both = task_group()
     message = read(PRINTS, CODEC, 0, 7, 1, b"I", CODEC.encode(print_of("I", 1)))
     both.apply(message)
     both.apply(message)
@@ -58,7 +58,7 @@ def test_what_stands_on_an_inner_topic_and_was_not_applied_is_known() -> None:
     alone = TaskGroup(Wiring("adder", FLOW[:1], FLOW), 0, 1, CODEC)
     alone.apply(read(PRINTS, CODEC, 0, 0, 1, b"I", CODEC.encode(print_of("I", 1))))
     changelog = alone.close().changelog
-    both = cell()
+    both = task_group()
     assert both.behind() == []
     both.restore(changelog)
     assert both.behind() == ["bars"]
@@ -74,7 +74,7 @@ def test_only_edges_that_keep_the_partition_are_handed_on_in_memory() -> None:
 
 @pytest.mark.parametrize(("size", "kept"), [(1_040_000, 1_040_000), (4_200_000, LETTER_BYTES_MAX)])
 def test_a_dead_letter_is_whole_or_if_no_record_can_hold_it_its_beginning(size: int, kept: int) -> None:
-    both = cell()
+    both = task_group()
     both.apply(read(PRINTS, CODEC, 0, 0, 1, b"k", b"\x00" * size))
     (letter,) = [output.record for output in both.close().outputs if isinstance(output.record, DeadLetter)]
     assert letter.reason is DeadLetterReason.TOO_LARGE

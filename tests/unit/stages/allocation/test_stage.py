@@ -1,5 +1,5 @@
 """Allocation, promise by promise: shares, progress, crosses, the day. What holds for every story is in
-tests/properties/test_allocation.py; cancels, busts, corrections and late fills in test_allocation_corrections.py.
+tests/properties/test_allocation.py; cancels, busts, corrections and late fills in test_corrections.py.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline.domain.reference import ReferenceKind, Venue, VenueKind
-from pipeline.stages.routing.venue_scorecards import RequestKind, Scorecards, ScoreSums, Unfilled, score_key
+from pipeline.stages.routing.venue_scorecards import PlacementKind, Scorecards, ScoreSums, Unfilled, score_key
 from pipeline.state import State, Task
 
 HALF = 10_000_000
-TAKE = RequestKind.TAKE
+TAKE = PlacementKind.TAKE
 
 
 class Some(State):

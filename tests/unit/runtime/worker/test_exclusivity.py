@@ -13,7 +13,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from pipeline.errors import PipelineError
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.worker.context import WorkerContext
-from pipeline.runtime.worker.preflight import refuse_if_replaced
+from pipeline.runtime.worker.exclusivity import refuse_if_replaced
 
 SESSION_S = 10.0
 HERE = (ConsumerGroupState.STABLE, ("engine-0", "engine-1"))
