@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +51,7 @@ def _line(indent: str, name: str, text: str) -> list[str]:
     return wrapped or [first.rstrip()]
 
 
+@cache
 def first_line(path: Path) -> str:
     """What a file says of itself: the first line of its docstring, empty when it has none."""
     if not path.exists():
