@@ -21,7 +21,7 @@ SHARED: Final = (
 
 def parser() -> argparse.ArgumentParser:
     """The grammar of the whole command line; the one place where documents and their tests take it from."""
-    return cli._parser()
+    return cli.parser()
 
 
 def page() -> str:
