@@ -25,7 +25,7 @@ Made = Lineage | ParentOrder | Cross | Alert
 
 
 def terms_of(order: Order) -> Terms:
-    """What must be equal (trading.md, Bucket); completion and risk aversion too, since a parent has one of each."""
+    """What must be equal (docs/design-rules.md, Netting); completion and risk aversion too, one of each."""
     request = order.request
     match order.account_class:
         case AccountClass.OWN:
