@@ -14,8 +14,8 @@ def add(commands: Commands) -> None:
         commands, "parameters", "the numbers that shape decisions: show them, check a file of them, compare two",
         "parameters show", "parameters check today.toml", "parameters diff yesterday.toml today.toml",
         connects=False,
-        more="They stand in one TOML file (pipeline run --parameters FILE), a section for each stage; what is not in it "
-        "has its default. Every process reads it at its start, and the journal's epoch records hold all of it.",
+        more="They stand in one TOML file (pipeline run --parameters FILE), a section for each stage; what is not in "
+        "it has its default. Every process reads it at its start, and the journal's epoch records hold all of it.",
     )  # fmt: skip
     actions = parameters.add_subparsers(
         title="actions", metavar="ACTION", dest="action", required=True, parser_class=Parser
