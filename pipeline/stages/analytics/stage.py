@@ -1,11 +1,11 @@
-"""Analytics: what decisions read about the market and about ourselves, exact and by event time alone.
+"""Analytics: market and venue statistics that decisions use, exact and by event time alone.
 
-*Reads*     prints, quotes, our children and fills, instruments, ticks.
-*Keeps*     today's prints by minute (until the day has passed), earlier days' volumes, children awaiting fills.
-*Writes*    bars (a late, cancelled or corrected print makes a new revision), volume curves of earlier days only,
-            venue scores per minute, reference prices.
-*Refuses*   nothing: a correction of a print it does not know is left out, as it changes no bar it has.
-*Conserves* a minute's volume is the sum of its prints that stand; a curve adds up to 1,000,000,000.
+- Reads: prints, nbbo, child-orders, fills, instruments, clock.
+- Keeps: today's prints by minute (until the day has passed), earlier days' volumes, children that may still be filled.
+- Writes: bars (a late, cancelled or corrected print makes a new revision), volume-curves (from earlier days only),
+  venue-scores per minute, reference-prices.
+- Refuses: nothing. A cancel or correction of a print that is not kept is ignored: no bar contains that print.
+- Conserves: a minute's volume is the sum of its prints after cancels and corrections; a curve adds up to 1,000,000,000.
 
 First form: the day of a minute is its UTC date (right for sessions that do not cross midnight UTC, as all US equity
 sessions); a curve is not re-estimated during the day.
@@ -14,6 +14,7 @@ sessions); a curve is not re-estimated during the day.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import msgspec
 
@@ -52,33 +53,33 @@ class Midpoint(Entry):
 
 
 class AnalyticsState(State):
-    """What analytics remembers."""
+    """Instruments, midpoints, minute bars, daily volumes and venue scores."""
 
-    def __init__(self, task: Task, config: AnalyticsConfig) -> None:
+    def __init__(self, task: Task, parameters: AnalyticsConfig) -> None:
         super().__init__(task)
         self.instruments = reference_data.instruments(self)
         self.midpoints = self.table("midpoints", Midpoint)
         self.bars = MinuteBars(self)
-        self.days = VolumeDays(self, config.days_kept)
+        self.days = VolumeDays(self, parameters.days_kept)
         self.scores = VenueScores(self)
 
 
 class AnalyticsStage(Stage[AnalyticsState]):
     """Bars, curves and scorecards that decisions read."""
 
-    name = "analytics"
-    title = "one-minute bars, volume curves, venue scores and reference prices"
-    reads = (TradePrint, NBBO, ChildOrder, Fill, Instrument, Tick)
-    writes = (Bar, VolumeCurve, VenueScore, ReferencePrice)
+    name: ClassVar[str] = "analytics"
+    title: ClassVar[str] = "one-minute bars, volume curves, venue scores and reference prices"
+    reads: ClassVar[tuple[type[Record], ...]] = (TradePrint, NBBO, ChildOrder, Fill, Instrument, Tick)
+    writes: ClassVar[tuple[type[Owned], ...]] = (Bar, VolumeCurve, VenueScore, ReferencePrice)
 
-    def __init__(self, config: AnalyticsConfig = AnalyticsConfig()) -> None:  # noqa: B008 - a frozen constant
-        self._config = config
+    def __init__(self, parameters: AnalyticsConfig | None = None) -> None:
+        self.parameters = parameters or AnalyticsConfig()
 
     def config(self) -> dict[str, int | str | bool]:
-        return msgspec.structs.asdict(self._config)
+        return msgspec.structs.asdict(self.parameters)
 
     def new_state(self, task: Task) -> AnalyticsState:
-        return AnalyticsState(task, self._config)
+        return AnalyticsState(task, self.parameters)
 
     def step(self, state: AnalyticsState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:
@@ -111,7 +112,7 @@ class AnalyticsStage(Stage[AnalyticsState]):
             state.bars.forget_before(tick.trade_date)
             state.scores.forget()
         for instrument in state.instruments.standing(now_ns):
-            # Reference data is copied to every task; the prints a curve is learned from are seen by one.
+            # Every task has all instruments, but only one reads the prints that an instrument's curve is made from.
             if partition_of(instrument.instrument, state.task.partitions) != state.task.partition:
                 continue
             curve = state.days.curve_for(instrument, tick.trade_date)
@@ -121,7 +122,7 @@ class AnalyticsStage(Stage[AnalyticsState]):
         yield from state.scores.closed(now_ns)
         for symbol in state.midpoints.keys():
             midpoint = state.midpoints[symbol]
-            due = now_ns - midpoint.published_ns >= self._config.reference_price_ns
+            due = now_ns - midpoint.published_ns >= self.parameters.reference_price_ns
             if due and midpoint.px != midpoint.published_px:
                 midpoint.published_px, midpoint.published_ns = midpoint.px, now_ns
                 state.midpoints.put(symbol, midpoint)

@@ -1,7 +1,8 @@
-"""The stale hold: after an outage nothing new is sent until the desk says so. Losing nothing is not sending everything.
+"""The stale hold: after an outage nothing new is sent until the desk releases it.
 
-Wall times are compared, never session times: a recorded day may run at any pace. Times come from ticks and from
-the host's :class:`Resumed`; a stage has no clock of its own. Cancels and everything that only takes back pass.
+No order is lost in an outage, but orders that were due during it must not all go out at once, into a market that has
+moved. Wall times are compared, never session times: a recorded day may run at any pace. Times come from ticks and from
+the host's :class:`Resumed`; a stage has no clock of its own. Cancels, and whatever else only reduces exposure, pass.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from pipeline.domain.units import NS_PER_S
 from pipeline.state import Entry, State
 
 DEFAULT_MAX_BACKLOG_NS: Final = 30 * NS_PER_S
-"""Used where no FIRM limit says otherwise: longer than a restart, shorter than a market that has moved on."""
+"""Used where no FIRM limit says otherwise: longer than a restart takes, too short for a market to move far."""
 
 _KEY: Final = ""
 
 
 class Stale(Entry):
-    """Whether we hold, and up to which wall time the world is known."""
+    """Whether the hold is on, and the wall times it is judged by."""
 
     held: bool = False
     resumed_wall_ns: int = 0
-    """The latest (re)start of the host."""
+    """Wall time of the host's latest (re)start."""
     catching_up: bool = False
-    """Started behind, and the desk has not released since: ticks older than resumed_wall_ns are backlog."""
+    """Since the last restart the ticks have not caught up with it, nor has the desk released ALL: they are backlog."""
     released: list[str] = msgspec.field(default_factory=list)
     """Instruments released one by one during this hold, sorted."""
 
@@ -35,8 +36,8 @@ class Stale(Entry):
 class StaleHold:
     """The hold of a task. Make one in the constructor of a :class:`State`; it keeps a table there.
 
-    Call :meth:`on_tick` **before** ``state.apply_tick``: it compares with the last applied tick. `max_backlog_ns` is
-    the FIRM limit in force, if there is one.
+    Call :meth:`on_tick` **before** ``state.apply_tick``: it compares with the last applied tick. ``max_backlog_ns``
+    (wall time) is the FIRM limit in force, None when there is none: then the default holds.
     """
 
     def __init__(self, state: State, default_max_backlog_ns: int = DEFAULT_MAX_BACKLOG_NS) -> None:
@@ -45,11 +46,11 @@ class StaleHold:
         self._default_max_backlog_ns = default_max_backlog_ns
 
     def on_tick(self, tick: Tick, max_backlog_ns: int | None = None) -> bool:
-        """True when this tick begins a hold (alert once); False when none begins or one is already on."""
+        """True when this tick begins a hold (for one alert); False when none begins or one is already on."""
         most = self._default_max_backlog_ns if max_backlog_ns is None else max_backlog_ns
         stale = self._table.get(_KEY) or Stale()
         last_wall_ns = self._state.clock.wall_ns
-        # An outage that ended with a Resumed was judged there: the gap is counted once, so that a release stands.
+        # An outage that ended with a Resumed was judged there: counting its gap here again would undo a release.
         known_ns = max(last_wall_ns, stale.resumed_wall_ns)
         gap = last_wall_ns > 0 and tick.wall_ns - known_ns > most
         behind = stale.catching_up and tick.wall_ns < stale.resumed_wall_ns - most
@@ -88,13 +89,13 @@ class StaleHold:
         return True
 
     def holds(self, instrument: str) -> bool:
-        """Whether nothing new may be sent in this instrument."""
+        """Whether the hold is on for ``instrument``: nothing new may be sent."""
         stale = self._table.get(_KEY)
         return stale is not None and stale.held and instrument not in stale.released
 
     def _enter(self, stale: Stale, *, anew: bool) -> bool:
         if stale.held and not (anew and stale.released):
-            return False  # on already; or the same outage, of which what the desk has released stays released
+            return False  # on already; or the same outage, in which instruments the desk released stay released
         stale.held = True
         stale.released = []
         self._table.put(_KEY, stale)
