@@ -28,7 +28,7 @@ def test_twap_slices_add_up_and_are_never_a_lot_off(total: int, count: int, lot:
 
 @given(quantities, lots, st.lists(st.integers(-10, 1_010), min_size=2, max_size=20))
 def test_targets_never_fall(total: int, lot: int, times: list[int]) -> None:
-    curve = build_curve([[3, 1, 4, 1, 5]], 5)
+    curve = build_curve([[3, 1, 4, 1, 5]], 5, 100_000)
     times.sort()
     by_time = [twap.target_qty(total, 0, 1_000, t, lot) for t in times]
     by_volume = [vwap.target_qty(total, curve, 200, 0, 0, 1_000, t, lot) for t in times]
@@ -53,7 +53,7 @@ def test_vwap_slices_follow_the_weights(total: int, weights: list[int], lot: int
 def test_a_curve_is_the_mean_of_fractions_and_adds_up(days: list[list[int]]) -> None:
     full = [day for day in days if day[3]]
     assume(full)
-    curve = build_curve(days, 4)
+    curve = build_curve(days, 4, 100_000)
     assert sum(curve) == CURVE_TOTAL
     for k in range(4):
         mean = sum((Fraction(day[k], sum(day)) for day in full), Fraction(0)) / len(full)

@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-import msgspec
-
 from pipeline.domain.analytics import Bar, VenueScore, VolumeCurve
 from pipeline.domain.controls import Tick
 from pipeline.domain.executions import ChildOrder, Fill
@@ -25,22 +23,13 @@ from pipeline.domain.market import NBBO, ReferencePrice, TradePrint
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument
-from pipeline.domain.units import NS_PER_S
 from pipeline.stage import Meta, Stage
 from pipeline.stages.analytics.minute_bars import MinuteBars
+from pipeline.stages.analytics.parameters import AnalyticsParameters
 from pipeline.stages.analytics.venue_scores import VenueScores
 from pipeline.stages.analytics.volume_days import VolumeDays
 from pipeline.stages.shared import reference_data
 from pipeline.state import Entry, State, Task
-
-
-class AnalyticsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Parameters; they stand in the journal."""
-
-    reference_price_ns: int = NS_PER_S
-    """Least time between two reference prices of an instrument."""
-    days_kept: int = 20
-    """Earlier days a curve is learned from."""
 
 
 class Midpoint(Entry):
@@ -55,12 +44,12 @@ class Midpoint(Entry):
 class AnalyticsState(State):
     """Instruments, midpoints, minute bars, daily volumes and venue scores."""
 
-    def __init__(self, task: Task, parameters: AnalyticsConfig) -> None:
+    def __init__(self, task: Task, parameters: AnalyticsParameters) -> None:
         super().__init__(task)
         self.instruments = reference_data.instruments(self)
         self.midpoints = self.table("midpoints", Midpoint)
-        self.bars = MinuteBars(self)
-        self.days = VolumeDays(self, parameters.days_kept)
+        self.bars = MinuteBars(self, parameters.bars_per_tick)
+        self.days = VolumeDays(self, parameters.days_kept, parameters.quiet_tail)
         self.scores = VenueScores(self)
 
 
@@ -72,11 +61,10 @@ class AnalyticsStage(Stage[AnalyticsState]):
     reads: ClassVar[tuple[type[Record], ...]] = (TradePrint, NBBO, ChildOrder, Fill, Instrument, Tick)
     writes: ClassVar[tuple[type[Owned], ...]] = (Bar, VolumeCurve, VenueScore, ReferencePrice)
 
-    def __init__(self, parameters: AnalyticsConfig | None = None) -> None:
-        self.parameters = parameters or AnalyticsConfig()
+    parameters: AnalyticsParameters
 
-    def config(self) -> dict[str, int | str | bool]:
-        return msgspec.structs.asdict(self.parameters)
+    def __init__(self, parameters: AnalyticsParameters = AnalyticsParameters()) -> None:  # noqa: B008 - frozen
+        self.parameters = parameters
 
     def new_state(self, task: Task) -> AnalyticsState:
         return AnalyticsState(task, self.parameters)

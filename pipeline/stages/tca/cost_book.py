@@ -16,14 +16,8 @@ from pipeline.domain.parents import ParentKind, ParentOrder
 from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
 from pipeline.stages.shared.print_sums import TapeSums
 from pipeline.stages.tca.chunked_lists import NameList, NameQueue
+from pipeline.stages.tca.parameters import TCAParameters
 from pipeline.state import Entry, State
-
-_ROWS_PER_TICK: Final = 500
-_ROWS_PER_MESSAGE: Final = 2
-"""Rows due beyond a tick's bound are written a few per message after it: steps stay short, yet rows keep pace."""
-
-
-_FORGOTTEN_PER_TICK: Final = 1_000
 
 
 class Subject(Entry):
@@ -83,7 +77,8 @@ class Names(Entry):
 class CostBook:
     """The costs of a task's children, parents and client orders; keeps its tables in ``state``."""
 
-    def __init__(self, state: State, tape: TapeSums) -> None:
+    def __init__(self, state: State, tape: TapeSums, parameters: TCAParameters) -> None:
+        self._parameters = parameters
         self._tape = tape
         self._subjects = state.table("subjects", Subject)
         self._booked = state.table("booked", Booked)
@@ -210,7 +205,7 @@ class CostBook:
 
     def forget_some(self) -> None:
         """Remove some of what may be forgotten; bounded, so that no step is long."""
-        for name in self._kept.take(_FORGOTTEN_PER_TICK):
+        for name in self._kept.take(self._parameters.forgotten_per_tick):
             alloc_id = name.removeprefix(_BOOKED)
             if alloc_id != name:
                 if alloc_id in self._booked:
@@ -234,11 +229,11 @@ class CostBook:
         """
         self._resolve_arrivals(now_ns)
         self._due.all_ready()
-        yield from self._rows(now_ns, _ROWS_PER_TICK)
+        yield from self._rows(now_ns, self._parameters.rows_per_tick)
 
     def rows_between_ticks(self, now_ns: int) -> Iterator[TCARow]:
-        """A few more of the rows that the last tick released."""
-        return self._rows(now_ns, _ROWS_PER_MESSAGE)
+        """A few more of the rows that the last tick released: steps stay short, and rows keep pace with orders."""
+        return self._rows(now_ns, self._parameters.rows_per_message)
 
     def _rows(self, now_ns: int, most: int) -> Iterator[TCARow]:
         for key in self._due.take(most):
@@ -329,10 +324,11 @@ class CostBook:
                 subject.arrival_px = _last_px(quotes, subject.start_ns)
                 self._put(subject)
             self._arriving.put("", Names(later))
+        kept = self._parameters.quotes_kept
         for symbol in self._quotes.keys():
             quotes = self._quotes[symbol]
-            if len(quotes.midpoints) > _KEPT_QUOTES:
-                self._quotes.put(symbol, Quotes(quotes.midpoints[-_KEPT_QUOTES:]))
+            if len(quotes.midpoints) > kept:
+                self._quotes.put(symbol, Quotes(quotes.midpoints[-kept:]))
 
     def _subject(self, level: TCALevel, subject_id: str) -> Subject:
         return self._subjects.get(f"{level}/{subject_id}") or Subject(level, subject_id)
@@ -346,9 +342,6 @@ class CostBook:
 
 _BOOKED: Final = "A/"
 """Prefix that tells allocation ids from subject keys in the queue of what is kept."""
-
-_KEPT_QUOTES: Final = 64
-"""Midpoints kept after a tick: an order read after it may have been received a little before it."""
 
 
 def _last_px(quotes: Quotes, at_ns: int) -> int | None:
