@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LINES_MAX: Final = 600
 
 LADDER: Final = (
-    ("errors",), ("domain",), ("algos",), ("state", "stage", "journal", "parameters"), ("stages", "simulator"),
+    ("errors",), ("domain",), ("parameters",), ("algos",), ("state", "stage", "journal"), ("stages", "simulator"),
     ("topics", "topology"), ("audit", "tca"), ("runtime", "gateways", "desk"), ("commands",), ("demo",),
     ("cli", "__main__"),
 )  # fmt: skip
@@ -34,8 +34,8 @@ PURE: Final = (
 
 ALLOWED_IN_PURE: Final = {
     "__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib",
-    "heapq", "hmac", "itertools", "json", "math", "msgspec", "operator", "pipeline", "re", "statistics", "string", "struct",
-    "textwrap", "tomllib", "types", "typing",
+    "heapq", "hmac", "itertools", "json", "math", "msgspec", "operator", "pipeline", "re", "statistics", "string",
+    "struct", "textwrap", "tomllib", "types", "typing",
 }  # fmt: skip
 """Anything else is a clock, chance, I/O or numbers that vary with the machine, until somebody shows it is not."""
 CLOCKS: Final = {"now", "utcnow", "today"}
@@ -137,6 +137,17 @@ def test_a_stage_imports_only_itself_what_is_shared_domain_and_algos() -> None:
                 continue
             wrong.append(f"{module} imports {each}")
     assert wrong == []
+
+
+NO_MIRROR: Final = {"chaos"}
+"""Folders of `tests/unit` for what is no part of the pipeline."""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "unit").rglob("test_*.py")), ids=named)
+def test_a_unit_test_lies_where_what_it_tests_lies(path: Path) -> None:
+    folder = path.parent.relative_to(ROOT / "tests" / "unit")
+    if folder.as_posix() not in NO_MIRROR:
+        assert (ROOT / "pipeline" / folder).is_dir(), f"tests/unit/{folder} mirrors no folder of pipeline/"
 
 
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:

@@ -23,16 +23,8 @@ from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
 from pipeline.stage import Meta, Stage
+from pipeline.stages.shared.partition_share import partition_share
 from pipeline.state import Entry, State, Task
-
-
-def share(whole: int, partition: int, partitions: int) -> int:
-    """The share of ``whole`` (any integer amount >= 0) for ``partition`` (0 to ``partitions`` - 1).
-
-    The shares of all partitions sum to ``whole`` exactly.
-    """
-    each, remainder = divmod(whole, partitions)
-    return each + (1 if partition < remainder else 0)
 
 
 class Granted(Entry):
@@ -88,6 +80,6 @@ def _grant(state: CreditState, limit: Limit) -> Iterator[CreditLease]:
             account=account,
             partition=partition,
             lease_no=granted.lease_no,
-            leased=None if whole is None else share(max(whole, 0), partition, partitions),
+            leased=None if whole is None else partition_share(max(whole, 0), partition, partitions),
             effective_ns=limit.effective_ns,
         )

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from pipeline.algos import twap, vwap
 from pipeline.algos.participation import PPM, OwnVolume, allowance_qty, share_allowance
-from pipeline.algos.trilemma import Completion, Situation, Style, decide
+from pipeline.algos.trilemma import Situation, TrilemmaParameters, decide
 from pipeline.algos.volume_curve import CURVE_TOTAL, build_curve, fraction_done, volume_between
+from pipeline.domain.orders import Completion
+from pipeline.domain.parents import Style
 
 quantities = st.integers(0, 10**7)
 lots = st.sampled_from([1, 7, 100])
@@ -122,7 +124,7 @@ situations = st.builds(
 
 @given(situations)
 def test_no_decision_is_larger_than_need_cap_or_depth(situation: Situation) -> None:
-    decision = decide(situation)
+    decision = decide(situation, TrilemmaParameters())
     size = decision.size_qty
     assert 0 <= size <= max(0, min(situation.behind_qty, situation.leaves_qty))
     assert size <= situation.depth_inside_limit_qty

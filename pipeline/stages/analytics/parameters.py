@@ -15,7 +15,7 @@ class AnalyticsParameters(Parameters, frozen=True, kw_only=True):
         int, nanos("Least session time between two reference prices of an instrument.")
     ] = NS_PER_S  # fmt: skip
     days_kept: Annotated[int, count("Earlier days a volume curve is learned from.", most=260)] = 20
-    quiet_tail: Annotated[
+    quiet_tail_ppm: Annotated[
         int,
         ppm(
             "A day silent for more than this last part of the session closed early, or its record broke off: no curve "

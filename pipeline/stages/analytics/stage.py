@@ -49,7 +49,7 @@ class AnalyticsState(State):
         self.instruments = reference_data.instruments(self)
         self.midpoints = self.table("midpoints", Midpoint)
         self.bars = MinuteBars(self, parameters.bars_per_tick)
-        self.days = VolumeDays(self, parameters.days_kept, parameters.quiet_tail)
+        self.days = VolumeDays(self, parameters.days_kept, parameters.quiet_tail_ppm)
         self.scores = VenueScores(self)
 
 

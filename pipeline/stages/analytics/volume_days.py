@@ -28,8 +28,8 @@ class Days(Entry):
 class VolumeDays:
     """The volumes of a task's instruments over ``days_kept`` earlier days; keeps its tables in ``state``."""
 
-    def __init__(self, state: State, days_kept: int, quiet_tail: int) -> None:
-        self._quiet_tail = quiet_tail
+    def __init__(self, state: State, days_kept: int, quiet_tail_ppm: int) -> None:
+        self._quiet_tail_ppm = quiet_tail_ppm
         self._day = state.table("day", VolumeDay)
         self._days = state.table("days", Days)
         self._days_kept = days_kept
@@ -65,7 +65,7 @@ class VolumeDays:
         open_minute = instrument.session_open_ns % _DAY_NS // MINUTE_NS
         bins = (instrument.session_close_ns - instrument.session_open_ns) // MINUTE_NS
         past = [self._bins(instrument.instrument, date, open_minute, bins) for date in days.dates if date < trade_date]
-        full = [day for day in past if volume_curve.is_full_day(day, bins, self._quiet_tail)]
+        full = [day for day in past if volume_curve.is_full_day(day, bins, self._quiet_tail_ppm)]
         days.curve_date = trade_date
         days.version += 1
         self._days.put(instrument.instrument, days)
@@ -75,7 +75,9 @@ class VolumeDays:
             trade_date=trade_date,
             day_start_ns=instrument.session_open_ns,
             bin_ns=MINUTE_NS,
-            fractions=volume_curve.build_curve(full, bins, self._quiet_tail) if full else volume_curve.flat_curve(bins),
+            fractions=volume_curve.build_curve(full, bins, self._quiet_tail_ppm)
+            if full
+            else volume_curve.flat_curve(bins),
             day_count=len(full),
             daily_volume_qty=sum(map(sum, full)) // len(full) if full else instrument.daily_volume_qty,
         )

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipeline.domain.orders import AccountClass, Capacity, Completion, Order, SettlementType, Side, Strategy, Urgency
-from pipeline.domain.reference import LimitScope
 from pipeline.stages.netting.parameters import NettingParameters
 from pipeline.stages.netting.quote_history import Markets
 from pipeline.stages.shared import reference_data
@@ -151,9 +150,9 @@ class NettingState(State):
         self.parameters = parameters
         self.market = Markets(self, parameters.history_ns, parameters.median_ns)
         self.switches = Switches(self)
-        self.stale = StaleHold(self, parameters.max_backlog_ns)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
+        self.stale = StaleHold(self, self.limits, parameters.max_backlog_ns)
         self.rules = reference_data.crossing_rules(self)
         self.orders = self.table("orders", LiveOrder)
         self.buckets = self.table("buckets", Bucket)
@@ -212,10 +211,6 @@ class NettingState(State):
         """The buckets that wait in the same window, this one included."""
         buckets = self.book(self.buckets[bucket_id].terms.instrument).buckets
         return [each for each in buckets if self._window_of.get(each) == self._window_of.get(bucket_id)]
-
-    def max_backlog_ns(self) -> int | None:
-        limit = self.limits.get(reference_data.limit_key(LimitScope.FIRM), self.now_ns)
-        return None if limit is None else limit.max_backlog_ns
 
     def stopped(self, instrument: str) -> bool:
         """Killed, paused or stale: no cross and no new parent in it."""

@@ -15,7 +15,7 @@ from pipeline.stages.routing.gate import GateParameters
 from pipeline.stages.routing.gate_counters import GateBook
 from pipeline.stages.routing.venue_scorecards import Scorecards
 from pipeline.stages.shared import reference_data
-from pipeline.stages.shared.stale_hold import DEFAULT_MAX_BACKLOG_NS, StaleHold
+from pipeline.stages.shared.stale_hold import StaleHold
 from pipeline.stages.shared.switches import Switches
 from pipeline.state import Entry, State, Task
 
@@ -36,7 +36,7 @@ class RoutingParameters:
     """A cancel without an answer makes the child unknown after this."""
     cancel_retry_ns: int = NS_PER_S
     """A cancel that was rejected while the child lives is tried again after this."""
-    max_backlog_ns: int = DEFAULT_MAX_BACKLOG_NS
+    max_backlog_ns: int = 30 * NS_PER_S
     """Where no FIRM limit says otherwise; wall time."""
     gate: GateParameters = field(default_factory=GateParameters)
 
@@ -103,10 +103,10 @@ class RoutingState(State):
         super().__init__(task)
         self.params = params
         self.switches = Switches(self)
-        self.stale = StaleHold(self, params.max_backlog_ns)
         self.instruments = reference_data.instruments(self)
         self.venues = reference_data.venues(self)
         self.limits = reference_data.limits(self)
+        self.stale = StaleHold(self, self.limits, params.max_backlog_ns)
         self.displayed = Displayed(self)
         self.gate_book = GateBook(self)
         self.scorecards = Scorecards(self)
@@ -127,8 +127,3 @@ class RoutingState(State):
         every = self.limits.get(reference_data.limit_key(LimitScope.GATE), self.now_ns)
         one = self.limits.get(reference_data.limit_key(LimitScope.GATE, instrument), self.now_ns)
         return self.params.gate.tightened(every, one)
-
-    def backlog_ns(self) -> int | None:
-        """The FIRM limit on backlog, wall time; None without one."""
-        firm = self.limits.get(reference_data.limit_key(LimitScope.FIRM), self.now_ns)
-        return None if firm is None else firm.max_backlog_ns
