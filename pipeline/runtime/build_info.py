@@ -1,4 +1,4 @@
-"""What an epoch record says of the code and the machine."""
+"""The code's commit, the hash of its lock file, interpreter and machine: what an epoch record says of them."""
 
 from __future__ import annotations
 

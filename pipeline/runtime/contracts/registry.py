@@ -1,6 +1,6 @@
 """The schema registry, as far as we need it: ids, texts, registration, compatibility. Confluent's API (v7).
 
-Whatever cannot be asked because nobody answers is raised as :class:`~pipeline.errors.Unreachable`.
+Every method raises :class:`~pipeline.errors.Unreachable` when the registry does not answer.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Version(NamedTuple):
 
 
 class Registry:
-    """A registry at an address; asks at once and keeps no cache of what may change."""
+    """The registry at ``url``. Every call asks it; nothing that may change is cached."""
 
     def __init__(self, url: str, timeout_s: float = 10.0) -> None:
         self.url = url
@@ -61,7 +61,10 @@ class Registry:
         return Registered(schema.schema_str, frozenset(subjects or ()))
 
     def register(self, subject: str, text: str) -> int:
-        """Register a schema, or find it registered; its id. Raises Incompatible when the registry refuses it."""
+        """Register a schema, or find it registered; its id.
+
+        Raises Incompatible when the registry refuses it, PipelineError when it gives no id.
+        """
         try:
             schema_id = self._ask(lambda: self._client.register_schema(subject, Schema(text, "AVRO")))
         except SchemaRegistryError as error:

@@ -1,4 +1,4 @@
-"""State of the simulated venues: books, our orders in them, messages on their way to a venue, reports on the way to us."""
+"""State of the simulated venues: books, our orders in them, messages on the way to venues, reports on the way back."""
 
 from __future__ import annotations
 
