@@ -44,6 +44,8 @@ class Allowed(NamedTuple):
     unit: str = ""
     least: int = 0
     most: int = _MOST
+    choices: tuple[str, ...] = ()
+    """Of a text: what it may be; empty: anything but nothing."""
 
 
 class Secret(NamedTuple):
@@ -119,10 +121,12 @@ class Field(NamedTuple):
     def range_text(self) -> str:
         """What is allowed, in words."""
         match self.allowed:
-            case Allowed(_, _, least, most) if self.kind is FieldKind.NUMBER:
+            case Allowed(least=least, most=most) if self.kind is FieldKind.NUMBER:
                 return f"{least:_} to {most:_}" if most < _MOST else f"{least:_} or more"
             case Secret(_, variable, least, most):
                 return f"{least} to {most} bytes, in {variable}"
+            case Allowed(choices=choices) if choices:
+                return "one of " + ", ".join(map(shown, choices))
             case _:
                 return "a text, not empty"
 
@@ -216,7 +220,7 @@ def read(text: str, root: type[P], name: str) -> P:
     except tomllib.TOMLDecodeError as error:
         raise WrongUse(f"{name} is not TOML: {error}. Text stands in quotes, numbers without.") from error
     reading = _Reading(name, root, lines_of(text))
-    found: P = reading.group(root, document, ())
+    found: P = reading.group(root(), document, ())
     if reading.wrong:
         lines = "\n".join(f"  {name}:{line}: {what}" for line, what in sorted(reading.wrong, key=lambda each: each[0]))
         count_text = "1 error" if len(reading.wrong) == 1 else f"{len(reading.wrong)} errors"
@@ -238,8 +242,9 @@ class _Reading:
         self._root = root
         self._lines = lines
 
-    def group(self, group: type[P], table: Mapping[str, Any], path: _Path) -> P:
-        fields = {field.name: field for field in fields_of(group)}
+    def group(self, default: P, table: Mapping[str, Any], path: _Path) -> P:
+        """``default`` with what the table sets."""
+        fields = {field.name: field for field in fields_of(type(default))}
         before = len(self.wrong)
         values = {}
         for key, value in table.items():
@@ -247,19 +252,19 @@ class _Reading:
             if field is None:
                 self._unknown(fields, key, value, path)
             else:
-                values[key] = self._value(field, value, (*path, key))
-        found = group(**values)
+                values[key] = self._value(field, value, (*path, key), getattr(default, key))
+        found = msgspec.structs.replace(default, **values)
         if len(self.wrong) == before:
             for conflict in found.conflicts():
                 self._conflict(found, conflict, path)
         return found
 
-    def _value(self, field: Field, value: Any, path: _Path) -> Any:
+    def _value(self, field: Field, value: Any, path: _Path, default: Any) -> Any:
         match field.kind:
             case FieldKind.GROUP | FieldKind.GROUPS if not isinstance(value, dict):
                 self._note(path, value, f"it is a section of its own: write [{dotted(path)}] and its fields under it")
             case FieldKind.GROUP:
-                return self.group(field.group, value, path)
+                return self.group(default, value, path)
             case FieldKind.GROUPS:
                 return {each: self._named(field, value[each], (*path, each)) for each in value}
             case FieldKind.SECRET:
@@ -268,14 +273,14 @@ class _Reading:
                 line = f"{dotted(path)}: a secret belongs into the environment, not into a file"
                 self.wrong.append((self._line(path), f"{line}: set {field.allowed.variable}"))
             case _ if not _fits(field, value):
-                self._note(path, value, must_be(field))
+                self._note(path, value, must_be(field, default))
             case _:
                 return value
-        return field.default
+        return default
 
     def _named(self, field: Field, value: Any, path: _Path) -> Parameters:
         if isinstance(value, dict):
-            return self.group(field.group, value, path)
+            return self.group(field.group(), value, path)
         self._note(path, value, f"it is a section of its own: write [{dotted(path)}] and its fields under it")
         return field.group()
 
@@ -307,19 +312,18 @@ class _Reading:
         return self._lines.get(path, 1)
 
 
-def must_be(field: Field) -> str:
+def must_be(field: Field, default: Any) -> str:
     """What a value of this field has to be, in words."""
     unit = f" {field.unit}" if field.unit else ""
-    default = "unset" if field.default is None else shown(field.default)
-    kind = f"a whole number, {field.range_text}{unit}" if field.kind is FieldKind.NUMBER else "a text, not empty"
-    return f"it must be {kind} (default {default})"
+    kind = f"a whole number, {field.range_text}{unit}" if field.kind is FieldKind.NUMBER else field.range_text
+    return f"it must be {kind} (default {_default(default)})"
 
 
 def _fits(field: Field, value: Any) -> bool:
-    if field.kind is FieldKind.TEXT:
-        return isinstance(value, str) and value != ""
     allowed = field.allowed
     assert isinstance(allowed, Allowed)
+    if field.kind is FieldKind.TEXT:
+        return isinstance(value, str) and (value in allowed.choices if allowed.choices else value != "")
     return isinstance(value, int) and not isinstance(value, bool) and allowed.least <= value <= allowed.most
 
 
@@ -388,6 +392,10 @@ def shown(value: object) -> str:
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
+def _default(value: object) -> str:
+    return "unset" if value is None else shown(value)
+
+
 def quoted(key: str) -> str:
     """A key as it stands in a dotted name."""
     return key if _BARE.fullmatch(key) else msgspec.json.encode(key).decode()
@@ -403,7 +411,7 @@ def as_toml(parameters: Parameters) -> str:
 
     ``read(as_toml(x), type(x), "")`` gives x, secrets apart.
     """
-    return "\n".join(_section(parameters, ())).strip() + "\n"
+    return "\n".join(_section(parameters, type(parameters)(), ())).strip() + "\n"
 
 
 _WIDTH: Final = 110
@@ -413,7 +421,7 @@ def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
 
 
-def _section(parameters: Parameters, path: _Path) -> Iterator[str]:
+def _section(parameters: Parameters, defaults: Parameters, path: _Path) -> Iterator[str]:
     groups: list[Field] = []
     if path:
         yield from ("", *_comment(title_of(type(parameters))), f"[{dotted(path)}]")
@@ -426,17 +434,16 @@ def _section(parameters: Parameters, path: _Path) -> Iterator[str]:
         if isinstance(field.allowed, Secret):
             yield from _comment(f"{field.name} is not in any file: {field.range_text}")
             continue
-        default = "unset" if field.default is None else shown(field.default)
         unit = f"{field.unit}, " if field.unit else ""
-        yield f"# {unit}{field.range_text}; default {default}"
+        yield f"# {unit}{field.range_text}; default {_default(getattr(defaults, field.name))}"
         yield f"# {field.name} is unset" if value is None else f"{field.name} = {shown(value)}"
     for field in groups:
         value = getattr(parameters, field.name)
         if field.kind is FieldKind.GROUP:
-            yield from _section(value, (*path, field.name))
+            yield from _section(value, getattr(defaults, field.name), (*path, field.name))
         elif value:
             for each in sorted(value):
-                yield from _section(value[each], (*path, field.name, each))
+                yield from _section(value[each], field.group(), (*path, field.name, each))
         else:
             example = dotted((*path, field.name, "NAME"))
             yield from ("", *_comment(f"{field.text} Write [{example}], with any of these fields; none is there now:"))
@@ -445,22 +452,27 @@ def _section(parameters: Parameters, path: _Path) -> Iterator[str]:
 
 def as_markdown(root: type[Parameters]) -> str:
     """The reference: a heading and a table for each section, and for each group inside it."""
-    return "\n".join(_tables(root, ())).strip() + "\n"
+    return "\n".join(_tables(root(), ())).strip() + "\n"
 
 
-def _tables(group: type[Parameters], path: _Path) -> Iterator[str]:
-    fields = fields_of(group)
+def _tables(defaults: Parameters, path: _Path) -> Iterator[str]:
+    fields = fields_of(type(defaults))
     single = [field for field in fields if field.kind not in (FieldKind.GROUP, FieldKind.GROUPS)]
     if path:
-        yield from ("", f"{'#' * (len(path) + 1)} `[{'.'.join(path)}]`", "", *textwrap.wrap(title_of(group), 120))
+        yield from (
+            "",
+            f"{'#' * (len(path) + 1)} `[{'.'.join(path)}]`",
+            "",
+            *textwrap.wrap(title_of(type(defaults)), 120),
+        )
     if single:
         yield from ("", "| parameter | meaning | unit | allowed | default |", "|---|---|---|---|---|")
     for field in single:
-        default = "unset" if field.default is None else shown(field.default)
-        default = "the demo's public one" if field.kind is FieldKind.SECRET else f"`{default}`"
+        value = _default(getattr(defaults, field.name))
+        default = "the demo's public one" if field.kind is FieldKind.SECRET else f"`{value}`"
         yield f"| `{field.name}` | {field.text} | {field.unit} | {field.range_text} | {default} |"
     for field in fields:
         if field.kind is FieldKind.GROUP:
-            yield from _tables(field.group, (*path, field.name))
+            yield from _tables(getattr(defaults, field.name), (*path, field.name))
         elif field.kind is FieldKind.GROUPS:
-            yield from _tables(field.group, (*path, field.name, '"NAME"'))
+            yield from _tables(field.group(), (*path, field.name, '"NAME"'))

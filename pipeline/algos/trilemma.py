@@ -3,8 +3,8 @@
 Source: the trade-off between impact and timing risk is Almgren and Chriss, "Optimal Execution of
 Portfolio Transactions", Journal of Risk 3(2), 2001 (Kissell and Glantz, "Optimal Trading Strategies",
 2003, call it the trader's dilemma); the table itself is judgement, not fitted. Precedence: client cap >
-completion > schedule > cost. The first row that holds decides; its name goes on the slice, so
-`pipeline audit explain` can print it.
+completion > schedule > cost (docs/design-rules.md, Words of order). The first row that holds decides; its
+name goes on the slice, so `pipeline audit explain` can print it.
 
 | row                  | when                                              | style    | of depth |
 |----------------------|---------------------------------------------------|----------|----------|

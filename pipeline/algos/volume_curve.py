@@ -1,10 +1,9 @@
 """When in the day the volume comes: a curve in parts per billion, built from earlier days.
 
 Sources: Bialkowski, Darolles, Le Fol (2006) for the static part (mean of each day's
-fractions); identities in `schedules.json` (weights add up to one). A curve is a tuple of
-integers, one per bin of equal length from the opening, that adds up to exactly
-`CURVE_TOTAL`. Quantisation: each day's fractions to 1e-9 by largest remainder, then
-their mean again, so a bin is within 2e-9 of the exact mean.
+fractions). Weights add up to one. A curve is a tuple of integers, one per bin of equal
+length from the opening, that adds up to exactly `CURVE_TOTAL`. Quantisation: each day's
+fractions to 1e-9 by largest remainder, then their mean again, so a bin is within 2e-9 of the exact mean.
 
 First form: not yet re-estimated from today's volume.
 """

@@ -218,7 +218,7 @@ def _replay(recording: Recording, stages: Sequence[AnyStage], job: _Job, at: Cal
     code = Code(
         stage.config(),
         _fingerprints(),
-        build_info.commit(),
+        build_info.code(),
         build_info.lock_hash(),
         build_info.python(),
         config_of(type(stage.parameters)()),

@@ -217,7 +217,7 @@ class Assigner:
     def _epoch(self) -> EpochFacts:
         return EpochFacts(
             wall_ns=self._context.kafka.wall_ns(),
-            commit=build_info.commit(),
+            commit=build_info.code(),
             lock_hash=build_info.lock_hash(),
             python=build_info.python(),
             config=recorded_config(self._wiring.stages),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from pipeline.errors import PlatformError, WrongUse
+from pipeline.errors import AccessRefused, PlatformError, WrongUse
 from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.wiring import Wiring, outputs_of
@@ -27,14 +27,17 @@ class ClusterFacts(NamedTuple):
 def inspect_cluster(admin: AdminClient, wiring: Wiring, codec: Codec, context: WorkerContext) -> ClusterFacts:
     """Wait until broker and registry answer, then check the unit's topics.
 
-    Raises WrongUse for missing topics and unequal partition counts, Stopping when the worker is stopped meanwhile.
+    Raises WrongUse for missing topics and unequal partition counts, AccessRefused when broker or registry does not let
+    us in, Stopping when the worker is stopped meanwhile.
     """
     while True:
         try:
-            metadata = admin.list_topics(timeout=5)
+            metadata = context.kafka.metadata(admin, 5)
             ours = [topic for stage in wiring.stages for topic in outputs_of(stage)]
             schemas = codec.schemas_as_json([*ours, *wiring.outside])
             break
+        except AccessRefused:
+            raise
         except PlatformError as error:
             context.say_now_and_then(f"{error} Waiting for it.")
         except KafkaException:

@@ -25,7 +25,10 @@ Made = Lineage | ParentOrder | Cross | Alert
 
 
 def terms_of(order: Order) -> Terms:
-    """What must be equal for two orders to share a bucket and later a parent: all that a parent has only one of."""
+    """What must be equal for two orders to share a bucket and later a parent: all that a parent has only one of.
+
+    The list is in docs/design-rules.md, Netting.
+    """
     request = order.request
     match order.account_class:
         case AccountClass.OWN:
