@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from ops.pages import commands, layout, metrics, reasons, topics
+from ops.pages import commands, layout, metrics, parameters, reasons, topics
 from pipeline import topology
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -47,6 +47,7 @@ PAGES: Final[dict[Path, Callable[[], str]]] = {
     README: readme,
     ROOT / "docs" / "layout.md": whole(layout.page),
     ROOT / "docs" / "reference" / "topics.md": whole(topics.page),
+    ROOT / "docs" / "reference" / "parameters.md": whole(parameters.page),
     ROOT / "docs" / "reference" / "reasons.md": whole(reasons.page),
     ROOT / "docs" / "reference" / "metrics.md": whole(metrics.page),
     ROOT / "docs" / "reference" / "commands.md": whole(commands.page),

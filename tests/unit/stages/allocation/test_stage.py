@@ -355,7 +355,7 @@ def test_breaking_an_allocation_by_hand_is_refused_by_name() -> None:
     ],
 )
 def test_settlement_is_two_weekdays_later(traded: int, settled: int, why: str) -> None:
-    assert settlement_date(traded) == settled, why
+    assert settlement_date(traded, 2) == settled, why
 
 
 def test_keeping_what_everybody_has() -> None:
