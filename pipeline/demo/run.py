@@ -34,7 +34,7 @@ from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings
 from pipeline.runtime.supervisor import Supervisor
 
-_READY_S: Final = 60.0
+_READY_S: Final = 180.0
 _SETTLE_S: Final = 120.0
 """Longest wait for the books to close after the market's end."""
 
