@@ -1,4 +1,4 @@
-"""The units every number of ours is in. A number without one of these names is a bug.
+"""The units of all numbers in records. A numeric field whose type is none of these names is a bug.
 
 Prices are 1e-9 currency units in a 64-bit integer (as Databento and Nautilus do), quantities whole units of the
 instrument, money price times quantity and so 1e-9 currency units too. Nothing here is a float: what must be
