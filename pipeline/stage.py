@@ -19,8 +19,8 @@ class Meta(NamedTuple):
     """What the host knows of a message beside its content."""
 
     append_ns: int
-    """The broker's append time of the record, wall ns since 1970; 0 for a record handed on in memory, which its own unit
-    has just written."""
+    """The broker's append time of the record, ns since 1970; 0 for a record that was handed on in memory, since its own
+    unit has just written it."""
 
 
 Migration = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
@@ -47,8 +47,8 @@ class Stage(ABC, Generic[S]):
     state_version: ClassVar[int] = 1
     """Raise it when tables or their entries change in any way but a new last field with a default."""
     migrations: ClassVar[Mapping[int, Migration]] = {}
-    """From a state version to the function that turns its entries into the next version's. State of a version without one
-    is refused at the start."""
+    """From a state version to the function that turns its entries into the next version's. Without one, state of that
+    version is refused at the start."""
 
     @abstractmethod
     def new_state(self, task: Task) -> S:

@@ -178,8 +178,8 @@ def _wrapped(verb: str, names: list[Topic], width: int = 100) -> Iterator[str]:
 
 
 def as_mermaid() -> str:
-    """The flow as a Mermaid drawing: the order path from left to right. Copied topics and the worker's own are left out,
-    they would cross everything; :func:`as_text` has them."""
+    """The flow as a Mermaid drawing: the order path from left to right. Copied topics and the worker's own are not
+    drawn, since their arrows would cross everything; :func:`as_text` names them."""
     lines = ["flowchart LR"]
     for unit in UNITS:
         lines.append(f"  subgraph {unit.name}_unit[unit {unit.name}]")

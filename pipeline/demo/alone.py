@@ -1,7 +1,7 @@
-"""The same orders, each sent alone through the same market: no aggregation, no crossing. In the memory host.
+"""The demo's orders each sent alone through the same market, without aggregation or crossing, in the memory host.
 
-A sample of them, evenly over the day, is enough to compare costs and is done in seconds. First form: the sample's
-orders meet the market without the others' presence in it, which flatters being alone.
+A sample of them, spread evenly over the day, is enough to compare costs and takes seconds. First form: the sample's
+orders meet a market in which the other orders do not trade, so their cost alone comes out too low.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from pipeline.domain.orders import RequestKind
 from pipeline.domain.record import Record
 
 SAMPLE_SIZE: Final = 500
+"""About how many orders are sent alone."""
 
 
 def run_alone(asked: Asked, market: str | None) -> list[Record]:
-    """Run the sample; the records that costs are computed from. Can be called in another process."""
+    """Run the sample; returns the records that costs are computed from. Picklable, to be called in another process."""
     env = {**os.environ, **({"MARKET": market} if market else {})}
     today = scenario(env, orders=asked.orders, seconds=asked.seconds, seed=asked.seed)
     stages = [stage for stage in topology.STAGES if stage.name != "publishing"]
@@ -33,7 +34,7 @@ def run_alone(asked: Asked, market: str | None) -> list[Record]:
 
 
 def sample_of(today: Scenario) -> list[Sending]:
-    """Every so many-th good new order, changed to stand alone."""
+    """About SAMPLE_SIZE of the valid new orders, at equal distances, without consent to aggregate or cross."""
     good = [
         sending
         for sending in today.sendings
@@ -42,7 +43,7 @@ def sample_of(today: Scenario) -> list[Sending]:
         and sending.request.cl_ord_id
         and not sending.request.cl_ord_id.startswith("BAD")
     ]
-    # Repeats and contradictions have the id of an order before them.
+    # Repeats and contradictions reuse the ClOrdID of an earlier order.
     first: dict[tuple[str, str], Sending] = {}
     for sending in good:
         assert sending.request is not None
