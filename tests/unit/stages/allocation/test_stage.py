@@ -42,8 +42,8 @@ from tests.allocation_builders import (
 @pytest.mark.parametrize(
     ("weights", "executed", "expected", "why"),
     [
-        ([1, 3, 3], 3, [1, 1, 1], "trading.md"),
-        ([1, 3, 3], 4, [0, 2, 2], "trading.md: cumulative largest remainder is not monotone"),
+        ([1, 3, 3], 3, [1, 1, 1], "three units"),
+        ([1, 3, 3], 4, [0, 2, 2], "cumulative largest remainder is not monotone"),
         ([5000, 3000, 2000], 7777, [3889, 2333, 1555], "plain"),
         ([47000, 16000, 15900, 12000, 6000, 3100], 10, [5, 2, 1, 1, 1, 0], "textbook vote"),
         ([10, 20], 30, [10, 20], "all of it"),
