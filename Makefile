@@ -56,7 +56,7 @@ bench: $(VENV)/.ready ## measure: every case, or ARGS="--case intake"; then ARGS
 
 setup: $(VENV)/.ready ## only the virtual environment
 
-lock: $(VENV)/.ready ## choose new versions: rewrites requirements.lock
+lock: $(VENV)/.ready ## choose new versions within the ranges of pyproject.toml: rewrites requirements.lock
 	sh ops/lock_requirements.sh
 
 seeds: $(VENV)/.ready ## many seeds of the simulated broker (ARGS="--count 10000 --jobs 2")
@@ -70,7 +70,7 @@ clean: ## remove the virtual environment and caches (the fetched broker stays in
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are touched last, so an interrupted installation is done again.
-$(VENV)/.ready: $(VENV)/.locked pyproject.toml
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml setup.py
 	@echo "installing the pipeline itself (editable)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@

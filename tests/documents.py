@@ -1,4 +1,4 @@
-"""What the documents show, for the tests that hold them to it: code blocks, commands, links."""
+"""Reads code blocks, commands and links out of the documents, for the tests that check them."""
 
 from __future__ import annotations
 

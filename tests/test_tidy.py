@@ -1,4 +1,4 @@
-"""What holds for every file of the house: import ladder, purity, cards, lengths, drawings, no hosts of registries."""
+"""What holds for every file of the repository: import ladder, purity, cards, lengths, drawings, no hosts of registries."""
 
 from __future__ import annotations
 
@@ -70,8 +70,9 @@ def imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: a relative import hides where it leads"
             module = node.module or ""
-            # `from pipeline import topics` imports pipeline.topics
-            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names if module == "pipeline")
+            # `from pipeline import topics` imports pipeline.topics; `__version__` is the package's own.
+            names = [alias.name for alias in node.names if not alias.name.startswith("__")]
+            yield from ((node.lineno, f"{module}.{name}") for name in names if module == "pipeline")
             if module != "pipeline":
                 yield node.lineno, module
 
@@ -113,7 +114,7 @@ def module_imports() -> dict[str, set[str]]:
         found[module] = set()
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
-                each = {f"{node.module}.{alias.name}" for alias in node.names}
+                each = {f"{node.module}.{alias.name}" for alias in node.names if not alias.name.startswith("__")}
                 found[module] |= {name if name in modules else str(node.module) for name in each}
     return found
 

@@ -1,8 +1,10 @@
 """How hard to trade now: completion, schedule and cost cannot all be had at once.
 
-Source: `trading.md`, Slicing ("Trilemma policy, one documented table, one function") and
-its precedence: client cap > completion > schedule > cost. The first row that holds
-decides; its name goes on the slice, so `pipeline explain` can print it.
+Source: the trade-off between impact and timing risk is Almgren and Chriss, "Optimal Execution of
+Portfolio Transactions", Journal of Risk 3(2), 2001 (Kissell and Glantz, "Optimal Trading Strategies",
+2003, call it the trader's dilemma); the table itself is judgement, not fitted. Precedence: client cap >
+completion > schedule > cost. The first row that holds decides; its name goes on the slice, so
+`pipeline explain` can print it.
 
 | row                  | when                                              | style    | of depth |
 |----------------------|---------------------------------------------------|----------|----------|
@@ -23,16 +25,17 @@ decides; its name goes on the slice, so `pipeline explain` can print it.
 
 Wide: the spread is above twice its own median. Size = min(need, cap, share of depth) in
 whole lots; need = what is due and not yet live. Below the minimum slice it is 0 and
-accumulates, except where it is all that is left or in the last moment. First form: the
-percentages are judgement, not fitted; out of limit means pause.
+accumulates, except where it is all that is left or in the last moment. First form: out of
+limit means pause.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from math import isqrt
 
 from pipeline.algos.participation import OwnVolume, own_qty_max
+from pipeline.domain.orders import Completion
+from pipeline.domain.parents import Style
 
 PPM = 1_000_000
 LAST_MOMENT_PPM = 20_000
@@ -41,20 +44,6 @@ FAR_BEHIND_PPM = 200_000
 BEHIND_PPM = 50_000
 WIDE_SPREAD_TIMES = 2
 NS_PER_SECOND = 1_000_000_000
-
-
-class Completion(StrEnum):
-    MUST = "MUST"
-    BEST_EFFORT = "BEST_EFFORT"
-
-
-class Style(StrEnum):
-    """From patient to urgent: post, peg to the midpoint, take one quote, take all."""
-
-    PASSIVE = "PASSIVE"
-    MIDPOINT = "MIDPOINT"
-    CROSS = "CROSS"
-    SWEEP = "SWEEP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +60,7 @@ class Situation:
     depth_inside_limit_qty         displayed on the other side within our limit
     obtainable_qty        what the cap will still give by the end on forecast volume
                           (`obtainable_qty()`); None = no cap
+    completion            MUST binds; anything else is worked as BEST_EFFORT
     first_slice           True while nothing of the parent has ever been sent
     """
 
@@ -136,7 +126,9 @@ class _Row:
     depth_ppm: int
 
 
-_PASSIVE, _MIDPOINT, _CROSS, _SWEEP = Style
+# From patient to urgent: post, peg to the midpoint, take one quote, take all.
+_PASSIVE, _MIDPOINT, _CROSS, _SWEEP = Style.PASSIVE, Style.MIDPOINT, Style.CROSS, Style.SWEEP
+
 TABLE: tuple[_Row, ...] = (
     _Row("NOTHING_DUE", lambda s: s.need_qty == 0, _PASSIVE, 0),
     _Row("CAP_REACHED", lambda s: s.cap_qty is not None and s.cap_qty <= 0, _PASSIVE, 0),

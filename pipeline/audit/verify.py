@@ -152,7 +152,7 @@ def against_code(entry: JournalEntry, code: Code) -> tuple[list[Finding], list[s
         ("Python", entry.python, code.python),
     ):
         if was and was != now:
-            notes.append(f"recorded under {name} {was[:48]}, replayed under {now[:48] or 'an unknown one'}")
+            notes.append(f"recorded under {name} {was[:64]}, replayed under {now[:64] or 'an unknown one'}")
     return findings, notes
 
 

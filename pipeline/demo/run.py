@@ -19,8 +19,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from pipeline import topics, topology
-from pipeline.commands import setup
-from pipeline.commands.running import DESK, deployed_flow, environment
+from pipeline.commands.deployment import DESK, codec_for, deployed_flow, edge, environment
+from pipeline.commands.schemas import register_schemas
+from pipeline.commands.topics import apply_topics, plan_topics
 from pipeline.demo import alone, summary
 from pipeline.demo.live import Live
 from pipeline.demo.monitor import Monitor
@@ -29,6 +30,7 @@ from pipeline.demo.scenario import Scenario, scenario
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, WrongUse
 from pipeline.runtime.auditing.verify import audit, copy_of
 from pipeline.runtime.embedded.platform import connect
+from pipeline.runtime.extras import Extra, require
 from pipeline.runtime.health import unit_is_healthy
 from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings
 from pipeline.runtime.supervisor import Supervisor
@@ -59,6 +61,7 @@ def demo(
     chosen = topology.single_units_of(topology.STAGES) if unit_per_stage else topology.UNITS
     units = [unit.name for unit in chosen]
     kills = [_kill(text, units) for text in kill]
+    require(Extra.DESK)
     today = scenario(orders=orders, seconds=seconds, seed=seed, max_backlog_s=max_backlog_s)
     signal.signal(signal.SIGTERM, _stop)
     began = time.monotonic()
@@ -78,7 +81,7 @@ def demo(
         say(f"market: {today.title}")
         say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as life")
         with units_running(settings, work / "logs", say, units) as supervisor:
-            with Monitor(settings.bootstrap_servers, settings.partitions, setup.codec_for(settings)) as monitor:
+            with Monitor(settings.bootstrap_servers, settings.partitions, codec_for(settings)) as monitor:
                 with Live(today, settings, rate, say, lambda: monitor.seen.open_orders == 0) as live:
                     complete = watch(today, live, monitor, supervisor, kills, say)
                 restarts = supervisor.restarts
@@ -134,12 +137,12 @@ def set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> N
 
     Raises WrongUse when the cluster has topics that are not as the demo needs them.
     """
-    quiet: Callable[[str], None] = lambda text: None  # noqa: E731 - the details are for `pipeline topics` and `pipeline schemas`
-    if setup.topics_apply(settings, quiet) != EXIT_GOOD:
-        setup.topics_plan(settings, say)
+    quiet: Callable[[str], None] = lambda text: None  # noqa: E731 - the details are for `pipeline topics` and `schemas`
+    if apply_topics(settings, quiet) != EXIT_GOOD:
+        plan_topics(settings, say)
         raise WrongUse("the topics of this cluster are not as the demo needs them, see above")
-    setup.schemas_register(settings, quiet)
-    writer = setup.edge(settings, "reference", say)
+    register_schemas(settings, quiet)
+    writer = edge(settings, "reference", say)
     writer.write(today.reference())
     say(f"{len(topics.TOPICS)} topics, their contracts and the reference data are in place")
 

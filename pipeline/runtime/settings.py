@@ -52,9 +52,11 @@ class Settings:
         Raises WrongUse when no broker or registry is named anywhere, or a value is not as it must be.
         """
         env = os.environ if env is None else env
-        found = {**local.addresses(), **{name: value for name, value in env.items() if value}}
-        bootstrap = bootstrap_servers or found.get(KAFKA_VARIABLE)
-        registry = registry_url or found.get(REGISTRY_VARIABLE)
+        bootstrap = bootstrap_servers or env.get(KAFKA_VARIABLE)
+        registry = registry_url or env.get(REGISTRY_VARIABLE)
+        if not bootstrap or not registry:
+            here = local.addresses()
+            bootstrap, registry = bootstrap or here.get(KAFKA_VARIABLE), registry or here.get(REGISTRY_VARIABLE)
         if not bootstrap or not registry:
             missing = KAFKA_VARIABLE if not bootstrap else REGISTRY_VARIABLE
             raise WrongUse(f"{missing} is not set. Set it to your own, or start both here with: pipeline local up")

@@ -21,13 +21,8 @@ from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
 from pipeline.stage import Meta, Stage
+from pipeline.stages.shared.partition_share import partition_share
 from pipeline.state import Entry, State, Task
-
-
-def share(whole: int, partition: int, partitions: int) -> int:
-    """The part of ``whole`` that is ``partition``'s. The parts of all partitions sum to it exactly."""
-    each, remainder = divmod(whole, partitions)
-    return each + (1 if partition < remainder else 0)
 
 
 class Granted(Entry):
@@ -83,6 +78,6 @@ def _grant(state: CreditState, limit: Limit) -> Iterator[CreditLease]:
             account=account,
             partition=partition,
             lease_no=granted.lease_no,
-            leased=None if whole is None else share(max(whole, 0), partition, partitions),
+            leased=None if whole is None else partition_share(max(whole, 0), partition, partitions),
             effective_ns=limit.effective_ns,
         )

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from pipeline.algos import twap, vwap
 from pipeline.algos.participation import PPM, OwnVolume, allowance_qty, share_allowance
-from pipeline.algos.trilemma import Completion, Situation, Style, decide
+from pipeline.algos.trilemma import Situation, decide
 from pipeline.algos.volume_curve import CURVE_TOTAL, build_curve, fraction_done, volume_between
+from pipeline.domain.orders import Completion
+from pipeline.domain.parents import Style
 
 quantities = st.integers(0, 10**7)
 lots = st.sampled_from([1, 7, 100])

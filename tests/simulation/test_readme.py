@@ -1,4 +1,4 @@
-"""The README's examples for the quant work as they stand."""
+"""The README's examples for the quant run as printed."""
 
 from __future__ import annotations
 

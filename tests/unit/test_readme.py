@@ -37,7 +37,7 @@ def test_a_lost_marker_is_said() -> None:
 def test_every_command_told_is_one(path: Path, command: str) -> None:
     """The command line's own grammar takes it."""
     try:
-        cli._parser().parse_args(shlex.split(command)[1:])
+        cli.parser().parse_args(shlex.split(command)[1:])
     except SystemExit as end:
         assert end.code == 0, f"{path.name} tells to type {command!r}"
 

@@ -217,7 +217,7 @@ def _replay(recording: Recording, stages: Sequence[AnyStage], job: _Job, at: Cal
     findings, notes = Findings(), dict[str, int]()
     differing, last = 0, ("", 0, -1)
     digests: list[str] = []
-    code = Code(stage.config(), _fingerprints(), build_info.commit(), build_info.lock_hash(), build_info.python())
+    code = Code(stage.config(), _fingerprints(), build_info.code(), build_info.lock_hash(), build_info.python())
     starts, read, misled = 0, 0, False
     for run in range(job.runs):
         codec = Codec(recording.schemas)

@@ -29,7 +29,8 @@ from confluent_kafka.admin import AdminClient
 
 from pipeline.errors import ComponentDied, DiskFull
 from pipeline.runtime.embedded.artifacts import Artifacts
-from pipeline.runtime.embedded.child import JAVA, MIN_FREE_BYTES, ChildProcess
+from pipeline.runtime.embedded.child import MIN_FREE_BYTES, ChildProcess, java
+from pipeline.runtime.extras import Extra, require
 from pipeline.runtime.ports import HOST, answers, free_port
 
 Storage = Literal["memory", "file"]
@@ -155,7 +156,7 @@ class LocalKafka(ChildProcess):
         # Measured on two cores: neither a class-data archive (up in 0.9 s instead of 1.9) nor C1 only (1.4 s) is worth
         # its cost: 48 MB more in the cache, or a slower broker under load.
         return [
-            str(JAVA),
+            str(java()),
             f"-Xmx{self._heap_mb}m",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
@@ -245,7 +246,7 @@ class LocalRegistry(ChildProcess):
 
     def _command(self) -> list[str]:
         return [
-            str(JAVA),
+            str(java()),
             f"-Xmx{self._heap_mb}m",
             "-XX:+ExitOnOutOfMemoryError",
             # Little is asked of it: C1 only and one thread to collect halve its processor time (12 s to 6 s in a demo).
@@ -287,6 +288,7 @@ class LocalPlatform:
         ends_with_parent: bool = True,
         artifacts: Artifacts | None = None,
     ) -> None:
+        require(Extra.EMBEDDED)
         artifacts = artifacts or Artifacts()
         # Files first: fetching may take minutes and has its own errors.
         artifacts.kafka_classpath()

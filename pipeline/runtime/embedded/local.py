@@ -17,13 +17,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
-
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, EXIT_UNREACHABLE
 from pipeline.runtime.embedded.artifacts import cache_dir
 from pipeline.runtime.embedded.broker import LocalPlatform, registry_answers
 from pipeline.runtime.embedded.child import ChildProcess
 from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, kafka_answers
+from pipeline.runtime.extras import Extra, needs
 
 Say = Callable[[str], None]
 
@@ -40,6 +39,8 @@ class _Running:
 
     @property
     def alive(self) -> bool:
+        with needs(Extra.EMBEDDED):
+            import psutil
         try:
             process = psutil.Process(self.pid)
             return bool(process.create_time() == self.started_s and process.status() != psutil.STATUS_ZOMBIE)
@@ -129,6 +130,8 @@ def _folder(folder: Path | None) -> Path:
 
 
 def _describe(child: ChildProcess, address: str) -> _Running:
+    with needs(Extra.EMBEDDED):
+        import psutil
     started_s = psutil.Process(child.pid).create_time()
     return _Running(child.name, child.pid, started_s, address, str(child.log_path))
 

@@ -212,7 +212,7 @@ class Assigner:
         config = {stage.name: stage.config() for stage in self._wiring.stages}
         return EpochFacts(
             wall_ns=self._context.kafka.wall_ns(),
-            commit=build_info.commit(),
+            commit=build_info.code(),
             lock_hash=build_info.lock_hash(),
             python=build_info.python(),
             config=json.dumps(config, sort_keys=True, separators=(",", ":")),

@@ -10,9 +10,9 @@ from pipeline.domain.orders import ClosedOrder, OrderRequest, OrdStatus, Side
 from pipeline.domain.reference import Account, Instrument, Limit, LimitScope
 from pipeline.domain.rejections import RejectReason
 from pipeline.domain.units import NS_PER_S
-from pipeline.stages.credit import share
 from pipeline.stages.intake.checks import Facts
 from pipeline.stages.shared import reference_data
+from pipeline.stages.shared.partition_share import partition_share
 from pipeline.stages.shared.reference_data import Dated, DatedRecord, limit_key
 from pipeline.stages.shared.switches import Switches
 from pipeline.state import Entry, State, Task
@@ -96,7 +96,7 @@ class OfInstrument(NamedTuple):
 
 
 _STANDING_MOST: Final = 1 << 14
-"""Names remembered of each kind; a client can make up as many as it likes."""
+"""Cache bound per kind: clients can invent unlimited names."""
 
 
 class OrderRate(Entry):
@@ -252,7 +252,7 @@ class IntakeState(State):
             self.rates.put(key, rate)
             most = limit.max_rate
             if limit.scope in _SHARED_SCOPES:
-                most = share(most, self.task.partition, self.task.partitions)
+                most = partition_share(most, self.task.partition, self.task.partitions)
             if rate.count > most and over is None:
                 over = limit
         return over

@@ -94,7 +94,7 @@ class NettingStage(Stage[NettingState]):
                 if message.scope is LimitScope.FIRM:
                     state.limits.put(message, state.now_ns)
             case Resumed():
-                if state.stale.on_resumed(message, state.max_backlog_ns()):
+                if state.stale.on_resumed(message):
                     yield from _stale_alerts(state)
             case _:
                 raise TypeError(f"netting does not read {type(message).__name__}")
@@ -130,7 +130,7 @@ class NettingStage(Stage[NettingState]):
             yield from windows.leave(state, Located(order.order_id, row), cl_ord_id)
 
     def _on_tick(self, state: NettingState, tick: Tick) -> Iterator[Owned]:
-        if state.stale.on_tick(tick, state.max_backlog_ns()):
+        if state.stale.on_tick(tick):
             yield from _stale_alerts(state)
         state.apply_tick(tick)
         for instrument in state.books.keys():

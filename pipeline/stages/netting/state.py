@@ -12,7 +12,6 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.domain.orders import AccountClass, Capacity, Completion, Order, SettlementType, Side, Strategy, Urgency
-from pipeline.domain.reference import LimitScope
 from pipeline.domain.units import NS_PER_S
 from pipeline.stages.netting.quote_history import Markets
 from pipeline.stages.shared import reference_data
@@ -173,9 +172,9 @@ class NettingState(State):
         self.config = config
         self.market = Markets(self, config.history_ns, config.median_ns)
         self.switches = Switches(self)
-        self.stale = StaleHold(self)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
+        self.stale = StaleHold(self, self.limits)
         self.rules = reference_data.crossing_rules(self)
         self.orders = self.table("orders", LiveOrder)
         self.buckets = self.table("buckets", Bucket)
@@ -212,10 +211,6 @@ class NettingState(State):
         if bucket_id is None or self.now_ns >= self.buckets[bucket_id].close_ns:
             return None
         return bucket_id
-
-    def max_backlog_ns(self) -> int | None:
-        limit = self.limits.get(reference_data.limit_key(LimitScope.FIRM), self.now_ns)
-        return None if limit is None else limit.max_backlog_ns
 
     def stopped(self, instrument: str) -> bool:
         """Killed, paused or stale: no cross and no new parent in it."""

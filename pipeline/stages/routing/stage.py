@@ -113,7 +113,7 @@ class RoutingStage(Stage[RoutingState]):
             case Control():
                 yield from _on_control(state, message)
             case Resumed():
-                if state.stale.on_resumed(message, state.backlog_ns()):
+                if state.stale.on_resumed(message):
                     yield _stale_alert(state)
             case _:
                 raise TypeError(f"routing does not read {type(message).__name__}")
@@ -170,7 +170,7 @@ def _child_of(state: RoutingState, report: VenueReport) -> BookedChild | None:
 
 
 def _on_tick(state: RoutingState, tick: Tick) -> Iterator[Owned]:
-    if state.stale.on_tick(tick, state.backlog_ns()):
+    if state.stale.on_tick(tick):
         yield _stale_alert(state)
     state.apply_tick(tick)
     now_ns, params = state.now_ns, state.params

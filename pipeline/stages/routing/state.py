@@ -103,10 +103,10 @@ class RoutingState(State):
         super().__init__(task)
         self.params = params
         self.switches = Switches(self)
-        self.stale = StaleHold(self, params.max_backlog_ns)
         self.instruments = reference_data.instruments(self)
         self.venues = reference_data.venues(self)
         self.limits = reference_data.limits(self)
+        self.stale = StaleHold(self, self.limits, params.max_backlog_ns)
         self.displayed = Displayed(self)
         self.gate_book = GateBook(self)
         self.scorecards = Scorecards(self)
@@ -127,8 +127,3 @@ class RoutingState(State):
         every = self.limits.get(reference_data.limit_key(LimitScope.GATE), self.now_ns)
         one = self.limits.get(reference_data.limit_key(LimitScope.GATE, instrument), self.now_ns)
         return self.params.gate.tightened(every, one)
-
-    def backlog_ns(self) -> int | None:
-        """The FIRM limit on backlog, wall time; None without one."""
-        firm = self.limits.get(reference_data.limit_key(LimitScope.FIRM), self.now_ns)
-        return None if firm is None else firm.max_backlog_ns

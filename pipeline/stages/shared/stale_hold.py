@@ -11,7 +11,9 @@ from typing import Final
 import msgspec
 
 from pipeline.domain.controls import Control, ControlKind, ControlScope, Resumed, Tick
+from pipeline.domain.reference import Limit, LimitScope
 from pipeline.domain.units import NS_PER_S
+from pipeline.stages.shared.reference_data import Effective, limit_key
 from pipeline.state import Entry, State
 
 DEFAULT_MAX_BACKLOG_NS: Final = 30 * NS_PER_S
@@ -35,35 +37,44 @@ class Stale(Entry):
 class StaleHold:
     """The hold of a task. Make one in the constructor of a :class:`State`; it keeps a table there.
 
-    Call :meth:`on_tick` **before** ``state.apply_tick``: it compares with the last applied tick. `max_backlog_ns` is
-    the FIRM limit in force, if there is one.
+    How old a backlog may be, wall time, is what the FIRM limit in force says (``limits``: the state's own), else
+    ``default_max_backlog_ns``. Call :meth:`on_tick` **before** ``state.apply_tick``: it compares with the last applied
+    tick.
     """
 
-    def __init__(self, state: State, default_max_backlog_ns: int = DEFAULT_MAX_BACKLOG_NS) -> None:
+    def __init__(
+        self, state: State, limits: Effective[Limit], default_max_backlog_ns: int = DEFAULT_MAX_BACKLOG_NS
+    ) -> None:
         self._state = state
+        self._limits = limits
         self._table = state.table("stale", Stale)
         self._default_max_backlog_ns = default_max_backlog_ns
 
-    def on_tick(self, tick: Tick, max_backlog_ns: int | None = None) -> bool:
+    def max_backlog_ns(self) -> int:
+        """How old a backlog may be at the moment, wall time."""
+        firm = self._limits.get(limit_key(LimitScope.FIRM), self._state.now_ns)
+        most_ns = None if firm is None else firm.max_backlog_ns
+        return self._default_max_backlog_ns if most_ns is None else most_ns
+
+    def on_tick(self, tick: Tick) -> bool:
         """True when this tick begins a hold (alert once); False when none begins or one is already on."""
-        most = self._default_max_backlog_ns if max_backlog_ns is None else max_backlog_ns
+        most_ns = self.max_backlog_ns()
         stale = self._table.get(_KEY) or Stale()
         last_wall_ns = self._state.clock.wall_ns
         # An outage that ended with a Resumed was judged there: the gap is counted once, so that a release stands.
         known_ns = max(last_wall_ns, stale.resumed_wall_ns)
-        gap = last_wall_ns > 0 and tick.wall_ns - known_ns > most
-        behind = stale.catching_up and tick.wall_ns < stale.resumed_wall_ns - most
+        gap = last_wall_ns > 0 and tick.wall_ns - known_ns > most_ns
+        behind = stale.catching_up and tick.wall_ns < stale.resumed_wall_ns - most_ns
         if stale.catching_up and not behind:
             stale.catching_up = False
             self._table.put(_KEY, stale)
         return self._enter(stale, anew=gap) if gap or behind else False
 
-    def on_resumed(self, resumed: Resumed, max_backlog_ns: int | None = None) -> bool:
+    def on_resumed(self, resumed: Resumed) -> bool:
         """True when this (re)start begins a hold: the last tick applied is too old."""
-        most = self._default_max_backlog_ns if max_backlog_ns is None else max_backlog_ns
         stale = self._table.get(_KEY) or Stale()
         last_wall_ns = self._state.clock.wall_ns
-        gap = last_wall_ns > 0 and resumed.wall_ns - last_wall_ns > most
+        gap = last_wall_ns > 0 and resumed.wall_ns - last_wall_ns > self.max_backlog_ns()
         stale.resumed_wall_ns = resumed.wall_ns
         stale.catching_up = True
         self._table.put(_KEY, stale)

@@ -2,14 +2,15 @@
 
 *Reads*     parents and their changes; fills and what came back; quotes, prints, depth, venue status, volume curves;
             ticks and the desk's controls.
-*Keeps*     per parent what is done, out and set aside (:class:`WorkingParent`); per instrument the market's volume and
+*Keeps*     per parent what is done, out and set aside (`working_parent.py`); per instrument the market's volume and
             state.
 *Writes*    slices (SLICE, RECALL, FINISH, SET_ASIDE), alerts (COMPLETION_AT_RISK, STALE_HOLD).
 *Refuses*   to release anything while killed, paused, stale, halted, outside its window or its session.
 *Conserves* out + executed + taken + set aside <= the epoch's quantity.
 
-First form: TWAP and VWAP; out of limit means pause; POV and IS parents are worked as TWAP under their cap (intake
-refuses them for now).
+How much is due by when is a schedule's (`schedules/`, one for each strategy); how much of it goes out now, and how, is
+`release.py`'s. First form: TWAP and VWAP; out of limit means pause; POV and IS parents are worked as TWAP under their
+cap (intake refuses them for now).
 """
 
 from __future__ import annotations
@@ -27,75 +28,11 @@ from pipeline.domain.parents import Slice as SliceRecord
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument, Limit, LimitScope
 from pipeline.stage import Meta, Stage
-from pipeline.stages.shared import reference_data
-from pipeline.stages.shared.stale_hold import StaleHold
-from pipeline.stages.shared.switches import Switches
-from pipeline.stages.slicing import schedule
-from pipeline.stages.slicing.market_view import MarketView
+from pipeline.stages.slicing import release
 from pipeline.stages.slicing.schedule import SlicingParameters
-from pipeline.stages.slicing.working_parent import Siblings, WorkingParent, working
-from pipeline.state import Entry, State, Task
-
-
-class InstrumentTotals(Entry):
-    """The parents of one instrument, in the order they came, and what each side has executed today."""
-
-    parent_ids: list[str] = []
-    own_buy_qty: int = 0
-    own_sell_qty: int = 0
-
-
-class Curve(Entry):
-    """The volume curve in force."""
-
-    curve: VolumeCurve
-
-
-class SlicingState(State):
-    """Parents at work and the market they are worked in."""
-
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self.market = MarketView(self)
-        self.switches = Switches(self)
-        self.stale = StaleHold(self)
-        self.instruments = reference_data.instruments(self)
-        self.limits = reference_data.limits(self)
-        self.parents = self.table("parents", WorkingParent)
-        self.siblings = Siblings()
-        self.desks = self.table("desks", InstrumentTotals)
-        self.curves = self.table("curves", Curve)
-
-    def desk(self, instrument: str) -> InstrumentTotals:
-        return self.desks.get(instrument) or InstrumentTotals()
-
-    def put(self, parent: WorkingParent) -> None:
-        """A parent has changed."""
-        self.parents.put(parent.order.parent_id, parent)
-        self.siblings.count(parent)
-
-    def restored(self) -> None:
-        self.siblings.clear()
-        for parent_id in self.parents.keys():
-            self.siblings.count(self.parents[parent_id])
-
-    def max_backlog_ns(self) -> int | None:
-        limit = self.limits.get(reference_data.limit_key(LimitScope.FIRM), self.now_ns)
-        return None if limit is None else limit.max_backlog_ns
-
-    def may_release(self, parent: WorkingParent, instrument: Instrument) -> bool:
-        """Law and halts, then the desk, then staleness: whether anything new of this parent may go out now."""
-        order, now_ns = parent.order, self.now_ns
-        return (
-            not parent.recalled
-            and not parent.finishing
-            and instrument.session_open_ns <= now_ns < instrument.session_close_ns
-            and order.start_ns <= now_ns < order.end_ns
-            and self.market.is_open(order.instrument)
-            and not self.switches.killed(instrument=order.instrument, parent=order.parent_id)
-            and not self.switches.paused(instrument=order.instrument, parent=order.parent_id)
-            and not self.stale.holds(order.instrument)
-        )
+from pipeline.stages.slicing.state import SlicingState
+from pipeline.stages.slicing.working_parent import WorkingParent, working
+from pipeline.state import Task
 
 
 class SlicingStage(Stage[SlicingState]):
@@ -119,11 +56,11 @@ class SlicingStage(Stage[SlicingState]):
     )
     writes = (SliceRecord, Alert)
 
-    def __init__(self, config: SlicingParameters = SlicingParameters()) -> None:  # noqa: B008 - a frozen constant
-        self._config = config
+    def __init__(self, params: SlicingParameters = SlicingParameters()) -> None:  # noqa: B008 - a frozen constant
+        self._params = params
 
     def config(self) -> dict[str, int | str | bool]:
-        return msgspec.structs.asdict(self._config)
+        return msgspec.structs.asdict(self._params)
 
     def new_state(self, task: Task) -> SlicingState:
         return SlicingState(task)
@@ -145,9 +82,7 @@ class SlicingStage(Stage[SlicingState]):
             case VenueStatus():
                 state.market.on_status(message)
             case VolumeCurve():
-                known = state.curves.get(message.instrument)
-                if known is None or message.version > known.curve.version:
-                    state.curves.put(message.instrument, Curve(message))
+                state.learn_curve(message)
             case Instrument():
                 state.instruments.put(message, state.now_ns)
             case Limit():
@@ -157,7 +92,7 @@ class SlicingStage(Stage[SlicingState]):
                 state.switches.apply(message)
                 state.stale.release(message)
             case Resumed():
-                if state.stale.on_resumed(message, state.max_backlog_ns()):
+                if state.stale.on_resumed(message):
                     yield from self._stale_alerts(state)
             case _:
                 raise TypeError(f"slicing does not read {type(message).__name__}")
@@ -166,15 +101,12 @@ class SlicingStage(Stage[SlicingState]):
 
     def _on_parent(self, state: SlicingState, order: ParentOrder) -> Iterator[Owned]:
         if order.kind is ParentKind.NEW:
-            desk = state.desk(order.instrument)
             parent = working(
                 order,
                 volume_before=state.market.of(order.instrument).volume_qty,
-                own_before=schedule.own_qty(desk, order.side),
+                own_before=state.totals_of(order.instrument).own_qty(order.side),
             )
-            desk.parent_ids = [*desk.parent_ids, order.parent_id]
-            state.desks.put(order.instrument, desk)
-            state.put(parent)
+            state.add(parent)
             yield from self._release(state, parent)  # what is due at once does not wait for a tick
             return
         known = state.parents.get(order.parent_id)
@@ -206,33 +138,26 @@ class SlicingStage(Stage[SlicingState]):
 
     def _on_fill(self, state: SlicingState, fill: Fill) -> Iterator[Owned]:
         parent = state.parents.get(fill.parent_id)
-        _count_own(state, fill)
+        state.count_own(fill)
         if parent is None:
             return
         if fill.kind is FillKind.QUIET:
             if fill.final:
-                self._forget(state, parent)
+                state.forget(parent)
             return
         parent.apply(fill)
         state.put(parent)
         yield from self._finish_if_over(state, parent)
         yield from self._release(state, parent)
 
-    def _forget(self, state: SlicingState, parent: WorkingParent) -> None:
-        state.parents.remove(parent.order.parent_id)
-        state.siblings.forget(parent)
-        desk = state.desk(parent.order.instrument)
-        desk.parent_ids = [each for each in desk.parent_ids if each != parent.order.parent_id]
-        state.desks.put(parent.order.instrument, desk)
-
     # ------------------------------------------------------------------ time
 
     def _on_tick(self, state: SlicingState, tick: Tick) -> Iterator[Owned]:
-        if state.stale.on_tick(tick, state.max_backlog_ns()):
+        if state.stale.on_tick(tick):
             yield from self._stale_alerts(state)
         state.apply_tick(tick)
-        for instrument in state.desks.keys():
-            for parent_id in state.desks[instrument].parent_ids:
+        for instrument in state.totals.keys():
+            for parent_id in state.totals[instrument].parent_ids:
                 parent = state.parents[parent_id]
                 yield from self._finish_if_over(state, parent, day_over=tick.kind is TickKind.DAY_END)
                 yield from self._warn_if_at_risk(state, parent)
@@ -248,23 +173,12 @@ class SlicingStage(Stage[SlicingState]):
             state.put(parent)
 
     def _release(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
-        if parent.unreleased_qty == 0 or schedule.is_too_soon(parent, state.now_ns, self._config):
+        if parent.unreleased_qty == 0 or release.is_too_soon(parent, state.now_ns, self._params):
             return  # the two cheap questions first: this is asked of every parent at every tick
         instrument = state.instruments.get(parent.order.instrument, state.now_ns)
         if instrument is None or not state.may_release(parent, instrument):
             return
-        desk = state.desk(parent.order.instrument)
-        curve = state.curves.get(parent.order.instrument)
-        decision = schedule.decide(
-            parent,
-            state.siblings.of(parent),
-            schedule.own_qty(desk, parent.order.side),
-            state.market,
-            instrument,
-            None if curve is None else curve.curve,
-            state.now_ns,
-            self._config,
-        )
+        decision = release.decide(state.view(parent, instrument, self._params))
         if decision.qty:
             yield parent.next_slice(
                 SliceKind.SLICE,
@@ -277,20 +191,10 @@ class SlicingStage(Stage[SlicingState]):
             state.put(parent)
 
     def _warn_if_at_risk(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
-        if parent.at_risk or parent.finishing or not schedule.can_be_at_risk(parent, state.now_ns):
+        if parent.at_risk or parent.finishing or not release.can_be_at_risk(parent, state.now_ns):
             return
-        desk = state.desk(parent.order.instrument)
-        curve = state.curves.get(parent.order.instrument)
         instrument = state.instruments.get(parent.order.instrument, state.now_ns)
-        if instrument is not None and schedule.is_at_risk(
-            parent,
-            state.siblings.of(parent),
-            schedule.own_qty(desk, parent.order.side),
-            state.market,
-            instrument,
-            None if curve is None else curve.curve,
-            state.now_ns,
-        ):
+        if instrument is not None and release.is_at_risk(state.view(parent, instrument, self._params)):
             parent.at_risk = True
             state.put(parent)
             yield Alert(
@@ -304,8 +208,8 @@ class SlicingStage(Stage[SlicingState]):
             )
 
     def _stale_alerts(self, state: SlicingState) -> Iterator[Owned]:
-        for instrument in state.desks.keys():
-            if state.desks[instrument].parent_ids:
+        for instrument in state.totals.keys():
+            if state.totals[instrument].parent_ids:
                 yield Alert(
                     kind=AlertKind.STALE_HOLD,
                     instrument=instrument,
@@ -331,22 +235,3 @@ def _nothing_aside(order: ParentOrder, now_ns: int) -> SliceRecord:
         why="it is over",
         at_ns=now_ns,
     )
-
-
-def _count_own(state: SlicingState, fill: Fill) -> None:
-    """What a side has executed in an instrument today: the siblings' common account against their cap."""
-    match fill.kind:
-        case FillKind.TRADE:
-            qty = fill.last_qty
-        case FillKind.BUST:
-            qty = -fill.last_qty
-        case FillKind.CORRECT:
-            qty = fill.last_qty - fill.prior_qty
-        case _:
-            return
-    desk = state.desk(fill.instrument)
-    if fill.side.sign > 0:
-        desk.own_buy_qty += qty
-    else:
-        desk.own_sell_qty += qty
-    state.desks.put(fill.instrument, desk)

@@ -8,14 +8,14 @@ from pipeline.algos import trilemma
 from pipeline.algos.participation import OwnVolume
 from pipeline.algos.trilemma import (
     TABLE,
-    Completion,
     Situation,
-    Style,
     completion_at_risk,
     decide,
     obtainable_qty,
     remaining_risk,
 )
+from pipeline.domain.orders import Completion
+from pipeline.domain.parents import Style
 
 MUST, BEST = Completion.MUST, Completion.BEST_EFFORT
 CALM = Situation(
@@ -150,3 +150,8 @@ def test_what_the_cap_will_still_give() -> None:
 def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="out of range"):
         decide(replace(CALM, lot_qty=0))
+
+
+def test_a_completion_of_a_later_version_is_not_a_must() -> None:
+    assert decide(replace(CALM, completion=Completion.UNKNOWN, time_left_ppm=0)).row == "LAST_MOMENT"
+    assert not completion_at_risk(Completion.UNKNOWN, 1, 0, 0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.domain.controls import CreditLease
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
-from pipeline.stages.credit import CreditStage, share
+from pipeline.stages.credit import CreditStage
 from tests.stage_bench import Bench
 
 SET, REMOVE = ReferenceKind.SET, ReferenceKind.REMOVE
@@ -29,13 +29,6 @@ def grants(partitions: int, *messages: Limit) -> list[CreditLease]:
         bench.feed(*messages)
         leases += bench.all(CreditLease)
     return leases
-
-
-@given(whole=st.integers(0, 2**63 - 1), partitions=st.integers(1, 64))
-def test_shares_sum_to_the_whole_and_differ_by_one_at_the_most(whole: int, partitions: int) -> None:
-    shares = [share(whole, n, partitions) for n in range(partitions)]
-    assert sum(shares) == whole
-    assert shares == sorted(shares, reverse=True) and shares[0] - shares[-1] <= 1
 
 
 @given(whole=st.integers(0, 10**18), partitions=st.integers(1, 12), account=st.text(max_size=5))

@@ -1,9 +1,11 @@
-"""The stale hold: an outage holds, a short gap does not, and only the desk lets go."""
+"""The stale hold: an outage starts it, a short gap does not, and only the desk's release ends it."""
 
 from __future__ import annotations
 
 from pipeline.domain.controls import Control, ControlKind, ControlScope, Resumed, Tick, TickKind
+from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
 from pipeline.domain.units import NS_PER_S
+from pipeline.stages.shared import reference_data
 from pipeline.stages.shared.stale_hold import StaleHold
 from pipeline.state import State, Task
 
@@ -13,21 +15,33 @@ S = NS_PER_S
 class Some(State):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.stale = StaleHold(self, 30 * S)
+        self.limits = reference_data.limits(self)
+        self.stale = StaleHold(self, self.limits, 30 * S)
 
-    def tick(self, wall_s: int, now_s: int | None = None, most_s: int | None = None) -> bool:
+    def tick(self, wall_s: int, now_s: int | None = None) -> bool:
         tick = Tick(
             kind=TickKind.TICK,
             now_ns=(wall_s if now_s is None else now_s) * S,
             wall_ns=wall_s * S,
             trade_date=20260105,
         )
-        entered = self.stale.on_tick(tick, None if most_s is None else most_s * S)
+        entered = self.stale.on_tick(tick)
         self.apply_tick(tick)
         return entered
 
     def resume(self, wall_s: int) -> bool:
         return self.stale.on_resumed(Resumed(wall_ns=wall_s * S))
+
+    def limit(self, max_backlog_s: int | None, effective_s: int = 0, kind: ReferenceKind = ReferenceKind.SET) -> None:
+        self.limits.put(
+            Limit(
+                kind=kind,
+                scope=LimitScope.FIRM,
+                effective_ns=effective_s * S,
+                max_backlog_ns=None if max_backlog_s is None else max_backlog_s * S,
+            ),
+            self.now_ns,
+        )
 
     def release(self, scope: ControlScope = ControlScope.ALL, scope_id: str = "") -> bool:
         return self.stale.release(
@@ -139,7 +153,20 @@ def test_a_restart_after_another_outage_holds_what_was_released_of_the_first() -
 def test_the_limit_in_force_overrides_the_default() -> None:
     state = some()
     state.tick(1_000)
-    assert state.tick(1_010, most_s=5)
+    state.limit(5)
+    assert state.tick(1_010)
+
+
+def test_without_a_firm_limit_on_the_backlog_the_default_holds() -> None:
+    state = some()
+    state.tick(1_000)
+    state.limit(None)
+    assert not state.tick(1_010)
+    state.limit(5, effective_s=2_000)
+    assert not state.tick(1_020), "a limit that is yet to come does not bind"
+    state.limit(5, kind=ReferenceKind.REMOVE)
+    assert not state.tick(1_030)
+    assert state.tick(1_061)
 
 
 def test_the_hold_survives_a_restore() -> None:

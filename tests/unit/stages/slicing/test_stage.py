@@ -15,7 +15,8 @@ from pipeline.domain.parents import ParentKind, ParentOrder, SliceKind, Style
 from pipeline.domain.parents import Slice as SliceRecord
 from pipeline.domain.reference import Instrument, Limit, LimitScope, ReferenceKind
 from pipeline.domain.units import NS_PER_S, PX_ONE
-from pipeline.stages.slicing.stage import SlicingStage, SlicingState
+from pipeline.stages.slicing.stage import SlicingStage
+from pipeline.stages.slicing.state import SlicingState
 from tests.stage_bench import Bench
 
 T0 = 1_700_000_000 * NS_PER_S

@@ -1,0 +1,54 @@
+"""What commands, and the demo, make of a deployment's settings: its codec, a writer for its topics, its flow."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from pipeline import topology
+from pipeline.errors import WrongUse
+from pipeline.runtime.contracts.codec import Codec
+from pipeline.runtime.contracts.registry import Registry, RegistryIds
+from pipeline.runtime.kafka.edge_writer import EdgeWriter, KafkaSink
+from pipeline.runtime.settings import Settings
+from pipeline.topology import AnyStage
+
+Say = Callable[[str], None]
+DESK: Final = "desk"
+"""What `run` calls the desk's display, beside the units."""
+SECRET_VARIABLE: Final = "PIPELINE_WIRE_SECRET"
+
+
+def codec_for(settings: Settings) -> Codec:
+    """A codec whose ids come from the deployment's registry."""
+    return Codec(RegistryIds(Registry(settings.registry_url)))
+
+
+def edge(settings: Settings, name: str, say: Say = print, stop: Callable[[], bool] = lambda: False) -> EdgeWriter:
+    """A writer for an edge's run: its name is new each time, so its numbers begin at 1."""
+    run = uuid.uuid4().hex[:12]
+    sink = KafkaSink(settings.bootstrap_servers, f"{name}-{run}", say, stop)
+    return EdgeWriter(name, run, settings.partitions, codec_for(settings), sink)
+
+
+def deployed_flow() -> tuple[AnyStage, ...]:
+    """All stages, with the deployment's own wire secret when it has one. Raises WrongUse for one that is too short."""
+    secret = os.environ.get(SECRET_VARIABLE)
+    if not secret:
+        return topology.STAGES
+    if not 16 <= len(secret.encode()) <= 64:
+        raise WrongUse(f"{SECRET_VARIABLE} must be 16 to 64 bytes long, not {len(secret.encode())}")
+    return topology.flow(secret.encode())
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give another process the same settings."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "SCHEMA_REGISTRY_URL": settings.registry_url,
+        "PIPELINE_PARTITIONS": str(settings.partitions),
+        "PIPELINE_SOURCES": ",".join(settings.sources),
+        "PIPELINE_STATE_DIR": str(settings.state_dir),
+    }

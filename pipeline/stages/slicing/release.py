@@ -1,0 +1,158 @@
+"""How much of a parent to release now, and how: the target of its schedule, the cap it shares, the trilemma's table."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pipeline.algos import participation, trilemma
+from pipeline.algos.participation import OwnVolume
+from pipeline.algos.volume_curve import volume_between
+from pipeline.domain.analytics import VolumeCurve
+from pipeline.domain.orders import Completion, Urgency
+from pipeline.domain.parents import Style
+from pipeline.domain.reference import Instrument
+from pipeline.domain.units import PPB_ONE, PPM_ONE
+from pipeline.stages.slicing.schedule import SlicingParameters, SlicingView, last_moment_starts_ns
+from pipeline.stages.slicing.schedules.table import SCHEDULES
+from pipeline.stages.slicing.working_parent import WorkingParent
+
+INTERVAL_DOUBLINGS_MAX: Final = 3
+"""How often the time between slices doubles while they come back unexecuted."""
+
+
+class Release(NamedTuple):
+    """A decision: how much (0: nothing now), how, until when, and why."""
+
+    qty: int
+    style: Style
+    expire_ns: int
+    why: str
+
+
+NOTHING: Final = Release(0, Style.PASSIVE, 0, "")
+
+
+def is_too_soon(parent: WorkingParent, now_ns: int, params: SlicingParameters) -> bool:
+    """What comes back unexecuted is asked for again at growing intervals; never at once, or a refusal would loop."""
+    last_moment = now_ns >= last_moment_starts_ns(parent, params)
+    doublings = 0 if last_moment else min(parent.in_vain, INTERVAL_DOUBLINGS_MAX)
+    return now_ns - parent.released_ns < params.interval_ns << doublings
+
+
+def decide(view: SlicingView) -> Release:
+    """The slice to release now."""
+    parent, order, market, now_ns = view.parent, view.parent.order, view.market, view.now_ns
+    leaves_qty = parent.unreleased_qty
+    spread_px = market.spread_px(order.instrument)
+    if spread_px is None:
+        return NOTHING
+    last_moment_ns = last_moment_starts_ns(parent, view.params)
+    last_moment = now_ns >= last_moment_ns
+    time_left_ppm = view.time_left_ns * PPM_ONE // max(1, order.end_ns - order.start_ns)
+    schedule, done_qty = SCHEDULES[order.strategy], view.done_qty
+    # In the last moment all of it is due: at the end itself there is no time left to trade.
+    target_qty = schedule.target_qty(view, order.end_ns if last_moment else now_ns)
+    behind_qty = target_qty - done_qty - parent.out_qty
+    min_slice_qty = max(view.params.min_slice_qty, parent.order_qty * view.params.min_slice // PPM_ONE)
+    if behind_qty <= 0 or (behind_qty < min(min_slice_qty, leaves_qty) and not last_moment):
+        # NOTHING_DUE, or BELOW_MINIMUM_SLICE whatever the row: so at most ticks, and known without the rest.
+        return NOTHING
+    median_px = market.median_spread_px(order.instrument)
+    decision = trilemma.decide(
+        trilemma.Situation(
+            leaves_qty=leaves_qty,
+            behind_qty=behind_qty,
+            cap_qty=_cap_qty(view),
+            time_left_ppm=min(time_left_ppm, trilemma.LAST_MOMENT_PPM) if last_moment else time_left_ppm,
+            remaining_risk=trilemma.remaining_risk(
+                leaves_qty, market.volatility_px(order.instrument), view.time_left_ns
+            ),
+            risk_budget=_risk_budget(order.urgency, leaves_qty, median_px, view.params),
+            spread_px=spread_px,
+            median_spread_px=median_px,
+            depth_inside_limit_qty=market.depth_inside(order.instrument, order.side, order.limit_px),
+            obtainable_qty=_obtainable_qty(view),
+            completion=order.completion,
+            first_slice=parent.released_ns == 0,
+            min_slice_qty=min_slice_qty,
+            lot_qty=view.instrument.lot_qty,
+        )
+    )
+    # What rests must be back in hand before the last moment, or it could not be crossed then.
+    expire_ns = min(now_ns + _life_ns(decision.style, view.params), order.end_ns)
+    if now_ns < last_moment_ns:
+        expire_ns = min(expire_ns, last_moment_ns)
+    why = f"{decision.row}: target {target_qty}, done {done_qty}, out {parent.out_qty}"
+    basis = schedule.basis(view)
+    return Release(decision.size_qty, decision.style, expire_ns, f"{why}, {basis}" if basis else why)
+
+
+def can_be_at_risk(parent: WorkingParent, now_ns: int) -> bool:
+    """Only what must be done can be at risk, only once it is worked, and without a cap only when time is up."""
+    order = parent.order
+    return (
+        order.completion is Completion.MUST
+        and now_ns >= order.start_ns
+        and (order.participation_cap != 0 or now_ns >= order.end_ns)
+    )
+
+
+def is_at_risk(view: SlicingView) -> bool:
+    """Whether a MUST parent (with the siblings that share its cap) can no longer be completed under the cap."""
+    return trilemma.completion_at_risk(
+        Completion.MUST,
+        view.siblings.unexecuted_qty,
+        _obtainable_qty(view),
+        view.parent.order.end_ns - view.now_ns,
+    )
+
+
+def _cap_qty(view: SlicingView) -> int | None:
+    """What the participation cap, shared by all siblings of the side, still allows now; None without a cap."""
+    cap = view.parent.order.participation_cap
+    if cap == 0:
+        return None
+    return participation.allowance_qty(
+        view.others_volume_qty, view.own_volume_qty, view.siblings.out_qty, cap, OwnVolume.INCLUDED
+    )
+
+
+def _obtainable_qty(view: SlicingView) -> int | None:
+    """What the cap will still give by the end on the volume expected; None without a cap."""
+    order = view.parent.order
+    if order.participation_cap == 0:
+        return None
+    return trilemma.obtainable_qty(
+        view.others_volume_qty,
+        _volume_expected_qty(view.instrument, view.curve, view.now_ns, order.end_ns),
+        view.own_volume_qty,
+        order.participation_cap,
+        OwnVolume.INCLUDED,
+    )
+
+
+def _volume_expected_qty(instrument: Instrument, curve: VolumeCurve | None, now_ns: int, end_ns: int) -> int:
+    """The market's volume from now to ``end_ns``: along the curve, or evenly over the session without one."""
+    if curve is not None:
+        part = volume_between(curve.fractions, curve.bin_ns, curve.day_start_ns, now_ns, end_ns)
+        return curve.daily_volume_qty * part // (PPB_ONE * curve.bin_ns)
+    session_ns = max(1, instrument.session_close_ns - instrument.session_open_ns)
+    return instrument.daily_volume_qty * max(0, end_ns - now_ns) // session_ns
+
+
+def _risk_budget(urgency: Urgency, leaves_qty: int, median_spread_px: int, params: SlicingParameters) -> int | None:
+    """How much remaining risk the parent's urgency bears, 1e-9 currency; None: any."""
+    if urgency is Urgency.LOW or median_spread_px == 0:
+        return None
+    budget = leaves_qty * median_spread_px * params.risk_budget_spreads
+    return budget // 4 if urgency is Urgency.HIGH else budget
+
+
+def _life_ns(style: Style, params: SlicingParameters) -> int:
+    match style:
+        case Style.PASSIVE:
+            return params.passive_ns
+        case Style.MIDPOINT:
+            return params.midpoint_ns
+        case _:
+            return params.taking_ns

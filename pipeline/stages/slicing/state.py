@@ -1,0 +1,135 @@
+"""What slicing keeps: parents at work, the totals of each instrument, and the market they are worked in."""
+
+from __future__ import annotations
+
+from pipeline.domain.analytics import VolumeCurve
+from pipeline.domain.executions import Fill, FillKind
+from pipeline.domain.orders import Side
+from pipeline.domain.reference import Instrument
+from pipeline.stages.shared import reference_data
+from pipeline.stages.shared.stale_hold import StaleHold
+from pipeline.stages.shared.switches import Switches
+from pipeline.stages.slicing.market_view import MarketView
+from pipeline.stages.slicing.schedule import SlicingParameters, SlicingView
+from pipeline.stages.slicing.working_parent import Siblings, WorkingParent
+from pipeline.state import Entry, State, Task
+
+
+class InstrumentTotals(Entry):
+    """The parents of one instrument, in the order they came, and what each side has executed today."""
+
+    parent_ids: list[str] = []
+    own_buy_qty: int = 0
+    own_sell_qty: int = 0
+
+    def own_qty(self, side: Side) -> int:
+        """Units this side has executed today."""
+        return self.own_buy_qty if side is Side.BUY else self.own_sell_qty
+
+
+class Curve(Entry):
+    """The volume curve in force."""
+
+    curve: VolumeCurve
+
+
+class SlicingState(State):
+    """The state of one task of slicing."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.market = MarketView(self)
+        self.switches = Switches(self)
+        self.instruments = reference_data.instruments(self)
+        self.limits = reference_data.limits(self)
+        self.stale = StaleHold(self, self.limits)
+        self.parents = self.table("parents", WorkingParent)
+        self.siblings = Siblings()
+        self.totals = self.table("desks", InstrumentTotals)
+        self.curves = self.table("curves", Curve)
+
+    def restored(self) -> None:
+        self.siblings.clear()
+        for parent_id in self.parents.keys():
+            self.siblings.count(self.parents[parent_id])
+
+    # ------------------------------------------------------------------ what is asked
+
+    def totals_of(self, instrument: str) -> InstrumentTotals:
+        return self.totals.get(instrument) or InstrumentTotals()
+
+    def view(self, parent: WorkingParent, instrument: Instrument, params: SlicingParameters) -> SlicingView:
+        """What decides about a parent now."""
+        order = parent.order
+        curve = self.curves.get(order.instrument)
+        return SlicingView(
+            parent=parent,
+            siblings=self.siblings.of(parent),
+            side_own_qty=self.totals_of(order.instrument).own_qty(order.side),
+            market=self.market,
+            instrument=instrument,
+            curve=None if curve is None else curve.curve,
+            now_ns=self.now_ns,
+            params=params,
+        )
+
+    def may_release(self, parent: WorkingParent, instrument: Instrument) -> bool:
+        """Law and halts, then the desk, then staleness: whether anything new of this parent may go out now."""
+        order, now_ns = parent.order, self.now_ns
+        return (
+            not parent.recalled
+            and not parent.finishing
+            and instrument.session_open_ns <= now_ns < instrument.session_close_ns
+            and order.start_ns <= now_ns < order.end_ns
+            and self.market.is_open(order.instrument)
+            and not self.switches.killed(instrument=order.instrument, parent=order.parent_id)
+            and not self.switches.paused(instrument=order.instrument, parent=order.parent_id)
+            and not self.stale.holds(order.instrument)
+        )
+
+    # ------------------------------------------------------------------ what changes
+
+    def learn_curve(self, curve: VolumeCurve) -> None:
+        """Take in a volume curve, unless a later version is known."""
+        known = self.curves.get(curve.instrument)
+        if known is None or curve.version > known.curve.version:
+            self.curves.put(curve.instrument, Curve(curve))
+
+    def add(self, parent: WorkingParent) -> None:
+        """A parent has come: the last of its instrument."""
+        instrument = parent.order.instrument
+        totals = self.totals_of(instrument)
+        totals.parent_ids = [*totals.parent_ids, parent.order.parent_id]
+        self.totals.put(instrument, totals)
+        self.put(parent)
+
+    def put(self, parent: WorkingParent) -> None:
+        """A parent has changed."""
+        self.parents.put(parent.order.parent_id, parent)
+        self.siblings.count(parent)
+
+    def forget(self, parent: WorkingParent) -> None:
+        """A parent has ended for good: nothing of it can execute any more."""
+        self.parents.remove(parent.order.parent_id)
+        self.siblings.forget(parent)
+        totals = self.totals_of(parent.order.instrument)
+        totals.parent_ids = [each for each in totals.parent_ids if each != parent.order.parent_id]
+        self.totals.put(parent.order.instrument, totals)
+
+    def count_own(self, fill: Fill) -> None:
+        """Count what a side has executed in an instrument today: the siblings' common account against their cap."""
+        match fill.kind:
+            case FillKind.TRADE:
+                qty = fill.last_qty
+            case FillKind.BUST:
+                qty = -fill.last_qty
+            case FillKind.CORRECT:
+                qty = fill.last_qty - fill.prior_qty
+            case _:
+                return
+        totals = self.totals_of(fill.instrument)
+        if fill.side.sign > 0:
+            totals.own_buy_qty += qty
+        else:
+            totals.own_sell_qty += qty
+        self.totals.put(fill.instrument, totals)
