@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline market` and its options to ``commands``."""
     parser = command(
         commands, "market", "a market and its clock: recorded or simulated",
         "market replay AMZN_2012-06-21.zip --seconds 600 --rate 10", "market simulate --instrument SIMX",
