@@ -272,7 +272,7 @@ class Audit(NamedTuple):
         where = "from the beginning up to" if sealed.whole else "in the parts that these cover, up to"
         return [
             f"SEALED by {many}, the last of {sealed.last_made_at}: {sealed.records:,} records, inputs too, {where} it",
-            f"stand where they stood, with the times, keys and bytes they had; {sealed.heads} journal heads are there.",
+            f"are as they were sealed, in offset, time, key and bytes; so are {sealed.heads} journal heads.",
             f"Of the {after:,} records after it nothing is said, nor whether what is covered was true when sealed.",
             "A seal is not signed: it is worth what its keeping is worth.",
         ]

@@ -79,7 +79,7 @@ def demo(
         _require_unused(settings)
         set_up(settings, today, say)
         say(f"market: {today.title}")
-        say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as life")
+        say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as real time")
         with units_running(settings, work / "logs", say, units) as supervisor:
             with Monitor(settings.bootstrap_servers, settings.partitions, codec_for(settings)) as monitor:
                 with Live(today, settings, rate, say, lambda: monitor.seen.open_orders == 0) as live:

@@ -13,7 +13,7 @@ import msgspec
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A message on a topic of ours, or a part of one. Without cycles, so the collector need not walk it."""
+    """A message on a topic of ours, or a part of one. It has no reference cycles: Python's collector skips it."""
 
 
 class Owned(Record, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Annotated, Final, NamedTuple, TypeAlias
 
 
 class UnitOfMeasure(NamedTuple):
-    """What a schema field is measured in; it stands in the schema as the attribute ``unit``."""
+    """What a schema field is measured in: the attribute ``unit`` in the schema."""
 
     text: str
 

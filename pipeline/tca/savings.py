@@ -1,7 +1,7 @@
 """What aggregation and crossing saved: the same orders in the same market, together and each alone.
 
 Both days are given as records; an order is recognised by its source and ClOrdID. Costs are against arrival, the
-midpoint at receipt, which is the same for both. Beside them stands an upper bound of what crossing saved: as if both
+midpoint at receipt, which is the same for both. The report adds an upper bound of what crossing saved: as if both
 sides had otherwise paid the spread at a venue.
 """
 
