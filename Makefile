@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-machine test-broker test-rest lint types broker-test seeds mutants chaos bench setup lock clean
+.PHONY: help demo test test-machine test-broker test-rest lint types broker-test seeds mutants chaos bench setup lock
+.PHONY: clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22

@@ -19,6 +19,7 @@ from pipeline.commands import (
     local,
     market,
     orders,
+    parameters,
     reference,
     run,
     schemas,
@@ -37,6 +38,7 @@ COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
     topics.add,
     schemas.add,
     reference.add,
+    parameters.add,
     # what runs, and what goes in from outside
     run.add,
     market.add,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from pipeline.domain.record import Owned, Record
+from pipeline.parameters import Parameters, Value, config_of
 from pipeline.state import State, Task
 
 
@@ -50,6 +51,9 @@ class Stage(ABC, Generic[S]):
     """From a state version to the function that turns its entries into the next version's. Without one, state of that
     version is refused at the start."""
 
+    parameters: Parameters = Parameters()
+    """What its decisions depend on beside what it reads. All of it: no number elsewhere may shape one."""
+
     @abstractmethod
     def new_state(self, task: Task) -> S:
         """Empty state for ``task``."""
@@ -58,6 +62,6 @@ class Stage(ABC, Generic[S]):
     def step(self, state: S, message: Record, meta: Meta) -> Iterator[Owned]:
         """Apply one message; yield what it causes, in order."""
 
-    def config(self) -> dict[str, int | str | bool]:
-        """Parameters that shape its decisions, by name; the journal's epoch record carries them."""
-        return {}
+    def config(self) -> dict[str, Value]:
+        """All its parameters by dotted name, as they stand in the journal; secrets as their SHA-256."""
+        return config_of(self.parameters)

@@ -17,9 +17,7 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
-EXCLUDED: Final = (
-    "pipeline/stages", "pipeline/runtime", "pipeline/algos/trilemma.py", "pipeline/algos/scorecard.py",
-)  # fmt: skip
+EXCLUDED: Final = ("pipeline/stages", "pipeline/runtime")
 """Folders and files not yet held to the rules below. To be emptied."""
 
 DEFECTS_OF_OURS: Final = {"AssertionError", "NotImplementedError"}
@@ -274,6 +272,7 @@ def test_every_section_of_the_design_rules_that_code_cites_is_there() -> None:
     missing = [
         f"{named(path)}: {cited}"
         for path in python_files("pipeline", "bench")
+        if not is_excluded(path)
         for cited in sections_missing(path.read_text(encoding="utf-8"), headings)
     ]
     assert missing == []

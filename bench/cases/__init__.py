@@ -1,4 +1,4 @@
-"""Every case, in the order of the report."""
+"""The benchmark's cases, in the order of the report."""
 
 from __future__ import annotations
 

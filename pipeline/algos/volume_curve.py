@@ -15,22 +15,19 @@ from pipeline.algos.pro_rata import largest_remainder
 
 CURVE_TOTAL = 1_000_000_000
 PPM = 1_000_000
-QUIET_TAIL_PPM_MAX = 100_000
-"""A day silent for more than its last tenth closed early (or its record broke off).
-
-A US half day is silent for 46 % of a full day's bins; the last tenth of a full day is
-its busiest."""
 
 
 class NoUsableDays(ValueError):
     """No earlier day is fit to build a curve from."""
 
 
-def is_full_day(bin_qty: Sequence[int], bin_count: int, quiet_tail_ppm_max: int = QUIET_TAIL_PPM_MAX) -> bool:
+def is_full_day(bin_qty: Sequence[int], bin_count: int, quiet_tail_ppm_max: int) -> bool:
     """True when the day has `bin_count` bins, volume, and did not close early.
 
-    `bin_qty` is volume per bin (units). A half day averaged into a curve of full days
-    would move volume to the morning, so it must be left out.
+    `bin_qty` is volume per bin (units). A day silent for more than the last `quiet_tail_ppm_max`
+    of its bins closed early, or its record broke off: a US half day is silent for 46 % of a
+    full day's bins, and the last tenth of a full day is its busiest. A half day averaged into
+    a curve of full days would move volume to the morning, so it must be left out.
     """
     if len(bin_qty) != bin_count or not any(bin_qty):
         return False
@@ -41,12 +38,13 @@ def is_full_day(bin_qty: Sequence[int], bin_count: int, quiet_tail_ppm_max: int 
 def build_curve(
     days: Sequence[Sequence[int]],
     bin_count: int,
-    quiet_tail_ppm_max: int = QUIET_TAIL_PPM_MAX,
+    quiet_tail_ppm_max: int,
 ) -> tuple[int, ...]:
     """Mean of the daily fractions of volume over the days that `is_full_day` accepts.
 
     days       earlier days, each a sequence of volume per bin (units)
     bin_count  bins of a full session
+    quiet_tail_ppm_max  as for `is_full_day`
 
     A mean of fractions, not a sum of volumes: one huge day does not set the shape.
     Raises NoUsableDays when no day is left and ValueError for a negative volume.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.grammar import Commands, Parser, command, settings_of
+from pipeline.commands.grammar import Commands, Parser, command, settings_of, takes_parameters
 
 
 def add(commands: Commands) -> None:
@@ -19,10 +19,10 @@ def add(commands: Commands) -> None:
     actions = audit.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True, parser_class=Parser)
     verify = command(
         actions, "verify", "replay every task from the topics and compare every record",
-        "audit verify", "audit verify --seal monday.seal tuesday.seal",
+        "audit verify", "audit verify --seal monday.seal tuesday.seal", "audit verify --parameters today.toml",
         more="Exit code 0: identical, and as sealed; 1: something was found, the first of it named with topic, "
-        "partition, offset and field; 2: a seal's file is none; 3: broker or registry unreachable. Copies the topics "
-        "to TMPDIR.",
+        "partition, offset and field; 2: a seal's file is none, or the parameters' is wrong; 3: broker or registry "
+        "unreachable. Copies the topics to TMPDIR.",
         handler=_verify,
     )  # fmt: skip
     verify.add_argument(
@@ -38,6 +38,7 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     seal.add_argument("file", type=Path, help="the file to write; never over another one")
     seal.add_argument("--after", type=Path, metavar="FILE", help="go on from this seal: read only what came since")
+    takes_parameters(verify)
     lineage = command(actions, "lineage", "the tree around an id", "audit lineage O0-17", handler=_lineage)
     lineage.add_argument("id", help="any id of ours, a ClOrdID or an ExecID")
     explain = command(actions, "explain", "why a child was sent", "audit explain P0-3/2.1", handler=_explain)
@@ -48,7 +49,8 @@ def _verify(options: argparse.Namespace) -> int:
     from pipeline.commands.deployment import deployed_flow
     from pipeline.runtime.auditing import seal, verify
 
-    return verify.verify(settings_of(options), print, stages=deployed_flow(), seals=seal.load(options.seal))
+    settings = settings_of(options)
+    return verify.verify(settings, print, stages=deployed_flow(settings), seals=seal.load(options.seal))
 
 
 def _seal(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from pipeline.errors import EXIT_WRONG_USE
@@ -85,4 +86,15 @@ def settings_of(options: argparse.Namespace) -> Settings:
         registry_url=options.registry_url,
         partitions=options.partitions,
         sources=tuple(options.source or ()),
+        parameters=getattr(options, "parameters", None),
+    )
+
+
+def takes_parameters(parser: Parser) -> None:
+    """The option for a file of parameters: of every command that runs, or recomputes, what stages decide."""
+    parser.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FILE",
+        help="TOML, see `pipeline parameters show`; default: PIPELINE_PARAMETERS, else every parameter's default",
     )

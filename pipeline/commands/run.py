@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from pipeline.commands.grammar import Commands, command, settings_of
+from pipeline.commands.grammar import Commands, command, settings_of, takes_parameters
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     """Add `pipeline run` and its options to ``commands``."""
     parser = command(
         commands, "run", "run units or stages until Ctrl-C", "run engine", "run netting slicing", "run --all",
-        "run desk",
+        "run desk", "run --all --parameters today.toml",
         more="The units and their stages: pipeline topology. Topics, schemas and reference data come first "
         "(topics apply, schemas register, reference load).",
         handler=_run,
@@ -37,6 +37,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--slot", type=int, metavar="NUMBER", help="this worker's slot in its unit; default: the first that is free"
     )
+    takes_parameters(parser)
     parser.add_argument(
         "--metrics-port",
         metavar="PORT",
@@ -84,7 +85,7 @@ def _run_unit(settings: Settings, name: str, slot: int | None, metrics_port: str
     from pipeline.runtime.process import run_unit
     from pipeline.runtime.worker.worker import Deployment
 
-    flow = deployed_flow()
+    flow = deployed_flow(settings)
     unit = topology.unit_named(name, flow)
     known = (*topology.single_units_of(flow), *topology.units_of(flow))
     units = {each.name: tuple(stage.name for stage in each.stages) for each in known}
@@ -108,7 +109,7 @@ def _run_desk(settings: Settings) -> int:
 
 def _supervise(settings: Settings, names: Sequence[str], metrics_port: str | None) -> int:
     """A process per unit until SIGTERM or SIGINT; 1 when one of them failed for good."""
-    from pipeline.commands.deployment import DESK, environment
+    from pipeline.commands.deployment import DESK, deployed_flow, environment
     from pipeline.runtime.extras import Extra, require
     from pipeline.runtime.observability.endpoint import Listen, variables
     from pipeline.runtime.observability.log import wants_json
@@ -118,6 +119,7 @@ def _supervise(settings: Settings, names: Sequence[str], metrics_port: str | Non
     if DESK in names:
         require(Extra.DESK)
     wants_json()
+    deployed_flow(settings)
     listen = Listen.read(metrics_port)
     logs = settings.state_dir / "logs"
     workers = [name for name in names if name != DESK]

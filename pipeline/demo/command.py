@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.grammar import Commands, command
+from pipeline.commands.grammar import Commands, command, takes_parameters
 
 
 def add(commands: Commands) -> None:
@@ -13,6 +13,7 @@ def add(commands: Commands) -> None:
     parser = command(
         commands, "demo", "the whole life of thousands of orders on a real broker, audited at the end",
         "demo", "demo --save reports/today", "demo --kill engine@30",
+        "demo --parameters today.toml",
         handler=_demo, connects=False,
     )  # fmt: skip
     parser.add_argument("--orders", type=int, default=5_200, metavar="COUNT",
@@ -28,6 +29,7 @@ def add(commands: Commands) -> None:
         metavar="SECONDS",
         help="after an outage longer than this nothing is sent until the desk says release-stale (default 60)",
     )
+    takes_parameters(parser)
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="keep the report in this folder")
     parser.add_argument("--unit-per-stage", action="store_true", help="a process for each stage instead of each unit")
     parser.add_argument(
@@ -48,4 +50,5 @@ def _demo(options: argparse.Namespace) -> int:
         save=options.save,
         kill=options.kill,
         unit_per_stage=options.unit_per_stage,
+        parameters=options.parameters,
     )

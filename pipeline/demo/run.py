@@ -19,7 +19,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from pipeline import topics, topology
-from pipeline.commands.deployment import DESK, codec_for, deployed_flow, edge, environment
+from pipeline.commands.deployment import DESK, codec_for, deployed_parameters, edge, environment
 from pipeline.commands.schemas import register_schemas
 from pipeline.commands.topics import apply_topics, plan_topics
 from pipeline.demo import alone, summary
@@ -32,8 +32,10 @@ from pipeline.runtime.auditing.verify import audit, copy_of
 from pipeline.runtime.embedded.platform import connect
 from pipeline.runtime.extras import Extra, require
 from pipeline.runtime.health import unit_is_healthy
-from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings, parameters_file
 from pipeline.runtime.supervisor import Supervisor
+from pipeline.topology import AnyStage
 
 _READY_S: Final = 60.0
 _SETTLE_S: Final = 120.0
@@ -50,6 +52,7 @@ def demo(
     save: Path | None = None,
     kill: Sequence[str] = (),
     unit_per_stage: bool = False,
+    parameters: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> int:
     """Run the demo; returns 0 when the books balance and the audit verifies, else 1.
@@ -61,6 +64,8 @@ def demo(
     chosen = topology.single_units_of(topology.STAGES) if unit_per_stage else topology.UNITS
     units = [unit.name for unit in chosen]
     kills = [_kill(text, units) for text in kill]
+    named = parameters_file(parameters)
+    stages = topology.flow(deployed_parameters(named))
     require(Extra.DESK)
     today = scenario(orders=orders, seconds=seconds, seed=seed, max_backlog_s=max_backlog_s)
     signal.signal(signal.SIGTERM, _stop)
@@ -73,6 +78,7 @@ def demo(
             int(os.environ.get("PIPELINE_PARTITIONS") or DEFAULT_PARTITIONS),
             SOURCES,
             work / "state",
+            named,
         )
         say(f"broker {settings.bootstrap_servers}, registry {settings.registry_url}"
             f"{' (embedded, gone when this ends)' if platform.owned else ''}")  # fmt: skip
@@ -89,12 +95,13 @@ def demo(
         if not complete:
             say(f"the books did not close: {seen.open_orders} orders are still open")
             return EXIT_FOUND
-        return _judge(today, settings, work, restarts, began, save, say)
+        return _judge(today, settings, stages, work, restarts, began, save, say)
 
 
 def _judge(
     today: Scenario,
     settings: Settings,
+    stages: Sequence[AnyStage],
     work: Path,
     restarts: dict[str, int],
     began: float,
@@ -106,12 +113,12 @@ def _judge(
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
         market = os.environ.get("MARKET")
-        apart = pool.submit(alone.run_alone, today.asked, market)
+        apart = pool.submit(alone.run_alone, today.asked, market, stages)
         recording = copy_of(settings, work, lambda text: None)
         say(
             f"{recording.records:,} records on {len(recording.topics)} topics; every stage is replayed twice from them:"
         )
-        verified = audit(recording, deployed_flow(), lambda text: say("  " + text), runs=2)
+        verified = audit(recording, stages, lambda text: say("  " + text), runs=2)
         books = summary.read_books(recording)
         lines = summary.lines(today, books, restarts)
         say("comparing with the same orders sent alone through the same market, in memory …")
@@ -149,7 +156,7 @@ def set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> N
 
 def _require_unused(settings: Settings) -> None:
     """The demo counts every record on the cluster: its books could not balance where another run has left some."""
-    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+    admin = Kafka(settings.bootstrap_servers).admin()
     if topics.JOURNAL.name in admin.list_topics(timeout=15).topics:
         raise WrongUse(
             f"Kafka at {settings.bootstrap_servers} has a journal already: the demo needs a cluster of its own. Unset "
@@ -170,7 +177,7 @@ def units_running(
     supervisor = Supervisor([*names, DESK], logs, env, say)
     supervisor.start()
     try:
-        admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+        admin = Kafka(settings.bootstrap_servers).admin()
         waiting = names
         deadline = time.monotonic() + _READY_S
         while waiting:

@@ -27,6 +27,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec  # not exported where 
 
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable, WrongUse
 from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, require_reachable
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.ports import HOST
 from pipeline.runtime.settings import state_dir
 
@@ -118,9 +119,13 @@ def check_platform(bootstrap_servers: str, registry_url: str) -> int:
 
 @contextmanager
 def _asking(bootstrap_servers: str) -> Iterator[AdminClient]:
+    """A client to ask with. Raises AccessRefused, Unreachable."""
+    kafka = Kafka(bootstrap_servers)
+    client = kafka.admin()
     try:
-        yield AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        yield client
     except KafkaException as error:
+        kafka.raise_refusal(client)
         raise Unreachable("Kafka", bootstrap_servers, str(error)) from error
 
 

@@ -210,7 +210,7 @@ class World:
                 self.end(0)
             else:
                 break
-        assert len(self.bench.state.ledger.out) == 0, "every slice has closed"
+        assert len(self.bench.state.ledger.open_slices) == 0, "every slice has closed"
 
 
 ACTIONS: list[Callable[[World, int], None]] = [

@@ -1,7 +1,7 @@
 """The contracts: one Avro schema per topic, written from the domain's records and their docstrings.
 
-Types say what a field is, docstrings what it means, :class:`~pipeline.domain.units.Unit` what it is measured in.
-:func:`render` gives the files of ``schemas/``; ``contract_checks`` says what may change in them.
+Types say what a field is, docstrings what it means, a unit of :mod:`pipeline.domain.units` what it is measured in.
+:func:`render` gives the files of ``schemas/``; ``checks.py`` says what may change in them.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class ChildProcess(ABC):
 
     `start` returns when the component answers a real client; `stop` ends it and keeps its folder and port, so that
     `start` brings the same one back; `close` (also on leaving a `with`, at exit, on Ctrl-C) removes a temporary folder
-    too. With `ends_with_parent` (the default) it also ends when this process is killed with -9; without it, not.
+    too. With `ends_with_parent` (the default) it ends also when this process is killed with -9; else it outlives us.
     """
 
     name: str

@@ -18,11 +18,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, EXIT_UNREACHABLE
+from pipeline.runtime.contracts.registry_access import registry_answers
 from pipeline.runtime.embedded.artifacts import cache_dir
-from pipeline.runtime.embedded.broker import LocalPlatform, registry_answers
+from pipeline.runtime.embedded.broker import LocalPlatform
 from pipeline.runtime.embedded.child import ChildProcess
-from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, kafka_answers
+from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE
 from pipeline.runtime.extras import Extra, needs
+from pipeline.runtime.kafka.client_settings import PLAIN
+from pipeline.runtime.kafka.clients import Kafka
 
 Say = Callable[[str], None]
 
@@ -51,7 +54,7 @@ class _Running:
     def answering(self) -> bool:
         if self.address.startswith("http"):
             return registry_answers(self.address, timeout_s=3)
-        return kafka_answers(self.address, timeout_s=3)
+        return Kafka(self.address, PLAIN).answers(3)
 
 
 def up(*, kafka_port: int = 0, registry_port: int = 0, folder: Path | None = None, say: Say = print) -> int:

@@ -1,7 +1,8 @@
 """The market edge: a recorded day, or a simulated one, as the records of the market-data topics, in order of time.
 
 Three venues: XNAS, recorded or simulated; XBAT, a second lit book that follows it; XDRK, a dark venue, of which only
-the status is published. Nothing here knows Kafka or a clock: `gateways/clock.py` publishes these records at their pace.
+the status is published. Nothing here knows Kafka or a clock: `gateways/clock.py` paces these records and
+`runtime/kafka/edge_writer.py` writes them.
 """
 
 from __future__ import annotations

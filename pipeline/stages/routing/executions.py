@@ -12,22 +12,20 @@ from collections.abc import Iterator
 from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.executions import Fill, FillKind, Liquidity, ReportKind, VenueReport
 from pipeline.domain.record import Owned
+from pipeline.stages.routing.alerts import alert
 from pipeline.stages.routing.child_lifecycle import executed, restated
 from pipeline.stages.routing.exposure_ledger import BookedChild, ParentExposure
+from pipeline.stages.routing.open_slice import slice_key
 from pipeline.stages.routing.state import BookedExecution, EarlyRestatements, Restatement, RoutingState
 from pipeline.stages.routing.venue_scorecards import ScoreSums
 
 DESK_SESSION = "DESK"
-"""Session of what the desk has declared; no venue's."""
+"""Session id of executions the desk has declared; no venue uses it."""
 
 
 def execution_key(report: VenueReport, exec_id: str) -> str:
     """Identity of an execution. The date comes first: a day's executions are forgotten together."""
     return f"{report.trade_date}/{report.venue}/{report.session_id}/{exec_id}"
-
-
-def alert(state: RoutingState, kind: AlertKind, instrument: str, subject_id: str, reason: str, text: str) -> Alert:
-    return Alert(kind=kind, instrument=instrument, subject_id=subject_id, reason=reason, text=text, at_ns=state.now_ns)
 
 
 def dont_know(state: RoutingState, report: VenueReport, reason: str) -> Alert:
@@ -42,8 +40,8 @@ def dont_know(state: RoutingState, report: VenueReport, reason: str) -> Alert:
 # ---------------------------------------------------------------------- executions
 
 
-def already_told(state: RoutingState, report: VenueReport, child_id: str) -> Iterator[Alert] | None:
-    """None for an execution not seen yet; else what a repeat causes: nothing, or an alarm when it says other things."""
+def duplicate_trade(state: RoutingState, report: VenueReport, child_id: str) -> Iterator[Alert] | None:
+    """None for an execution not seen yet; else what a duplicate causes: nothing, or an alert when its data differ."""
     known = state.executions.get(execution_key(report, report.exec_id))
     if known is None:
         return None
@@ -52,7 +50,7 @@ def already_told(state: RoutingState, report: VenueReport, child_id: str) -> Ite
 
 
 def book_trade(state: RoutingState, report: VenueReport, child: BookedChild) -> Iterator[Owned]:
-    """Book an execution not seen before. The caller looks after the child's and the slice's further way."""
+    """Book an execution not seen before. What that means for the child's slice is the caller's to decide."""
     px = report.last_px
     if report.last_qty <= 0 or px is None or px <= 0:
         yield dont_know(state, report, "CALCULATION_DIFFERENCE")
@@ -73,11 +71,11 @@ def book_trade(state: RoutingState, report: VenueReport, child: BookedChild) -> 
 
 def _book(state: RoutingState, report: VenueReport, child: BookedChild, px: int, key: str) -> Iterator[Owned]:
     order, qty = child.order, report.last_qty
-    out = state.ledger.out_of(order)
-    late = executed(child.life, qty) or out is None
-    if out is not None:
-        out.executed_qty += qty
-        state.ledger.out.put(f"{order.parent_id}/{order.slice_no}", out)
+    open_slice = state.ledger.slice_of(order)
+    late = executed(child.life, qty) or open_slice is None
+    if open_slice is not None:
+        open_slice.executed_qty += qty
+        state.ledger.open_slices.put(slice_key(open_slice.slice), open_slice)
     parent = state.ledger.settle(child)
     overfill_qty = _counted(state, parent, qty)
     execution = BookedExecution(
@@ -138,13 +136,13 @@ def _score(state: RoutingState, child: BookedChild, qty: int, px: int, fee: int)
         state.scorecards.add(child.score_key, late)
     else:
         state.ledger.children.put(order.child_id, child)
-    out = state.ledger.out_of(order)
-    if out is None or out.child_id != order.child_id:
+    open_slice = state.ledger.slice_of(order)
+    if open_slice is None or open_slice.child_id != order.child_id:
         return
-    for left in out.left:
+    for left in open_slice.left:
         left.qty -= state.scorecards.finished(left, qty, px, fee, order.side.sign)
-    if out.left:
-        state.ledger.out.put(f"{order.parent_id}/{order.slice_no}", out)
+    if open_slice.left:
+        state.ledger.open_slices.put(slice_key(open_slice.slice), open_slice)
 
 
 # ---------------------------------------------------------------------- busts and corrections

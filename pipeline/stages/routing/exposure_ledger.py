@@ -1,4 +1,4 @@
-"""The exposure ledger: parents, the slices that are out, the children and what of them may still execute.
+"""The exposure ledger: parents, their open slices, the children and what of them may still execute.
 
     per parent, at all times:   live + filled <= permitted        (what we send; a venue may over-fill)
 
@@ -14,11 +14,11 @@ import msgspec
 
 from pipeline.domain.executions import ChildOrder
 from pipeline.domain.orders import Side
-from pipeline.domain.parents import Slice
 from pipeline.stages.routing.child_lifecycle import Life
 from pipeline.stages.routing.gate import Resting
 from pipeline.stages.routing.gate_counters import GateBook
-from pipeline.stages.routing.venue_scorecards import ScoreSums, Unfilled
+from pipeline.stages.routing.open_slice import OpenSlice, slice_key, slice_key_of_child
+from pipeline.stages.routing.venue_scorecards import ScoreSums
 from pipeline.state import Entry, State
 
 
@@ -44,29 +44,11 @@ class ParentExposure(Entry):
     live_qty: int = 0
     asks: list[Ask] = msgspec.field(default_factory=list)
     over: bool = False
-    """QUIET for good; kept for what comes late."""
-
-
-class OpenSlice(Entry):
-    """A slice that is out: it has exactly one child that is not over, until it is closed and forgotten."""
-
-    slice: Slice
-    executed_qty: int = 0
-    """Executed while it was out; busts are the parent's affair and do not come back here."""
-    child_id: str = ""
-    child_no: int = 0
-    tried: list[str] = msgspec.field(default_factory=list)
-    """Venues a child of this slice has been sent to; none is asked twice."""
-    swept: list[str] = msgspec.field(default_factory=list)
-    """Those of them whose displayed price was taken."""
-    probed: bool = False
-    closing: str = ""
-    """Why nothing more is to be sent for it; it closes as its child is over."""
-    left: list[Unfilled] = msgspec.field(default_factory=list)
+    """Its last QUIET has been written (FINISH); the row stays for reports that come late."""
 
 
 class BookedChild(Entry):
-    """A child and what we have booked of it."""
+    """A child order, and what is booked of it."""
 
     order: ChildOrder
     life: Life
@@ -81,22 +63,27 @@ class BookedChild(Entry):
     tally: ScoreSums = msgspec.field(default_factory=ScoreSums)
     """Its executions, for its venue's score."""
     scored: bool = False
-    """It has been over, and stands in the score."""
+    """It has ended once, and is counted in its venue's score."""
     cancel_wanted: bool = False
+    """Nobody wants it any more: a cancel the venue rejects is sent again."""
     cancel_sent_ns: int = 0
+    """When the last cancel was sent, session time."""
     over_ns: int = 0
-    """When it died, if executions are owed."""
+    """When it died, session time, if the venue still owes us reports of executions."""
     alerted: bool = False
+    """The desk has been told that nobody knows what became of it."""
     declared_key: str = ""
-    """An execution the desk declared; the venue's own word replaces it."""
+    """Key of an execution the desk declared; the venue's own report replaces it."""
     wire_ids: list[str] = msgspec.field(default_factory=list)
+    """Every ClOrdID sent for it: its own, then those of its cancels."""
 
 
 class WireId(Entry):
-    """Whose a wire id is."""
+    """Maps a wire id (ClOrdID at the venue) to its child order."""
 
     child_id: str
     of_cancel: bool = False
+    """The ClOrdID is that of a cancel request of ours for the child."""
 
 
 class Ledger:
@@ -104,7 +91,7 @@ class Ledger:
 
     def __init__(self, state: State, gate_book: GateBook) -> None:
         self.parents = state.table("parents", ParentExposure)
-        self.out = state.table("out", OpenSlice)
+        self.open_slices = state.table("out", OpenSlice)
         self.children = state.table("children", BookedChild)
         self.wires = state.table("wires", WireId)
         self._gate_book = gate_book
@@ -112,27 +99,28 @@ class Ledger:
         self._live_of: dict[str, dict[str, None]] = {}
         self._resting: dict[tuple[str, int], dict[str, None]] = {}
         self._shown: dict[tuple[str, int], tuple[Resting, ...]] = {}
-        self._out_of: dict[str, int] = {}
+        self._open_count: dict[str, int] = {}
+        """Open slices of each parent that has any."""
 
     # ------------------------------------------------------------------ slices
 
-    def release(self, out: OpenSlice) -> None:
+    def open(self, open_slice: OpenSlice) -> None:
         """A slice has come."""
-        self.out.put(slice_key(out.slice), out)
-        parent_id = out.slice.parent_id
-        self._out_of[parent_id] = self._out_of.get(parent_id, 0) + 1
+        self.open_slices.put(slice_key(open_slice.slice), open_slice)
+        parent_id = open_slice.slice.parent_id
+        self._open_count[parent_id] = self._open_count.get(parent_id, 0) + 1
 
-    def close(self, out: OpenSlice) -> None:
-        """A slice is over."""
-        self.out.remove(slice_key(out.slice))
-        parent_id = out.slice.parent_id
-        self._out_of[parent_id] -= 1
-        if not self._out_of[parent_id]:
-            del self._out_of[parent_id]
+    def close(self, open_slice: OpenSlice) -> None:
+        """A slice has got its RETURNED: it is forgotten."""
+        self.open_slices.remove(slice_key(open_slice.slice))
+        parent_id = open_slice.slice.parent_id
+        self._open_count[parent_id] -= 1
+        if not self._open_count[parent_id]:
+            del self._open_count[parent_id]
 
-    def out_of(self, order: ChildOrder) -> OpenSlice | None:
-        """The slice of a child, while it is out."""
-        return self.out.get(f"{order.parent_id}/{order.slice_no}")
+    def slice_of(self, order: ChildOrder) -> OpenSlice | None:
+        """The slice a child belongs to, while it is open."""
+        return self.open_slices.get(slice_key_of_child(order))
 
     # ------------------------------------------------------------------ children
 
@@ -155,15 +143,15 @@ class Ledger:
         return max(0, parent.permitted_qty - parent.cum_qty - parent.live_qty)
 
     def live_in(self, instrument: str) -> list[BookedChild]:
-        """Children of an instrument that are not over, by id."""
+        """Children of an instrument that can still execute, by id."""
         return [self.children[child_id] for child_id in sorted(self._live.get(instrument, {}))]
 
     def live(self) -> list[BookedChild]:
-        """All children that are not over, by instrument and id."""
+        """All children that can still execute, by instrument and id."""
         return [child for instrument in sorted(self._live) for child in self.live_in(instrument)]
 
     def live_of(self, parent: ParentExposure) -> list[BookedChild]:
-        """A parent's children that are not over, by id."""
+        """A parent's children that can still execute, by id."""
         return [self.children[child_id] for child_id in sorted(self._live_of.get(parent.parent_id, {}))]
 
     def resting(self, instrument: str, side: Side) -> tuple[Resting, ...]:
@@ -183,23 +171,23 @@ class Ledger:
         return shown
 
     def quiet(self, parent: ParentExposure) -> bool:
-        """No slice of the parent is out, and none of its children can still execute."""
-        return parent.live_qty == 0 and parent.parent_id not in self._out_of
+        """No slice of the parent is open, and none of its children can still execute."""
+        return parent.live_qty == 0 and parent.parent_id not in self._open_count
 
     def forget_child(self, child: BookedChild) -> None:
-        """What is over can be forgotten once nothing late can come."""
+        """Drop a child that has ended, once nothing late can come for it."""
         self.children.remove(child.order.child_id)
         for wire_id in child.wire_ids:
             self.wires.remove(wire_id)
 
     def restored(self) -> None:
         """Rebuild the indexes."""
-        self._live, self._live_of, self._resting, self._shown, self._out_of = {}, {}, {}, {}, {}
+        self._live, self._live_of, self._resting, self._shown, self._open_count = {}, {}, {}, {}, {}
         for child_id in self.children.keys():
             self._index(self.children[child_id])
-        for key in self.out.keys():
-            parent_id = self.out[key].slice.parent_id
-            self._out_of[parent_id] = self._out_of.get(parent_id, 0) + 1
+        for key in self.open_slices.keys():
+            parent_id = self.open_slices[key].slice.parent_id
+            self._open_count[parent_id] = self._open_count.get(parent_id, 0) + 1
 
     def _index(self, child: BookedChild) -> None:
         order = child.order
@@ -223,8 +211,3 @@ def _mark(index: dict[K, dict[str, None]], key: K, child_id: str, is_in: bool) -
     del index[key][child_id]
     if not index[key]:
         del index[key]
-
-
-def slice_key(slice_: Slice) -> str:
-    """Key of a slice in the table of those that are out."""
-    return f"{slice_.parent_id}/{slice_.slice_no}"

@@ -1,17 +1,18 @@
 """The smart order router: owns the life of every child and the exposure of every parent; counts executions once.
 
 *Reads*     slices, venue-reports, nbbo, depth, venue-status, venues, instruments, limits, clock, controls; Resumed.
-*Keeps*     parents with their permitted, live and filled quantity (`exposure.py`), slices that are out, children (until
-            the day ends), executions (a day longer, for what comes late), scorecards, the gate's own books, quotes.
-*Writes*    child-orders (one venue after the other: `sequence.py`, `venue_choice.py`), each through the last gate
-            (`gate.py`); fills (TRADE, BUST, CORRECT: `booking.py`; RETURNED, QUIET); alerts.
+*Keeps*     parents with their permitted, live and filled quantity (`exposure_ledger.py`), open slices, children (until
+            the day ends), executions (a day longer, for what comes late), scorecards, the gate's own counters, quotes
+            and depth.
+*Writes*    child-orders, as a router decides (`routers/`), each through the last gate (`gate.py`); fills (TRADE, BUST,
+            CORRECT: `executions.py`; RETURNED, QUIET: `closing.py`); alerts.
 *Refuses*   what the gate refuses: the quantity goes back to the parent once, RETURNED with reason GATE_….
             Reports that are not ours, or contradict what is booked: an alert, nothing booked.
-*Conserves* live + filled ≤ permitted, by parent, in all we send; Σ executed while out + RETURNED = Σ slices; each slice
-            closes exactly once; QUIET only when nothing can execute any more; each execution is booked once.
+*Conserves* live + filled ≤ permitted, by parent, in all we send; Σ executed while open + RETURNED = Σ slices; each
+            slice closes exactly once; QUIET only when nothing can execute any more; each execution is booked once.
 
-First form: sequential only; what rests is not repriced before its slice expires; no exploration; priors are parameters;
-a fill by a venue's correction is not restated in the scorecards.
+First form: one router, one venue after the other; what rests is not repriced before its slice expires; no exploration;
+priors are parameters; a fill by a venue's correction is not restated in the scorecards.
 """
 
 from __future__ import annotations
@@ -32,24 +33,29 @@ from pipeline.domain.controls import (
 from pipeline.domain.executions import ChildOrder, Fill, ReportKind, VenueReport
 from pipeline.domain.market import NBBO, Depth, SessionState, VenueStatus
 from pipeline.domain.orders import TimeInForce
-from pipeline.domain.parents import Slice
+from pipeline.domain.parents import Slice, SliceKind
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument, Limit, Venue
 from pipeline.domain.units import PX_ONE
 from pipeline.stage import Meta, Stage
+from pipeline.stages.routing.alerts import alert, stale_hold, unknown_child
 from pipeline.stages.routing.child_lifecycle import ChildState, LifeEvent, apply_report, happen
+from pipeline.stages.routing.child_orders import cancel
+from pipeline.stages.routing.closing import answer_quiet, take_back
 from pipeline.stages.routing.executions import (
-    alert,
-    already_told,
     book_trade,
     declared_report,
     dont_know,
+    duplicate_trade,
     execution_key,
     restate,
 )
-from pipeline.stages.routing.exposure_ledger import BookedChild
-from pipeline.stages.routing.routers.sequential import after_child, cancel, on_slice, take_back
-from pipeline.stages.routing.state import RoutingParameters, RoutingState
+from pipeline.stages.routing.exposure_ledger import Ask, BookedChild, ParentExposure
+from pipeline.stages.routing.open_slice import OpenSlice, slice_key
+from pipeline.stages.routing.parameters import RoutingParameters
+from pipeline.stages.routing.routers.table import ROUTERS
+from pipeline.stages.routing.state import RoutingState
+from pipeline.stages.routing.venue_scorecards import Unfilled
 from pipeline.state import Task
 
 CANCEL_ON: Final = (SessionState.HALTED, SessionState.CLOSED)
@@ -77,14 +83,14 @@ class RoutingStage(Stage[RoutingState]):
     )
     writes: ClassVar[tuple[type[Owned], ...]] = (ChildOrder, Fill, Alert)
 
-    def __init__(self, params: RoutingParameters) -> None:
-        self.params = params
+    parameters: RoutingParameters
+
+    def __init__(self, parameters: RoutingParameters = RoutingParameters()) -> None:  # noqa: B008 - a frozen constant
+        self.parameters = parameters
+        self._router = ROUTERS[parameters.router]
 
     def new_state(self, task: Task) -> RoutingState:
-        return RoutingState(task, self.params)
-
-    def config(self) -> dict[str, int | str | bool]:
-        return self.params.config()
+        return RoutingState(task, self.parameters)
 
     def step(self, state: RoutingState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:
@@ -93,9 +99,9 @@ class RoutingStage(Stage[RoutingState]):
             case Depth():
                 state.displayed.on_depth(message)
             case VenueReport():
-                yield from _on_report(state, message)
+                yield from self._on_report(state, message)
             case Slice():
-                yield from on_slice(state, message)
+                yield from self._on_slice(state, message)
             case VenueStatus():
                 state.displayed.on_status(message)
                 if message.state in CANCEL_ON:
@@ -109,53 +115,160 @@ class RoutingStage(Stage[RoutingState]):
             case Limit():
                 state.limits.put(message, state.now_ns)
             case Tick():
-                yield from _on_tick(state, message)
+                yield from self._on_tick(state, message)
             case Control():
-                yield from _on_control(state, message)
+                yield from self._on_control(state, message)
             case Resumed():
                 if state.stale.on_resumed(message):
-                    yield _stale_alert(state)
+                    yield stale_hold(state)
             case _:
                 raise TypeError(f"routing does not read {type(message).__name__}")
 
+    # ------------------------------------------------------------------ slices
+
+    def _on_slice(self, state: RoutingState, slice_: Slice) -> Iterator[Owned]:
+        """Slicing wants something executed, or all of a parent's children taken back."""
+        parent = state.ledger.parents.get(slice_.parent_id)
+        if parent is None:
+            parent = ParentExposure(slice_.parent_id, slice_.instrument, slice_.side, state.clock.trade_date)
+        parent.permitted_qty = slice_.permitted_qty
+        state.ledger.parents.put(parent.parent_id, parent)
+        match slice_.kind:
+            case SliceKind.SLICE:
+                open_slice = OpenSlice(slice_)
+                state.ledger.open(open_slice)
+                yield from self._router.on_slice(state, open_slice)
+            case SliceKind.RECALL | SliceKind.FINISH:
+                final = slice_.kind is SliceKind.FINISH
+                parent.asks.append(Ask(slice_.slice_no, slice_.epoch_no, final, slice_.crossed_qty))
+                state.ledger.parents.put(parent.parent_id, parent)
+                yield from take_back(state, state.ledger.live_of(parent), str(slice_.kind))
+                yield from answer_quiet(state, parent)
+            case _:
+                pass  # SET_ASIDE is netting's; what a later version of ours may add is not ours to act on
+
+    # ------------------------------------------------------------------ venue reports
+
+    def _on_report(self, state: RoutingState, report: VenueReport) -> Iterator[Owned]:
+        if report.kind in (ReportKind.BUST, ReportKind.CORRECT):
+            yield from restate(state, report)
+            child = _child_of(state, report)
+            if child is not None:
+                if child.life.open and child.cancel_wanted:
+                    yield from cancel(state, child, "REOPENED")
+                yield from self._after_child(state, child)
+            return
+        child = _child_of(state, report)
+        if report.kind is ReportKind.TRADE:
+            repeated = duplicate_trade(state, report, "" if child is None else child.order.child_id)
+            if repeated is not None:
+                yield from repeated
+                return
+        if child is None:
+            yield dont_know(state, report, "NO_MATCHING_ORDER")
+            return
+        if (child.order.instrument, child.order.venue) != (report.instrument, report.venue):
+            yield dont_know(state, report, "OTHER_INSTRUMENT_OR_VENUE")
+            return
+        if report.kind is ReportKind.TRADE:
+            yield from book_trade(state, report, child)
+            parent = state.ledger.parents[child.order.parent_id]
+            if parent.cum_qty + parent.live_qty > parent.permitted_qty:
+                # A late or over-fill has used what another child was sent for: that one is not wanted any more.
+                yield from take_back(state, state.ledger.live_of(parent), "OVER_PERMITTED")
+        else:
+            was = child.life.state
+            wire = state.ledger.wires.get(report.wire_id)
+            apply_report(child.life, report, of_cancel=wire is not None and wire.of_cancel)
+            if child.life.state is ChildState.UNKNOWN and was is not ChildState.UNKNOWN:
+                yield unknown_child(state, child, "the venue does not know the order our cancel speaks of")
+        yield from self._after_child(state, child)
+
+    def _after_child(self, state: RoutingState, child: BookedChild) -> Iterator[Owned]:
+        """Something happened to a child: when it has ended its router goes on, and its parent may be quiet."""
+        parent = state.ledger.settle(child)
+        if not child.life.over:
+            if not child.life.open and not child.over_ns:
+                child.over_ns = state.now_ns
+                state.ledger.children.put(child.order.child_id, child)
+            return
+        if not child.scored:
+            child.scored = True
+            child.tally.sent_qty = child.order.order_qty
+            state.scorecards.add(child.score_key, child.tally)
+            state.ledger.children.put(child.order.child_id, child)
+        open_slice = state.ledger.slice_of(child.order)
+        if open_slice is None or open_slice.child_id != child.order.child_id:
+            yield from answer_quiet(state, parent)
+            return
+        left_qty = child.order.order_qty - child.life.cum_qty
+        if left_qty > 0:
+            open_slice.left.append(Unfilled(child.score_key, child.touch_px, left_qty))
+            state.ledger.open_slices.put(slice_key(open_slice.slice), open_slice)
+        yield from self._router.on_child_ended(state, open_slice)
+
+    # ------------------------------------------------------------------ time
+
+    def _on_tick(self, state: RoutingState, tick: Tick) -> Iterator[Owned]:
+        if state.stale.on_tick(tick):
+            yield stale_hold(state)
+        state.apply_tick(tick)
+        now_ns, parameters = state.now_ns, state.parameters
+        # Of every child that can still execute, at every tick: plain questions first.
+        shortest_ns = state.silence_ns(
+            min(parameters.ack_timeout_ns, parameters.cancel_timeout_ns, parameters.cancel_retry_ns)
+        )
+        for child in state.ledger.live():
+            open_slice = state.ledger.slice_of(child.order)
+            if open_slice is not None and open_slice.child_id == child.order.child_id:
+                yield from self._router.on_tick(state, open_slice)
+            if now_ns - child.order.sent_ns >= shortest_ns:
+                yield from _time_out(state, child)
+        if tick.kind is TickKind.DAY_END:
+            yield from take_back(state, state.ledger.live(), "DAY_END")
+            _forget(state, tick.trade_date)
+
+    # ------------------------------------------------------------------ the desk
+
+    def _on_control(self, state: RoutingState, control: Control) -> Iterator[Owned]:
+        state.stale.release(control)
+        state.gate_book.on_control(control)
+        if state.switches.apply(control) and control.kind is ControlKind.KILL:
+            for child in state.ledger.live():
+                order, switches = child.order, state.switches
+                if switches.killed(instrument=order.instrument, parent=order.parent_id):
+                    yield from take_back(state, [child], "KILL")
+                elif switches.killed(venue=order.venue):
+                    yield from cancel(state, child, "KILL")  # the slice goes on elsewhere
+        if control.kind in (ControlKind.DECLARE_DEAD, ControlKind.DECLARE_FILLED):
+            yield from self._declare(state, control)
+
+    def _declare(self, state: RoutingState, control: Control) -> Iterator[Owned]:
+        """What became of an unknown child, by the desk's word. Children of other tasks are their affair."""
+        child = state.ledger.children.get(control.scope_id) if control.scope is ControlScope.CHILD else None
+        if child is None:
+            return
+        life, instrument = child.life, child.order.instrument
+        open_to_it = life.state is ChildState.UNKNOWN or (not life.open and life.owed_qty > 0)
+        declared = _declared_fill(control.new or "") if control.kind is ControlKind.DECLARE_FILLED else (0, 0)
+        if not open_to_it or declared is None or declared[0] > life.live_qty:
+            reason = "BAD_DECLARATION" if open_to_it else "CHILD_IS_NOT_UNKNOWN"
+            declaration = f"{control.kind} {control.new or ''} of {control.scope_id}"
+            text = f"{declaration} ({life.state}, live {life.live_qty}): ignored"
+            yield alert(state, AlertKind.UNKNOWN_CHILD, instrument, child.order.child_id, reason, text)
+            return
+        qty, px = declared
+        if qty:
+            report = declared_report(state, child, ReportKind.TRADE, control.control_id, qty, px)
+            yield from book_trade(state, report, child)
+            child.declared_key = execution_key(report, report.exec_id)
+        happen(life, LifeEvent.NO_ANSWER)  # an execution is a sign of life only from the venue
+        happen(life, LifeEvent.DECLARED_DEAD)
+        life.owed_qty = 0
+        yield from self._after_child(state, child)
+
 
 # ---------------------------------------------------------------------- venue reports
-
-
-def _on_report(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
-    if report.kind in (ReportKind.BUST, ReportKind.CORRECT):
-        yield from restate(state, report)
-        child = _child_of(state, report)
-        if child is not None:
-            if child.life.open and child.cancel_wanted:
-                yield from cancel(state, child, "REOPENED")
-            yield from after_child(state, child)
-        return
-    child = _child_of(state, report)
-    if report.kind is ReportKind.TRADE:
-        repeated = already_told(state, report, "" if child is None else child.order.child_id)
-        if repeated is not None:
-            yield from repeated
-            return
-    if child is None:
-        yield dont_know(state, report, "NO_MATCHING_ORDER")
-        return
-    if (child.order.instrument, child.order.venue) != (report.instrument, report.venue):
-        yield dont_know(state, report, "OTHER_INSTRUMENT_OR_VENUE")
-        return
-    if report.kind is ReportKind.TRADE:
-        yield from book_trade(state, report, child)
-        parent = state.ledger.parents[child.order.parent_id]
-        if parent.cum_qty + parent.live_qty > parent.permitted_qty:
-            # A late or over-fill has used what another child was sent for: that one is not wanted any more.
-            yield from take_back(state, state.ledger.live_of(parent), "OVER_PERMITTED")
-    else:
-        was = child.life.state
-        wire = state.ledger.wires.get(report.wire_id)
-        apply_report(child.life, report, of_cancel=wire is not None and wire.of_cancel)
-        if child.life.state is ChildState.UNKNOWN and was is not ChildState.UNKNOWN:
-            yield _unknown_alert(state, child, "the venue does not know the order our cancel speaks of")
-    yield from after_child(state, child)
 
 
 def _child_of(state: RoutingState, report: VenueReport) -> BookedChild | None:
@@ -169,52 +282,38 @@ def _child_of(state: RoutingState, report: VenueReport) -> BookedChild | None:
 # ---------------------------------------------------------------------- time
 
 
-def _on_tick(state: RoutingState, tick: Tick) -> Iterator[Owned]:
-    if state.stale.on_tick(tick):
-        yield _stale_alert(state)
-    state.apply_tick(tick)
-    now_ns, params = state.now_ns, state.params
-    # Of every child that is not over, at every tick: plain questions first.
-    shortest_ns = state.silence_ns(min(params.ack_timeout_ns, params.cancel_timeout_ns, params.cancel_retry_ns))
-    for child in state.ledger.live():
-        out = state.ledger.out_of(child.order)
-        if out is not None and out.slice.expire_ns and now_ns >= out.slice.expire_ns and not out.closing:
-            yield from take_back(state, [child], "EXPIRED")
-        if now_ns - child.order.sent_ns >= shortest_ns:
-            yield from _time_out(state, child)
-    if tick.kind is TickKind.DAY_END:
-        yield from take_back(state, state.ledger.live(), "DAY_END")
-        _forget(state, tick.trade_date)
-
-
 def _time_out(state: RoutingState, child: BookedChild) -> Iterator[Owned]:
     """Silence makes unknown, never dead; a cancel that failed is tried again."""
-    life, params, now_ns = child.life, state.params, state.now_ns
+    life, parameters, now_ns = child.life, state.parameters, state.now_ns
     if not life.open:
-        if not child.alerted and child.over_ns and now_ns - child.over_ns >= state.silence_ns(params.cancel_timeout_ns):
-            yield _unknown_alert(state, child, f"it is over, but {life.owed_qty} executed has not been reported")
+        if (
+            not child.alerted
+            and child.over_ns
+            and now_ns - child.over_ns >= state.silence_ns(parameters.cancel_timeout_ns)
+        ):
+            yield unknown_child(state, child, f"it is over, but {life.owed_qty} executed has not been reported")
         return
     if life.state is ChildState.UNKNOWN:
         return
     silent = life.state is ChildState.PENDING_NEW or child.order.time_in_force is TimeInForce.IOC
     if life.cancel_asked:
-        if now_ns - child.cancel_sent_ns >= state.silence_ns(params.cancel_timeout_ns):
+        if now_ns - child.cancel_sent_ns >= state.silence_ns(parameters.cancel_timeout_ns):
             happen(life, LifeEvent.NO_ANSWER)
-            yield _unknown_alert(state, child, "its cancel was not answered")
-    elif silent and now_ns - child.order.sent_ns >= state.silence_ns(params.ack_timeout_ns):
+            yield unknown_child(state, child, "its cancel was not answered")
+    elif silent and now_ns - child.order.sent_ns >= state.silence_ns(parameters.ack_timeout_ns):
         happen(life, LifeEvent.NO_ANSWER)
-        yield _unknown_alert(state, child, "the venue has not answered it")
-        yield from cancel(state, child, "UNKNOWN")  # the one question a cancel is, too
-    elif child.cancel_wanted and now_ns - child.cancel_sent_ns >= state.silence_ns(params.cancel_retry_ns):
+        yield unknown_child(state, child, "the venue has not answered it")
+        yield from cancel(state, child, "UNKNOWN")  # a cancel also serves as a status request
+    elif child.cancel_wanted and now_ns - child.cancel_sent_ns >= state.silence_ns(parameters.cancel_retry_ns):
         yield from cancel(state, child, "AGAIN")
 
 
 def _forget(state: RoutingState, trade_date: int) -> None:
-    """The day has ended: children that are over go; executions, and parents that are over, of the days before go."""
+    """The day has ended: forget children that have ended, and the executions and ended parents of earlier days."""
     ledger = state.ledger
     for child_id in ledger.children.keys():
         child = ledger.children[child_id]
-        if child.life.over and ledger.out_of(child.order) is None:
+        if child.life.over and ledger.slice_of(child.order) is None:
             ledger.forget_child(child)
     kept = set()
     for key in state.executions.keys():
@@ -232,47 +331,6 @@ def _forget(state: RoutingState, trade_date: int) -> None:
             ledger.parents.remove(parent_id)
 
 
-# ---------------------------------------------------------------------- the desk
-
-
-def _on_control(state: RoutingState, control: Control) -> Iterator[Owned]:
-    state.stale.release(control)
-    state.gate_book.on_control(control)
-    if state.switches.apply(control) and control.kind is ControlKind.KILL:
-        for child in state.ledger.live():
-            order, switches = child.order, state.switches
-            if switches.killed(instrument=order.instrument, parent=order.parent_id):
-                yield from take_back(state, [child], "KILL")
-            elif switches.killed(venue=order.venue):
-                yield from cancel(state, child, "KILL")  # the slice goes on elsewhere
-    if control.kind in (ControlKind.DECLARE_DEAD, ControlKind.DECLARE_FILLED):
-        yield from _declare(state, control)
-
-
-def _declare(state: RoutingState, control: Control) -> Iterator[Owned]:
-    """What became of an unknown child, by the desk's word. Children of other tasks are their affair."""
-    child = state.ledger.children.get(control.scope_id) if control.scope is ControlScope.CHILD else None
-    if child is None:
-        return
-    life, instrument = child.life, child.order.instrument
-    open_to_it = life.state is ChildState.UNKNOWN or (not life.open and life.owed_qty > 0)
-    declared = _declared_fill(control.new or "") if control.kind is ControlKind.DECLARE_FILLED else (0, 0)
-    if not open_to_it or declared is None or declared[0] > life.live_qty:
-        reason = "BAD_DECLARATION" if open_to_it else "CHILD_IS_NOT_UNKNOWN"
-        text = f"{control.kind} {control.new or ''} of {control.scope_id} ({life.state}, live {life.live_qty}): ignored"
-        yield alert(state, AlertKind.UNKNOWN_CHILD, instrument, child.order.child_id, reason, text)
-        return
-    qty, px = declared
-    if qty:
-        report = declared_report(state, child, ReportKind.TRADE, control.control_id, qty, px)
-        yield from book_trade(state, report, child)
-        child.declared_key = execution_key(report, report.exec_id)
-    happen(life, LifeEvent.NO_ANSWER)  # an execution is a sign of life only from the venue
-    happen(life, LifeEvent.DECLARED_DEAD)
-    life.owed_qty = 0
-    yield from after_child(state, child)
-
-
 def _declared_fill(text: str) -> tuple[int, int] | None:
     """``qty@px`` with the price in currency units, exact to 1e-9; None when it is not that."""
     qty_text, at, px_text = text.partition("@")
@@ -282,22 +340,3 @@ def _declared_fill(text: str) -> tuple[int, int] | None:
         return None
     qty, px = int(qty_text), int(whole) * PX_ONE + int((part + "0" * 9)[:9])
     return (qty, px) if qty > 0 and px > 0 else None
-
-
-# ---------------------------------------------------------------------- alerts
-
-
-def _unknown_alert(state: RoutingState, child: BookedChild, why: str) -> Alert:
-    child.alerted = True
-    state.ledger.settle(child)
-    order, life = child.order, child.life
-    text = (
-        f"{why}. It keeps {life.live_qty} of exposure at {order.venue} (ClOrdID {order.wire_id}) until the venue "
-        f"answers or the desk declares it: DECLARE_DEAD, or DECLARE_FILLED with qty@px"
-    )
-    return alert(state, AlertKind.UNKNOWN_CHILD, order.instrument, order.child_id, str(life.state), text)
-
-
-def _stale_alert(state: RoutingState) -> Alert:
-    text = "nothing new is sent until RELEASE_STALE; cancels pass"
-    return alert(state, AlertKind.STALE_HOLD, "", state.task.writer, "BACKLOG", text)

@@ -1,4 +1,4 @@
-"""Which venue a slice's next child goes to, and as what order: sequential routing, one venue after the other.
+"""Which venue a slice's next child goes to, and as what order, when venues are asked one after the other.
 
     PASSIVE   post-only at the near touch, on the best lit venue
     MIDPOINT  a midpoint peg on the best dark venue, else post-only one tick inside
@@ -12,7 +12,7 @@ was considered, and why a venue was not eligible, stands in the child.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from pipeline.algos.rounding import tick_reaching, tick_within_limit
 from pipeline.algos.scorecard import ScoreParts, rank_venues
@@ -21,20 +21,18 @@ from pipeline.domain.market import SessionState
 from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.parents import Slice, Style
 from pipeline.domain.reference import Instrument, Venue, VenueKind
-from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_S
+from pipeline.domain.units import MILLI_BPS_ONE
 from pipeline.stages.routing.displayed import Displayed
-from pipeline.stages.routing.exposure_ledger import OpenSlice
 from pipeline.stages.routing.gate import Resting, meets_own
+from pipeline.stages.routing.open_slice import OpenSlice
+from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.venue_scorecards import PlacementKind, Scorecards, score_key
 from pipeline.stages.shared.switches import Switches
-
-SWEEP_REACH: Final = 50_000
-"""1e-3 bps beyond the far touch that an unlimited sweep may reach: 0.5 %, well inside any collar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """A child to be."""
+    """A child order a router would like to send: where, how much, as what order, and why there."""
 
     venue: str
     qty: int
@@ -59,10 +57,6 @@ class _Price(NamedTuple):
     within_px: int | None = None
 
 
-PROBE_LEAST_NS: Final = 8 * NS_PER_S
-"""A slice that lives shorter than this goes straight to the lit venues: a dark probe costs a way there and back."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     venue: Venue
@@ -75,16 +69,27 @@ class _Candidate:
 class VenueChoice:
     """Answers by what stands in the state's tables at the moment; keeps nothing."""
 
-    def __init__(self, displayed: Displayed, scorecards: Scorecards, switches: Switches) -> None:
+    def __init__(
+        self, displayed: Displayed, scorecards: Scorecards, switches: Switches, parameters: RoutingParameters
+    ) -> None:
+        self.parameters = parameters
         self._displayed = displayed
         self._scorecards = scorecards
         self._switches = switches
 
     def next_child(
-        self, out: OpenSlice, qty: int, instrument: Instrument, venues: list[Venue], resting: tuple[Resting, ...]
+        self,
+        open_slice: OpenSlice,
+        qty: int,
+        instrument: Instrument,
+        venues: list[Venue],
+        resting: tuple[Resting, ...],
     ) -> Placement | str:
-        """The next child for at most ``qty`` of a slice, or the named reason why there is none."""
-        slice_ = out.slice
+        """The next child for at most ``qty`` units of a slice, or the named reason why there is none.
+
+        ``venues``: all that are set now. ``resting``: own children of the other side, which must not be met.
+        """
+        slice_ = open_slice.slice
         qty -= qty % instrument.lot_qty
         if qty <= 0:
             return "BELOW_LOT"
@@ -93,7 +98,7 @@ class VenueChoice:
         quote = self._displayed.quote(slice_.instrument)
         if quote is None or quote.bid_px is None or quote.offer_px is None:
             return "NO_QUOTE"
-        plan = _Plan(self, out, qty, instrument, venues, resting, quote.bid_px, quote.offer_px)
+        plan = _Plan(self, open_slice, qty, instrument, venues, resting, quote.bid_px, quote.offer_px)
         match slice_.style:
             case Style.MIDPOINT:
                 dark = plan.dark(TimeInForce.DAY)
@@ -107,6 +112,29 @@ class VenueChoice:
             case _:
                 return plan.post(inside=False)
 
+    def score(self, instrument: str, venue: Venue, kind: PlacementKind, half_spread_px: int) -> ScoreParts:
+        """What a unit asked of a venue is expected to cost against the far touch, by our own experience with it."""
+        return self._scorecards.score(instrument, venue, kind, half_spread_px)
+
+    def far_px(self, instrument: str, venue: str, side: Side) -> int | None:
+        """Best displayed price an order of ``side`` could take at a venue; None where none is known."""
+        return self._displayed.far_px(instrument, venue, side)
+
+    def why_barred(self, instrument: str, venue: str, side: Side, kind: PlacementKind) -> str:
+        """Why nothing of this kind may go to a venue now: law and halts, then the desk; empty when it may."""
+        status = self._displayed.status(instrument, venue)
+        if status.state is not SessionState.OPEN:
+            return "NOT_OPEN"
+        if status.short_restricted and side is Side.SELL_SHORT and kind is PlacementKind.TAKE:
+            return "SHORT_RESTRICTED"
+        if self._switches.killed(venue=venue):
+            return "KILLED"
+        if self._switches.paused(venue=venue):
+            return "PAUSED"
+        if self._switches.venue_blocked(venue):
+            return "BLOCKED"
+        return ""
+
 
 class _Plan:
     """One question to :class:`VenueChoice`, with the moment's numbers at hand."""
@@ -114,7 +142,7 @@ class _Plan:
     def __init__(
         self,
         choice: VenueChoice,
-        out: OpenSlice,
+        open_slice: OpenSlice,
         qty: int,
         instrument: Instrument,
         venues: list[Venue],
@@ -123,13 +151,13 @@ class _Plan:
         offer_px: int,
     ) -> None:
         self.choice = choice
-        self.out = out
-        self.slice: Slice = out.slice
+        self.open_slice = open_slice
+        self.slice: Slice = open_slice.slice
         self.qty = qty
         self.tick_px = instrument.tick_px
         self.venues = venues
         self.resting = resting
-        self.side = out.slice.side
+        self.side = open_slice.slice.side
         self.sign = self.side.sign
         self.near_px, self.far_px = (bid_px, offer_px) if self.side is Side.BUY else (offer_px, bid_px)
         self.half_spread_px = (offer_px - bid_px) // 2
@@ -164,9 +192,9 @@ class _Plan:
         return self._best(candidates, PlacementKind.MIDPOINT, rule, limit_px, time_in_force, probe=probe)
 
     def probe(self) -> Placement | str:
-        if self.slice.expire_ns and self.slice.expire_ns - self.slice.at_ns < PROBE_LEAST_NS:
+        if self.slice.expire_ns and self.slice.expire_ns - self.slice.at_ns < self.choice.parameters.probe_least_ns:
             return "NO_TIME"
-        return "PROBED" if self.out.probed else self.dark(TimeInForce.IOC, probe=True)
+        return "PROBED" if self.open_slice.probed else self.dark(TimeInForce.IOC, probe=True)
 
     def take(self) -> Placement | str:
         px = tick_reaching(self.far_px, self.tick_px, self.sign)
@@ -178,7 +206,7 @@ class _Plan:
         return self._best(candidates, PlacementKind.TAKE, "TAKE_TOUCH", px, TimeInForce.IOC)
 
     def sweep(self) -> Placement | str:
-        reach_px = self.far_px + self.sign * (self.far_px * SWEEP_REACH // MILLI_BPS_ONE)
+        reach_px = self.far_px + self.sign * (self.far_px * self.choice.parameters.sweep_reach_mbps // MILLI_BPS_ONE)
         worst_px = reach_px if self.slice.limit_px is None else self.slice.limit_px
         worst_px = tick_within_limit(worst_px, self.tick_px, self.sign)
         candidates = [
@@ -192,7 +220,7 @@ class _Plan:
         others = [
             c.px
             for c in candidates
-            if c is not best and c.px is not None and c.venue.venue not in self.out.swept and is_lit(c.venue)
+            if c is not best and c.px is not None and c.venue.venue not in self.open_slice.swept and is_lit(c.venue)
         ]
         limit_px = worst_px
         for px in others:
@@ -266,31 +294,23 @@ class _Plan:
         )
 
     def _candidate(self, venue: Venue, kind: PlacementKind, price: _Price) -> _Candidate:
-        score = self.choice._scorecards.score(self.slice.instrument, venue, kind, max(0, self.half_spread_px))
-        px = self.choice._displayed.far_px(self.slice.instrument, venue.venue, self.side)
+        score = self.choice.score(self.slice.instrument, venue, kind, max(0, self.half_spread_px))
+        px = self.choice.far_px(self.slice.instrument, venue.venue, self.side)
         return _Candidate(venue, score, px, self._excluded(venue, kind, price, px))
 
     def _excluded(self, venue: Venue, kind: PlacementKind, price: _Price, px: int | None) -> str:
         """Why a venue is not eligible; empty when it is. Law and halts, the desk, the client, then the order."""
         code = venue.venue
-        status = self.choice._displayed.status(self.slice.instrument, code)
-        if status.state is not SessionState.OPEN:
-            return "NOT_OPEN"
-        if status.short_restricted and self.side is Side.SELL_SHORT and kind is PlacementKind.TAKE:
-            return "SHORT_RESTRICTED"
-        if self.choice._switches.killed(venue=code):
-            return "KILLED"
-        if self.choice._switches.paused(venue=code):
-            return "PAUSED"
-        if self.choice._switches.venue_blocked(code):
-            return "BLOCKED"
+        barred = self.choice.why_barred(self.slice.instrument, code, self.side, kind)
+        if barred:
+            return barred
         if self.slice.allowed_venues and code not in self.slice.allowed_venues:
             return "NOT_ALLOWED"
         if kind is PlacementKind.MIDPOINT and venue.venue_kind is not VenueKind.DARK:
             return "NOT_DARK"
         if kind is not PlacementKind.MIDPOINT and not is_lit(venue):
             return "NOT_LIT"
-        if code in self.out.tried:
+        if code in self.open_slice.tried:
             return "TRIED"
         if self.qty < venue.min_qty:
             return "BELOW_VENUE_MINIMUM"

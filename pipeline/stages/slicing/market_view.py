@@ -6,15 +6,16 @@ Part of a stage's state: small entries, one per instrument (and per venue for de
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isqrt
 from statistics import median_low
+from typing import Final
 
 from pipeline.domain.market import NBBO, Depth, DepthKind, PrintKind, SessionState, TradePrint, VenueStatus
 from pipeline.domain.orders import Side
+from pipeline.domain.units import NS_PER_S
 from pipeline.state import Entry, State
 
-SAMPLE_NS = 1_000_000_000
-SAMPLE_COUNT = 61
-"""A minute of one-second samples: the spread's own median and the volatility are taken over it."""
+_ROOT_OF_NS_PER_S: Final = isqrt(NS_PER_S)
 
 
 class MarketEntry(Entry):
@@ -50,7 +51,11 @@ class StatusEntry(Entry):
 class MarketView:
     """The tables and the questions they answer."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, sample_ns: int, sample_count: int) -> None:
+        self._sample_ns = sample_ns
+        # Moves grow with the root of time: what they are over a sample is brought to what they are over a second.
+        self._samples_a_second_root = isqrt(NS_PER_S * NS_PER_S // sample_ns)
+        self._sample_count = sample_count
         self._markets = state.table("markets", MarketEntry)
         self._books = state.table("books", BookEntry)
         self._statuses = state.table("statuses", StatusEntry)
@@ -66,14 +71,15 @@ class MarketView:
         market.offer_px, market.offer_qty = quote.offer_px, quote.offer_qty
         market.quote_ns = quote.event_ns
         midpoint = quote.midpoint_px
-        if midpoint is not None and quote.event_ns - market.sampled_ns >= SAMPLE_NS:
+        if midpoint is not None and quote.event_ns - market.sampled_ns >= self._sample_ns:
             assert quote.bid_px is not None and quote.offer_px is not None
             market.sampled_ns = quote.event_ns
-            market.spreads = [*market.spreads, quote.offer_px - quote.bid_px][-SAMPLE_COUNT:]
-            market.midpoints = [*market.midpoints, midpoint][-SAMPLE_COUNT:]
+            market.spreads = [*market.spreads, quote.offer_px - quote.bid_px][-self._sample_count :]
+            market.midpoints = [*market.midpoints, midpoint][-self._sample_count :]
             moves = [abs(after - before) for before, after in pairwise(market.midpoints)]
             market.median_spread_px = median_low(market.spreads)
-            market.volatility_px = sum(moves) // len(moves) if moves else 0
+            move_px = sum(moves) // len(moves) if moves else 0
+            market.volatility_px = move_px * self._samples_a_second_root // _ROOT_OF_NS_PER_S
         self._markets.put(quote.instrument, market)
 
     def on_print(self, trade: TradePrint) -> None:

@@ -1,4 +1,4 @@
-"""The README's examples for the quant run as printed."""
+"""The examples of docs/quant.md run as printed."""
 
 from __future__ import annotations
 

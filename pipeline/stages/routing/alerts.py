@@ -1,0 +1,44 @@
+"""What routing tells the desk: each alert says what happened, what was done about it, and what to do."""
+
+from __future__ import annotations
+
+from pipeline.domain.controls import Alert, AlertKind
+from pipeline.stages.routing.exposure_ledger import BookedChild
+from pipeline.stages.routing.gate import GateReason
+from pipeline.stages.routing.open_slice import OpenSlice, child_id_of
+from pipeline.stages.routing.state import RoutingState
+from pipeline.stages.routing.venue_selection import Placement
+
+
+def alert(state: RoutingState, kind: AlertKind, instrument: str, subject_id: str, reason: str, text: str) -> Alert:
+    """An alert of now."""
+    return Alert(kind=kind, instrument=instrument, subject_id=subject_id, reason=reason, text=text, at_ns=state.now_ns)
+
+
+def gate_refused(state: RoutingState, open_slice: OpenSlice, placement: Placement, reason: GateReason) -> Alert:
+    """The last gate did not let a child of this slice leave the house."""
+    slice_ = open_slice.slice
+    text = (
+        f"{slice_.side} {placement.qty} at {placement.limit_px} for {placement.venue} ({placement.rule}), slice "
+        f"{slice_.slice_no} of {slice_.parent_id}: not sent, the quantity is back with the parent"
+    )
+    child_id = child_id_of(slice_, open_slice.child_no + 1)
+    return alert(state, AlertKind.GATE_REFUSED, slice_.instrument, child_id, str(reason), text)
+
+
+def unknown_child(state: RoutingState, child: BookedChild, why: str) -> Alert:
+    """Nobody knows what has become of a child: it keeps its exposure. Marks the child, so that this is said once."""
+    child.alerted = True
+    state.ledger.settle(child)
+    order, life = child.order, child.life
+    text = (
+        f"{why}. It keeps {life.live_qty} of exposure at {order.venue} (ClOrdID {order.wire_id}) until the venue "
+        f"answers or the desk declares it: DECLARE_DEAD, or DECLARE_FILLED with qty@px"
+    )
+    return alert(state, AlertKind.UNKNOWN_CHILD, order.instrument, order.child_id, str(life.state), text)
+
+
+def stale_hold(state: RoutingState) -> Alert:
+    """An outage was too long for what is left of it to be sent unseen."""
+    text = "nothing new is sent until RELEASE_STALE; cancels pass"
+    return alert(state, AlertKind.STALE_HOLD, "", state.task.writer, "BACKLOG", text)
