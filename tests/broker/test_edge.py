@@ -1,4 +1,4 @@
-"""An edge on a real broker: each batch stands in the log once, whatever happens to the broker or to the answer."""
+"""An edge on a real broker: each batch is in the log once, whatever happens to the broker or to its answer."""
 
 from __future__ import annotations
 
