@@ -9,12 +9,12 @@ from pipeline.domain.executions import Liquidity, VenueReport
 from pipeline.domain.orders import Side
 from pipeline.domain.reference import LimitScope
 from pipeline.domain.units import NS_PER_S, PPM_ONE
-from pipeline.stages.routing.displayed import Displayed
 from pipeline.stages.routing.exposure_ledger import Ledger
 from pipeline.stages.routing.gate import GateParameters
 from pipeline.stages.routing.gate_counters import GateBook
 from pipeline.stages.routing.venue_scorecards import Scorecards
 from pipeline.stages.shared import reference_data
+from pipeline.stages.shared.market_state import MarketState
 from pipeline.stages.shared.stale_hold import DEFAULT_MAX_BACKLOG_NS, StaleHold
 from pipeline.stages.shared.switches import Switches
 from pipeline.state import Entry, State, Task
@@ -38,6 +38,8 @@ class RoutingParameters:
     """A cancel that was rejected while the child lives is tried again after this."""
     max_backlog_ns: int = DEFAULT_MAX_BACKLOG_NS
     """Where no FIRM limit says otherwise; wall time."""
+    router: str = "SEQUENTIAL"
+    """How slices get to their venues: a name of `routers/table.py`."""
     gate: GateParameters = field(default_factory=GateParameters)
 
     def config(self) -> dict[str, int | str | bool]:
@@ -48,6 +50,7 @@ class RoutingParameters:
             "cancel_timeout_ns": self.cancel_timeout_ns,
             "cancel_retry_ns": self.cancel_retry_ns,
             "max_backlog_ns": self.max_backlog_ns,
+            "router": self.router,
         }
         for limit in fields(self.gate):
             value = getattr(self.gate, limit.name)
@@ -107,7 +110,7 @@ class RoutingState(State):
         self.venues = reference_data.venues(self)
         self.limits = reference_data.limits(self)
         self.stale = StaleHold(self, self.limits, params.max_backlog_ns)
-        self.displayed = Displayed(self)
+        self.market = MarketState(self)
         self.gate_book = GateBook(self)
         self.scorecards = Scorecards(self)
         self.ledger = Ledger(self, self.gate_book)

@@ -22,10 +22,10 @@ from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.parents import Slice, Style
 from pipeline.domain.reference import Instrument, Venue, VenueKind
 from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_S
-from pipeline.stages.routing.displayed import Displayed
 from pipeline.stages.routing.gate import Resting, meets_own
 from pipeline.stages.routing.open_slice import OpenSlice
 from pipeline.stages.routing.venue_scorecards import PlacementKind, Scorecards, score_key
+from pipeline.stages.shared.market_state import MarketState
 from pipeline.stages.shared.switches import Switches
 
 SWEEP_REACH: Final = 50_000
@@ -75,8 +75,8 @@ class _Candidate:
 class VenueChoice:
     """Answers by what stands in the state's tables at the moment; keeps nothing."""
 
-    def __init__(self, displayed: Displayed, scorecards: Scorecards, switches: Switches) -> None:
-        self._displayed = displayed
+    def __init__(self, market: MarketState, scorecards: Scorecards, switches: Switches) -> None:
+        self._market = market
         self._scorecards = scorecards
         self._switches = switches
 
@@ -98,7 +98,7 @@ class VenueChoice:
             return "BELOW_LOT"
         if slice_.min_qty > qty:
             return "BELOW_MIN_QTY"
-        quote = self._displayed.quote(slice_.instrument)
+        quote = self._market.quote(slice_.instrument)
         if quote is None or quote.bid_px is None or quote.offer_px is None:
             return "NO_QUOTE"
         plan = _Plan(self, open_slice, qty, instrument, venues, resting, quote.bid_px, quote.offer_px)
@@ -121,11 +121,11 @@ class VenueChoice:
 
     def far_px(self, instrument: str, venue: str, side: Side) -> int | None:
         """Best displayed price an order of ``side`` could take at a venue; None where none is known."""
-        return self._displayed.far_px(instrument, venue, side)
+        return self._market.far_px(instrument, venue, side)
 
     def why_barred(self, instrument: str, venue: str, side: Side, kind: PlacementKind) -> str:
         """Why nothing of this kind may go to a venue now: law and halts, then the desk; empty when it may."""
-        status = self._displayed.status(instrument, venue)
+        status = self._market.status(instrument, venue)
         if status.state is not SessionState.OPEN:
             return "NOT_OPEN"
         if status.short_restricted and side is Side.SELL_SHORT and kind is PlacementKind.TAKE:
