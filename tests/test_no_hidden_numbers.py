@@ -39,7 +39,6 @@ EXCUSED: Final = {
     "pipeline/algos/wire_id.py:_ROUNDS": "the wire id's format",
     "pipeline/stages/analytics/volume_days.py:_DAY_NS": "a unit: a day",
     "pipeline/stages/intake/checks.py:MONEY_MAX": "the contract's type: the largest amount an Avro long holds",
-    "pipeline/stages/intake/refusal_texts.py:_TEXTS": "words for a person: which unit a price is shown in",
     "pipeline/stages/intake/state.py:_STANDING_MOST": "a bound on a cache in memory: what it drops is looked up again, "
     "and comes out the same",
     "pipeline/stages/netting/eligibility.py:_MILLI_BPS_PER_PPM": "a unit",
