@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-machine test-broker test-rest lint types broker-test seeds mutants chaos bench setup lock clean
+.PHONY: help demo test test-machine test-broker test-rest lint types broker-test seeds mutants chaos bench setup lock
+.PHONY: clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -56,7 +57,7 @@ bench: $(VENV)/.ready ## measure: every case, or ARGS="--case intake"; then ARGS
 
 setup: $(VENV)/.ready ## only the virtual environment
 
-lock: $(VENV)/.ready ## choose new versions: rewrites requirements.lock
+lock: $(VENV)/.ready ## choose new versions within the ranges of pyproject.toml: rewrites requirements.lock
 	sh ops/lock_requirements.sh
 
 seeds: $(VENV)/.ready ## many seeds of the simulated broker (ARGS="--count 10000 --jobs 2")
@@ -70,7 +71,7 @@ clean: ## remove the virtual environment and caches (the fetched broker stays in
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are touched last, so an interrupted installation is done again.
-$(VENV)/.ready: $(VENV)/.locked pyproject.toml
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml setup.py
 	@echo "installing the pipeline itself (editable)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@

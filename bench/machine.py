@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 
 from pipeline.runtime import build_info
 from pipeline.runtime.embedded.artifacts import read_lock
-from pipeline.runtime.embedded.child import JAVA
+from pipeline.runtime.embedded.child import java
 
 _ASKED: Final = {
     "transaction.partition.verification.enable": "broker verification",
@@ -72,5 +72,5 @@ def _kafka_version() -> str:
 
 
 def _java() -> str:
-    done = subprocess.run([str(JAVA), "-version"], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([str(java()), "-version"], capture_output=True, text=True, timeout=30, check=False)
     return (done.stderr or done.stdout).splitlines()[0] if done.stderr or done.stdout else "?"

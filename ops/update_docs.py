@@ -1,118 +1,32 @@
-"""Writes what the documents take from the code: the README's drawing, and the table of reasons in `ops/reasons.md`.
+"""Writes what the documents take from the code: the README's drawing, the tree, the reference pages.
 
 python -m ops.update_docs            write them
 python -m ops.update_docs --check    exit code 1, naming the files, when they are not up to date
+
+A new page is a function that gives its text, and a line in PAGES.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+from ops.pages import commands, layout, metrics, parameters, reasons, topics
 from pipeline import topology
-from pipeline.domain.rejections import CXL_REJ_CODE, DeadLetterReason, RejectReason, fix_code
-from pipeline.stages.intake import refusal_texts
 
-ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
-REASONS = ROOT / "ops" / "reasons.md"
-END = "<!-- end of generated part -->"
-DRAWING = "<!-- the drawing: written by `python -m ops.update_docs` -->"
-REFUSALS = "<!-- the refusals: written by `python -m ops.update_docs` -->"
-LETTERS = "<!-- the dead letters: written by `python -m ops.update_docs` -->"
-
-# Of what, and what the sender does. A reason without a line here is an error of this script's test.
-MEANINGS: dict[RejectReason, str] = {
-    RejectReason.UNKNOWN_KIND: "`kind` is none that this version knows",
-    RejectReason.MISSING_CL_ORD_ID: "`cl_ord_id` is empty",
-    RejectReason.MISSING_SOURCE: "`source` is empty",
-    RejectReason.UNKNOWN_SOURCE: "no account on the topic `accounts` names this source",
-    RejectReason.UNKNOWN_ACCOUNT: "the account is not on the topic `accounts`; names are compared exactly",
-    RejectReason.ACCOUNT_NOT_OF_SOURCE: "the account belongs to another source",
-    RejectReason.UNKNOWN_INSTRUMENT: "the symbol is not on the topic `instruments`; symbols are compared exactly",
-    RejectReason.RESTRICTED_INSTRUMENT: "the instrument is on the restricted list",
-    RejectReason.MISSING_SIDE: "`side` is missing",
-    RejectReason.MISSING_QUANTITY: "`order_qty` is missing",
-    RejectReason.QUANTITY_NOT_POSITIVE: "`order_qty` is 0 or below",
-    RejectReason.QUANTITY_NOT_IN_LOTS: "`order_qty` is no multiple of the lot; the text names the two nearest that are",
-    RejectReason.FRACTIONAL_QUANTITY: "fractions of a unit are not built",
-    RejectReason.CASH_QUANTITY: "orders by an amount of money are not built",
-    RejectReason.MIN_QUANTITY_TOO_LARGE: "`min_qty` is above `order_qty`",
-    RejectReason.MISSING_LIMIT_PRICE: "a LIMIT order without `limit_px`",
-    RejectReason.UNEXPECTED_LIMIT_PRICE: "a MARKET order with `limit_px`",
-    RejectReason.PRICE_NOT_POSITIVE: "`limit_px` is 0 or below",
-    RejectReason.PRICE_NOT_ON_TICK: "`limit_px` is between two ticks; the text names both. Nothing is rounded",
-    RejectReason.UNSUPPORTED_ORDER_TYPE: "MARKET and LIMIT are taken",
-    RejectReason.UNSUPPORTED_TIME_IN_FORCE: "DAY is taken, and GTD within today's session",
-    RejectReason.AUCTION_NOT_SUPPORTED: "at-the-opening and at-the-close orders are not built",
-    RejectReason.UNSUPPORTED_STRATEGY: "VWAP and TWAP are taken",
-    RejectReason.BAD_TIME_WINDOW: "`start_ns` and `end_ns` make no window inside the session",
-    RejectReason.ALREADY_ENDED: "`end_ns` is not after now",
-    RejectReason.BAD_PARTICIPATION_CAP: "`participation_cap` is not between 1 and 1,000,000 parts per million",
-    RejectReason.UNKNOWN_VENUE: "`allowed_venues` names one that is not on the topic `venues`",
-    RejectReason.BAD_VALUE: "a field has a value that means nothing here; the text names it",
-    RejectReason.LOCATE_REQUIRED: "a short sale of what is hard to borrow needs `locate_id`",
-    RejectReason.MARKET_CLOSED: "the session is over, or the clock has not started",
-    RejectReason.HALTED: "the instrument is halted (in the contract, not given today: orders wait for the halt's end)",
-    RejectReason.ORDER_TOO_LARGE: "above `max_order_qty` of the firm, source, account or instrument",
-    RejectReason.ORDER_VALUE_TOO_LARGE: "above `max_order_value` of one of these",
-    RejectReason.OUTSIDE_COLLAR: "`limit_px` is further from the reference than the `collar`",
-    RejectReason.NO_REFERENCE_PRICE: "neither a quote of today nor a last close: nothing to value the order at",
-    RejectReason.STALE_REFERENCE_PRICE: "the last quote is older than `max_reference_age_ns`",
-    RejectReason.CREDIT_EXCEEDED: "above what is leased of the account's credit to this partition",
-    RejectReason.NO_LIMIT_SET: "the firm has no limit or the account no credit: unset is not unlimited",
-    RejectReason.RATE_EXCEEDED: "more orders in a second than `max_rate`",
-    RejectReason.KILLED: "the desk has stopped new orders here; cancels are still taken",
-    RejectReason.CONFLICTING_REPEAT: "this `cl_ord_id` was sent today with other content",
-    RejectReason.UNKNOWN_ORDER: "a cancel of an order that this source has not sent today",
-    RejectReason.TOO_LATE_TO_CANCEL: "nothing of the order is left to cancel",
-    RejectReason.ALREADY_PENDING: "a cancel of the order is under way",
-    RejectReason.REPLACE_NOT_SUPPORTED: "replaces are not built: cancel, then send anew",
-}
-
-LETTER_MEANINGS: dict[DeadLetterReason, str] = {
-    DeadLetterReason.NO_VALUE: "the record has no value",
-    DeadLetterReason.NO_SCHEMA_ID: "the value does not begin with a zero byte and an id",
-    DeadLetterReason.UNKNOWN_SCHEMA_ID: "the registry does not know the id",
-    DeadLetterReason.WRONG_SCHEMA: "the id is of a schema that cannot be read as this topic's",
-    DeadLetterReason.UNDECODABLE: "the bytes are not what the schema says",
-    DeadLetterReason.TRAILING_BYTES: "bytes are left over after the record",
-    DeadLetterReason.TOO_LARGE: "larger than a record may be",
-    DeadLetterReason.UNKNOWN_KIND: "`kind` is UNKNOWN: a later version's, or not said",
-    DeadLetterReason.BAD_VALUE: "a field's value is outside what the record allows",
-    DeadLetterReason.WRONG_PARTITION: "it lies on another partition than its key's (`orders-in` is forwarded instead)",
-    DeadLetterReason.SKIPPED_BY_DESK: "a stage could not apply it and the desk ordered SKIP",
-}
+ROOT: Final = Path(__file__).resolve().parents[1]
+README: Final = ROOT / "README.md"
+DRAWING: Final = "<!-- the drawing: written by `python -m ops.update_docs` -->"
+END: Final = "<!-- end of generated part -->"
+WHOLE: Final = "<!-- written by `python -m ops.update_docs`: change the code it is taken from, not this page -->"
 
 
-def drawing() -> str:
-    """The map as a Mermaid block."""
-    return f"```mermaid\n{topology.as_mermaid()}\n```"
-
-
-def refusals() -> str:
-    """Every reason by which a request is refused."""
-    rows = ["| reason | 103 | 102 | of | when |", "|---|---|---|---|---|"]
-    for reason in RejectReason:
-        if reason is RejectReason.UNKNOWN:
-            continue
-        order = reason in refusal_texts.REASONS
-        of = "a new order" if order else "a cancel" if reason in CXL_REJ_CODE else "any request"
-        if reason is RejectReason.REPLACE_NOT_SUPPORTED:
-            of = "a replace"
-        elif reason is RejectReason.CONFLICTING_REPEAT:
-            of = "any request"
-        rows.append(
-            f"| `{reason}` | {fix_code(reason)} | {fix_code(reason, of_cancel=True)} | {of} | {MEANINGS[reason]} |"
-        )
-    return "\n".join(rows)
-
-
-def letters() -> str:
-    """Every reason for which a record becomes a dead letter."""
-    rows = ["| reason | when |", "|---|---|"]
-    rows += [f"| `{each}` | {LETTER_MEANINGS[each]} |" for each in DeadLetterReason if each is not each.UNKNOWN]
-    return "\n".join(rows)
+def readme() -> str:
+    """The README with its drawing made anew."""
+    drawing = f"```mermaid\n{topology.as_mermaid()}\n```"
+    return with_part(README.read_text(encoding="utf-8"), DRAWING, drawing)
 
 
 def with_part(text: str, marker: str, part: str) -> str:
@@ -124,18 +38,27 @@ def with_part(text: str, marker: str, part: str) -> str:
     return f"{head}{marker}\n{part}\n{END}{tail}"
 
 
-def rendered(readme: str, reasons: str) -> dict[Path, str]:
-    """Both files as they must be, given as they are."""
-    return {
-        README: with_part(readme, DRAWING, drawing()),
-        REASONS: with_part(with_part(reasons, REFUSALS, refusals()), LETTERS, letters()),
-    }
+def whole(page: Callable[[], str]) -> Callable[[], str]:
+    """A page that has nothing written by hand."""
+    return lambda: f"{page()}\n\n{WHOLE}\n"
+
+
+PAGES: Final[dict[Path, Callable[[], str]]] = {
+    README: readme,
+    ROOT / "docs" / "layout.md": whole(layout.page),
+    ROOT / "docs" / "reference" / "topics.md": whole(topics.page),
+    ROOT / "docs" / "reference" / "parameters.md": whole(parameters.page),
+    ROOT / "docs" / "reference" / "reasons.md": whole(reasons.page),
+    ROOT / "docs" / "reference" / "metrics.md": whole(metrics.page),
+    ROOT / "docs" / "reference" / "commands.md": whole(commands.page),
+}
+"""Each generated page and what writes it."""
 
 
 def main(arguments: list[str]) -> int:
-    """Write, or check, the files."""
-    due = rendered(README.read_text(encoding="utf-8"), REASONS.read_text(encoding="utf-8"))
-    changed = [path for path, text in due.items() if path.read_text(encoding="utf-8") != text]
+    """Write, or check, the pages."""
+    due = {path: page() for path, page in PAGES.items()}
+    changed = [path for path, text in due.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in changed:
         print(path.relative_to(ROOT))
         if "--check" not in arguments:

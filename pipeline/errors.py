@@ -4,6 +4,7 @@ PipelineError                  1   a check found something, or the run could not
 ├── WrongUse                   2   the command line, a file or a setting is not as it must be
 └── PlatformError              3   a component is not there
     ├── Unreachable                nobody answers at a given address
+    ├── AccessRefused              somebody answers, and does not let us in or is not who it should be
     ├── PortTaken                  a port we were told to use belongs to somebody else
     ├── DiskFull                   no room for the broker's data or for the files to fetch
     ├── ComponentDied              a child process of ours ended by itself
@@ -44,6 +45,19 @@ class Unreachable(PlatformError):
 
     def __init__(self, component: str, address: str, what_to_do: str) -> None:
         super().__init__(f"{component} is not reachable at {address}. {what_to_do}")
+        self.component = component
+        self.address = address
+        self.what_to_do = what_to_do
+
+
+class AccessRefused(PlatformError):
+    """`component` at `address` does not let us in, or its certificate is not one we trust; `why` is the client's word.
+
+    Waiting does not help: a person must correct what `what_to_do` names.
+    """
+
+    def __init__(self, component: str, address: str, why: str, what_to_do: str) -> None:
+        super().__init__(f"{component} at {address}: no access: {why}. {what_to_do}")
         self.component = component
         self.address = address
         self.what_to_do = what_to_do

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from pipeline.domain.record import Owned, Record
+from pipeline.parameters import Parameters, Value, config_of
 from pipeline.state import State, Task
 
 
@@ -48,6 +49,9 @@ class Stage(ABC, Generic[S]):
     migrations: ClassVar[Mapping[int, Migration]] = {}
     """State version to how its entries become the next version's. Without one, older state is refused."""
 
+    parameters: Parameters = Parameters()
+    """What its decisions depend on beside what it reads. All of it: no number elsewhere may shape one."""
+
     @abstractmethod
     def new_state(self, task: Task) -> S:
         """Empty state for ``task``."""
@@ -56,6 +60,6 @@ class Stage(ABC, Generic[S]):
     def step(self, state: S, message: Record, meta: Meta) -> Iterator[Owned]:
         """Apply one message; yield what it causes, in order."""
 
-    def config(self) -> dict[str, int | str | bool]:
-        """Parameters that shape its decisions; they stand in the journal."""
-        return {}
+    def config(self) -> dict[str, Value]:
+        """All its parameters by dotted name, as they stand in the journal; secrets as their SHA-256."""
+        return config_of(self.parameters)

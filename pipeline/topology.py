@@ -11,17 +11,25 @@ from typing import Any, Final
 
 from pipeline import topics
 from pipeline.domain.record import Record
+from pipeline.parameters import Parameters
 from pipeline.stage import Stage
+from pipeline.stages.allocation.parameters import AllocationParameters
 from pipeline.stages.allocation.stage import AllocationStage
+from pipeline.stages.analytics.parameters import AnalyticsParameters
 from pipeline.stages.analytics.stage import AnalyticsStage
 from pipeline.stages.credit import CreditStage
+from pipeline.stages.intake.parameters import IntakeParameters
 from pipeline.stages.intake.stage import IntakeStage
+from pipeline.stages.netting.parameters import NettingParameters
 from pipeline.stages.netting.stage import NettingStage
 from pipeline.stages.publishing import PublishingStage
+from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.stage import RoutingStage
-from pipeline.stages.routing.state import RoutingParameters
+from pipeline.stages.simulated_venues.parameters import VenuesParameters
 from pipeline.stages.simulated_venues.stage import VenuesStage
+from pipeline.stages.slicing.parameters import SlicingParameters
 from pipeline.stages.slicing.stage import SlicingStage
+from pipeline.stages.tca.parameters import TCAParameters
 from pipeline.stages.tca.stage import TCAStage
 from pipeline.topics import Spread, Topic, topic_of
 
@@ -36,9 +44,6 @@ class Unit:
     stages: tuple[AnyStage, ...]
 
 
-DEMO_WIRE_SECRET: Final = b"a demo has no secrets, a desk sets its own"
-"""Key of the opaque ids at venues where a deployment sets none (PIPELINE_WIRE_SECRET): the simulated venues only."""
-
 _UNITS: Final = {
     "intake": ("credit", "intake"),
     "engine": ("netting", "slicing", "routing", "allocation"),
@@ -47,18 +52,31 @@ _UNITS: Final = {
 }
 
 
-def flow(wire_secret: bytes = DEMO_WIRE_SECRET) -> tuple[AnyStage, ...]:
-    """Every stage, in the order of the flow."""
+class FlowParameters(Parameters, frozen=True, kw_only=True):
+    """The parameters of a deployment: a section for each stage that has any. Its file is read by this class."""
+
+    intake: IntakeParameters = IntakeParameters()
+    netting: NettingParameters = NettingParameters()
+    slicing: SlicingParameters = SlicingParameters()
+    routing: RoutingParameters = RoutingParameters()
+    venues: VenuesParameters = VenuesParameters()
+    allocation: AllocationParameters = AllocationParameters()
+    analytics: AnalyticsParameters = AnalyticsParameters()
+    tca: TCAParameters = TCAParameters()
+
+
+def flow(parameters: FlowParameters = FlowParameters()) -> tuple[AnyStage, ...]:  # noqa: B008 - a frozen constant
+    """Every stage with its parameters, in the order of the flow."""
     return (
         CreditStage(),
-        IntakeStage(),
-        NettingStage(),
-        SlicingStage(),
-        RoutingStage(RoutingParameters(wire_secret=wire_secret)),
-        VenuesStage(),
-        AllocationStage(),
-        AnalyticsStage(),
-        TCAStage(),
+        IntakeStage(parameters.intake),
+        NettingStage(parameters.netting),
+        SlicingStage(parameters.slicing),
+        RoutingStage(parameters.routing),
+        VenuesStage(parameters.venues),
+        AllocationStage(parameters.allocation),
+        AnalyticsStage(parameters.analytics),
+        TCAStage(parameters.tca),
         PublishingStage(),
     )
 

@@ -35,8 +35,9 @@ from pipeline.domain.parents import (
 )
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import PriceRule
+from pipeline.stages.allocation.parameters import AllocationParameters
 from pipeline.stages.allocation.stage import AllocationStage
-from pipeline.stages.allocation.state import AllocationParameters, AllocationState
+from pipeline.stages.allocation.state import AllocationState
 from tests.stage_bench import Bench
 
 DAY = 20260105

@@ -21,20 +21,21 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LINES_MAX: Final = 600
 
 LADDER: Final = (
-    ("errors",), ("domain",), ("algos",), ("state", "stage", "journal"), ("stages", "simulator"),
+    ("errors",), ("domain",), ("parameters",), ("algos",), ("state", "stage", "journal"), ("stages", "simulator"),
     ("topics", "topology"), ("audit", "tca"), ("runtime", "gateways", "desk"), ("commands",), ("demo",),
     ("cli", "__main__"),
 )  # fmt: skip
 """A file imports from its own rung and from those before it, never from a later one."""
 RUNG: Final = {name: number for number, names in enumerate(LADDER) for name in names}
 PURE: Final = (
-    "domain", "algos", "state", "stage", "journal", "stages", "simulator", "topics", "topology", "audit", "tca",
+    "domain", "algos", "state", "stage", "journal", "parameters", "stages", "simulator", "topics", "topology",
+    "audit", "tca",
 )  # fmt: skip
 
 ALLOWED_IN_PURE: Final = {
-    "__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "heapq",
-    "hmac", "itertools", "json", "math", "msgspec", "operator", "pipeline", "re", "statistics", "string", "struct",
-    "typing",
+    "__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib",
+    "heapq", "hmac", "itertools", "json", "math", "msgspec", "operator", "pipeline", "re", "statistics", "string",
+    "struct", "textwrap", "tomllib", "types", "typing",
 }  # fmt: skip
 """Anything else is a clock, chance, I/O or numbers that vary with the machine, until somebody shows it is not."""
 CLOCKS: Final = {"now", "utcnow", "today"}
@@ -70,8 +71,9 @@ def imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: a relative import hides where it leads"
             module = node.module or ""
-            # `from pipeline import topics` imports pipeline.topics
-            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names if module == "pipeline")
+            # `from pipeline import topics` imports pipeline.topics; `__version__` is the package's own.
+            names = [alias.name for alias in node.names if not alias.name.startswith("__")]
+            yield from ((node.lineno, f"{module}.{name}") for name in names if module == "pipeline")
             if module != "pipeline":
                 yield node.lineno, module
 
@@ -113,7 +115,7 @@ def module_imports() -> dict[str, set[str]]:
         found[module] = set()
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
-                each = {f"{node.module}.{alias.name}" for alias in node.names}
+                each = {f"{node.module}.{alias.name}" for alias in node.names if not alias.name.startswith("__")}
                 found[module] |= {name if name in modules else str(node.module) for name in each}
     return found
 
@@ -319,6 +321,60 @@ def test_the_drawing_in_the_readme_is_the_topologys() -> None:
     if not readme.exists():
         pytest.skip("there is no README.md yet")
     assert topology.as_mermaid() in readme.read_text(encoding="utf-8"), "paste `pipeline topology --mermaid`"
+
+
+CLIENTS: Final = {
+    "pipeline/runtime/kafka/clients.py": {"Consumer", "Producer", "AdminClient", "bootstrap.servers"},
+    "pipeline/runtime/kafka/client_settings.py": {"bootstrap.servers"},
+    "pipeline/runtime/contracts/registry.py": {"SchemaRegistryClient"},
+}
+"""Where clients are made, and of what kind: with the settings that a deployment gives all of them."""
+CLIENT_KINDS: Final = re.compile(
+    "(Avro|Serializing|Deserializing|AIO|AIOKafka)?(Consumer|Producer|AdminClient)|(Async)?SchemaRegistryClient"
+)
+
+
+def clients_made(tree: ast.Module) -> set[str]:
+    """What makes clients in a file: names handed on or called, and the setting that every client of Kafka needs."""
+    found: set[str] = set()
+    annotations = {
+        id(part)
+        for node in ast.walk(tree)
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None))
+        if annotation is not None
+        for part in ast.walk(annotation)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in ("bootstrap.servers", "metadata.broker.list"):
+            found.add("bootstrap.servers")
+        if isinstance(node, ast.Call):
+            for each in (node.func, *node.args):
+                name = each.id if isinstance(each, ast.Name) else each.attr if isinstance(each, ast.Attribute) else ""
+                if id(each) not in annotations and CLIENT_KINDS.fullmatch(name):
+                    found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("path", PIPELINE_FILES, ids=named)
+def test_clients_are_made_in_one_place(path: Path) -> None:
+    if named(path).startswith("pipeline/desk/faust_patches"):
+        return  # Faust makes its own, with the settings of pipeline/desk/broker_access.py
+    assert clients_made(tree_of(path)) <= CLIENTS.get(named(path), set())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Producer({})",
+        "confluent_kafka.Consumer(settings)",
+        "make(AdminClient, 1)",
+        'x = {"bootstrap.servers": y}',
+        "c = SchemaRegistryClient({})",
+        "AIOKafkaConsumer()",
+    ],
+)
+def test_the_rule_of_clients_sees_what_it_is_for(text: str) -> None:
+    assert clients_made(ast.parse(text))
 
 
 REGISTRY_HOSTS: Final = tuple(

@@ -1,4 +1,4 @@
-"""Every case, in the order of the issue."""
+"""The benchmark's cases, in the order of the report."""
 
 from __future__ import annotations
 

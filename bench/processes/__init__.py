@@ -1,0 +1,1 @@
+"""The processes that a benchmark starts beside itself."""

@@ -1,8 +1,8 @@
 """Benchmarks are prices, and what a price was worth against one.
 
-Sources: `trading.md`, TCA ("one sign per suffix: cost positive when it hurt, perf
-positive when it helped; sides already applied") and its reference rows; Perold (1988)
-for cost against a benchmark. Prices are rounded to 1e-9 currency units and basis points
+Source: Perold, The implementation shortfall, J. Portfolio Management 14 (1988), for cost
+against a benchmark. Signs and reference rows: docs/design-rules.md, Cost: positive cost
+hurt, positive performance helped, sides already applied. Prices are rounded to 1e-9 currency units and basis points
 to 1e-3 (`BPS_STEPS` to the basis point), halves to even, from exact integers, once.
 """
 

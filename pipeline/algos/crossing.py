@@ -1,9 +1,9 @@
 """Crossing inside: whether the midpoint may be used, and who meets whom.
 
-Source: `trading.md`, Netting and aggregation: "within the NBBO, quote age, width, size
-and distance from the recent median within limits, inside LULD bands; no cross when stale,
-locked, crossed, halted, missing: all goes to market. Half ticks exact." Who may meet whom
-is the caller's table (`crossing-rules`), given here as a matrix.
+The price must be safe: inside the NBBO; quote age, width, size and distance from the recent
+median within limits; inside LULD bands. Stale, locked, crossed, halted or missing: nothing
+crosses, all goes to market. Half ticks are exact (docs/design-rules.md, Crossing). Who may
+meet whom is the caller's table (`crossing-rules`), given here as a matrix.
 
 Matching is a maximum flow (Ford and Fulkerson, 1956; shortest augmenting paths, Edmonds
 and Karp, 1972) started from proportional quantities.

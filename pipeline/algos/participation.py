@@ -1,6 +1,6 @@
 """A cap on our part of the volume: how much may still be traded now.
 
-Source: `schedules.json`, pov. To be a fraction p of the volume *including* our own,
+Rule: docs/design-rules.md, Slicing. To be a fraction p of the volume *including* our own,
 own = p / (1 - p) x others; to be p of what *others* trade, own = p x others. The place of
 our own volume is always named (`OwnVolume`). Crossed volume is on neither side: it is
 never part of `others_qty`, `executed_qty` or `live_qty`.

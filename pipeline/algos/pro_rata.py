@@ -1,9 +1,9 @@
 """Sharing whole units in proportion, to the last unit and favouring nobody.
 
-Sources: Hamilton's method (largest remainder), cases in `pro_rata_allocation.json`;
-rules in `trading.md`, Allocation: proportional to what each member had in the parent at
-the epoch's start, on the epoch's *cumulative* total, never beyond an order's leaves, the
-excess going round again, remainder units by carried balance and then by hash.
+Sources: Hamilton's method (largest remainder; Balinski and Young, Fair Representation,
+1982); rules in docs/design-rules.md, Allocation: proportional to what each member had in
+the parent at the epoch's start, on the epoch's *cumulative* total, never beyond an order's
+leaves, the excess going round again, remainder units by carried balance and then by hash.
 
 **How the carried balance is kept exactly.** A member's entitlement is a fraction; it is
 expressed in whole 1e-9 units (`BALANCE_SCALE` to the unit) by largest remainder over

@@ -1,8 +1,9 @@
 """The one place where a number is rounded, each time with its remainder in sight.
 
 Prices are integers in 1e-9 currency units, quantities integers, money is price times
-quantity in the same 1e-9 units. Source: `trading.md` (Slicing: "tick rounding is
-side-aware"; Allocation: "rounded average price: residual <= quantity x half a unit").
+quantity in the same 1e-9 units. Rules: docs/design-rules.md (Slicing: rounding to a tick
+knows the side; Allocation: the residual of a rounded average price is at most quantity x
+half a unit).
 """
 
 from dataclasses import dataclass

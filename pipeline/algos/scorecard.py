@@ -1,7 +1,7 @@
 """What a venue really costs: a first scorecard, from exact counts of our own reports.
 
-Source: `trading.md`, Routing ("effective cost with fees over the *whole* quantity asked,
-including what did not fill and was finished elsewhere; pooled venue -> instrument").
+Rule: docs/design-rules.md, Routing: effective cost with fees over the *whole* quantity asked,
+also what did not fill and was finished elsewhere; pooled from venue to instrument.
 Pooling is the conjugate mean: the prior counts as so many units (and fills) of
 experience. All results are integers, halves to even.
 

@@ -1,7 +1,7 @@
 """A stable draw between equals: a 64-bit hash of (parent, order).
 
-Source: `trading.md`, Allocation ("carried fractional balance first, then hash of
-(parent, order)"). BLAKE2b, RFC 7693; Python's own `hash` changes with PYTHONHASHSEED.
+Rule: docs/design-rules.md, Allocation: remainder units go by carried balance first, then by
+this hash. BLAKE2b, RFC 7693; Python's own `hash` changes with PYTHONHASHSEED.
 """
 
 from hashlib import blake2b

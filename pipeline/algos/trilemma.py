@@ -3,8 +3,8 @@
 Source: the trade-off between impact and timing risk is Almgren and Chriss, "Optimal Execution of
 Portfolio Transactions", Journal of Risk 3(2), 2001 (Kissell and Glantz, "Optimal Trading Strategies",
 2003, call it the trader's dilemma); the table itself is judgement, not fitted. Precedence: client cap >
-completion > schedule > cost. The first row that holds decides; its name goes on the slice, so
-`pipeline explain` can print it.
+completion > schedule > cost (docs/design-rules.md, Words of order). The first row that holds decides; its
+name goes on the slice, so `pipeline audit explain` can print it.
 
 | row                  | when                                              | style    | of depth |
 |----------------------|---------------------------------------------------|----------|----------|
@@ -23,27 +23,53 @@ completion > schedule > cost. The first row that holds decides; its name goes on
 | BEHIND               | behind by 5 % of the leaves                       | MIDPOINT | 25 %     |
 | ON_SCHEDULE          | otherwise                                         | PASSIVE  | 25 %     |
 
-Wide: the spread is above twice its own median. Size = min(need, cap, share of depth) in
-whole lots; need = what is due and not yet live. Below the minimum slice it is 0 and
-accumulates, except where it is all that is left or in the last moment. First form: out of
-limit means pause.
+The numbers are the defaults of `TrilemmaParameters`. Wide: the spread is above twice its own
+median. Size = min(need, cap, share of depth) in whole lots; need = what is due and not yet
+live. Below the minimum slice it is 0 and accumulates, except where it is all that is left or
+in the last moment. First form: out of limit means pause.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isqrt
+from typing import Annotated
 
 from pipeline.algos.participation import OwnVolume, own_qty_max
 from pipeline.domain.orders import Completion
 from pipeline.domain.parents import Style
+from pipeline.parameters import Conflict, Parameters, count, ppm
 
 PPM = 1_000_000
-LAST_MOMENT_PPM = 20_000
-FIRST_SLICE_PPM = 20_000
-FAR_BEHIND_PPM = 200_000
-BEHIND_PPM = 50_000
-WIDE_SPREAD_TIMES = 2
 NS_PER_SECOND = 1_000_000_000
+
+
+class TrilemmaParameters(Parameters, frozen=True, kw_only=True):
+    """The numbers of the trilemma's table (`algos/trilemma.py`): when a row holds, how much of the depth it takes."""
+
+    last_moment_ppm: Annotated[int, ppm("The last moment: this last part of the parent's window.")] = 20_000
+    wide_spread_times: Annotated[
+        int, count("A spread is wide when it is more than so many times its own median.", 1, 1_000)
+    ] = 2  # fmt: skip
+    volume_short_times: Annotated[
+        int, count("MUST: volume is short when so many times the leaves are more than the cap will give.", 1, 1_000)
+    ] = 2  # fmt: skip
+    far_behind_ppm: Annotated[int, ppm("Far behind: by this part of the leaves, or more.")] = 200_000
+    behind_ppm: Annotated[int, ppm("Behind: by this part of the leaves, or more.")] = 50_000
+    first_slice_ppm: Annotated[int, ppm("A parent's first slice is at most this part of the leaves.", 1)] = 20_000
+    must_depth_ppm: Annotated[int, ppm("MUST, last moment: part of the depth inside the limit taken.", 1)] = PPM
+    first_slice_depth_ppm: Annotated[int, ppm("First slice: the same.", 1)] = 100_000
+    volume_short_depth_ppm: Annotated[int, ppm("MUST, volume short: the same.", 1)] = 500_000
+    last_moment_depth_ppm: Annotated[int, ppm("Last moment otherwise: the same.", 1)] = 500_000
+    risk_depth_ppm: Annotated[int, ppm("Remaining risk above its budget: the same.", 1)] = 500_000
+    far_behind_depth_ppm: Annotated[int, ppm("Far behind: the same.", 1)] = 250_000
+    behind_depth_ppm: Annotated[int, ppm("Behind: the same.", 1)] = 250_000
+    on_schedule_depth_ppm: Annotated[int, ppm("On schedule: the same.", 1)] = 250_000
+
+    def conflicts(self) -> Iterable[Conflict]:
+        """Who is behind is not far behind yet."""
+        if self.behind_ppm >= self.far_behind_ppm:
+            text = "whoever is behind would be far behind: far_behind_ppm must be above behind_ppm"
+            yield Conflict(("behind_ppm", "far_behind_ppm"), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +110,8 @@ class Situation:
         return max(0, min(self.behind_qty, self.leaves_qty))
 
     @property
-    def last_moment(self) -> bool:
-        return self.time_left_ppm <= LAST_MOMENT_PPM
-
-    @property
-    def wide(self) -> bool:
-        return 0 < self.median_spread_px * WIDE_SPREAD_TIMES < self.spread_px
-
-    @property
     def must(self) -> bool:
         return self.completion is Completion.MUST
-
-    @property
-    def volume_short(self) -> bool:
-        return self.obtainable_qty is not None and 2 * self.leaves_qty > self.obtainable_qty
 
     @property
     def risky(self) -> bool:
@@ -121,58 +135,73 @@ class Decision:
 @dataclass(frozen=True, slots=True)
 class _Row:
     name: str
-    holds: Callable[[Situation], bool]
+    holds: Callable[[Situation, TrilemmaParameters], bool]
     style: Style
-    depth_ppm: int
+    depth_ppm: Callable[[TrilemmaParameters], int] | None
+    """Of the depth inside the limit; None: nothing is sent."""
+
+
+def _last_moment(s: Situation, p: TrilemmaParameters) -> bool:
+    return s.time_left_ppm <= p.last_moment_ppm
+
+
+def _wide(s: Situation, p: TrilemmaParameters) -> bool:
+    return 0 < s.median_spread_px * p.wide_spread_times < s.spread_px
+
+
+def _volume_short(s: Situation, p: TrilemmaParameters) -> bool:
+    return s.obtainable_qty is not None and p.volume_short_times * s.leaves_qty > s.obtainable_qty
 
 
 # From patient to urgent: post, peg to the midpoint, take one quote, take all.
 _PASSIVE, _MIDPOINT, _CROSS, _SWEEP = Style.PASSIVE, Style.MIDPOINT, Style.CROSS, Style.SWEEP
 
 TABLE: tuple[_Row, ...] = (
-    _Row("NOTHING_DUE", lambda s: s.need_qty == 0, _PASSIVE, 0),
-    _Row("CAP_REACHED", lambda s: s.cap_qty is not None and s.cap_qty <= 0, _PASSIVE, 0),
-    _Row("OUT_OF_LIMIT", lambda s: s.depth_inside_limit_qty <= 0, _PASSIVE, 0),
-    _Row("MUST_LAST_MOMENT", lambda s: s.must and s.last_moment, _SWEEP, PPM),
-    _Row("FIRST_SLICE", lambda s: s.first_slice, _PASSIVE, 100_000),
-    _Row("MUST_VOLUME_SHORT", lambda s: s.must and s.volume_short, _CROSS, 500_000),
-    _Row("LAST_MOMENT_WIDE", lambda s: s.last_moment and s.wide, _MIDPOINT, 500_000),
-    _Row("LAST_MOMENT", lambda s: s.last_moment, _CROSS, 500_000),
-    _Row("RISK_OVER_BUDGET_WIDE", lambda s: s.risky and s.wide, _MIDPOINT, 500_000),
-    _Row("RISK_OVER_BUDGET", lambda s: s.risky, _CROSS, 500_000),
-    _Row("FAR_BEHIND_WIDE", lambda s: s.behind_by(FAR_BEHIND_PPM) and s.wide, _MIDPOINT, 250_000),
-    _Row("FAR_BEHIND", lambda s: s.behind_by(FAR_BEHIND_PPM), _CROSS, 250_000),
-    _Row("BEHIND", lambda s: s.behind_by(BEHIND_PPM), _MIDPOINT, 250_000),
-    _Row("ON_SCHEDULE", lambda s: True, _PASSIVE, 250_000),
-)
+    _Row("NOTHING_DUE", lambda s, p: s.need_qty == 0, _PASSIVE, None),
+    _Row("CAP_REACHED", lambda s, p: s.cap_qty is not None and s.cap_qty <= 0, _PASSIVE, None),
+    _Row("OUT_OF_LIMIT", lambda s, p: s.depth_inside_limit_qty <= 0, _PASSIVE, None),
+    _Row("MUST_LAST_MOMENT", lambda s, p: s.must and _last_moment(s, p), _SWEEP, lambda p: p.must_depth_ppm),
+    _Row("FIRST_SLICE", lambda s, p: s.first_slice, _PASSIVE, lambda p: p.first_slice_depth_ppm),
+    _Row("MUST_VOLUME_SHORT", lambda s, p: s.must and _volume_short(s, p), _CROSS, lambda p: p.volume_short_depth_ppm),
+    _Row("LAST_MOMENT_WIDE", lambda s, p: _last_moment(s, p) and _wide(s, p), _MIDPOINT,
+         lambda p: p.last_moment_depth_ppm),
+    _Row("LAST_MOMENT", _last_moment, _CROSS, lambda p: p.last_moment_depth_ppm),
+    _Row("RISK_OVER_BUDGET_WIDE", lambda s, p: s.risky and _wide(s, p), _MIDPOINT, lambda p: p.risk_depth_ppm),
+    _Row("RISK_OVER_BUDGET", lambda s, p: s.risky, _CROSS, lambda p: p.risk_depth_ppm),
+    _Row("FAR_BEHIND_WIDE", lambda s, p: s.behind_by(p.far_behind_ppm) and _wide(s, p), _MIDPOINT,
+         lambda p: p.far_behind_depth_ppm),
+    _Row("FAR_BEHIND", lambda s, p: s.behind_by(p.far_behind_ppm), _CROSS, lambda p: p.far_behind_depth_ppm),
+    _Row("BEHIND", lambda s, p: s.behind_by(p.behind_ppm), _MIDPOINT, lambda p: p.behind_depth_ppm),
+    _Row("ON_SCHEDULE", lambda s, p: True, _PASSIVE, lambda p: p.on_schedule_depth_ppm),
+)  # fmt: skip
 
 
-def decide(situation: Situation) -> Decision:
+def decide(situation: Situation, parameters: TrilemmaParameters) -> Decision:
     """Style and size by the first row of `TABLE` that holds.
 
     0 <= size <= min(need, cap, share of depth), where the share is at least one minimum
     slice as far as the depth holds it.
     Raises ValueError for a negative leaves or a lot or minimum slice below 1.
     """
-    s = situation
+    s, p = situation, parameters
     if s.leaves_qty < 0 or s.lot_qty < 1 or s.min_slice_qty < 1:
         raise ValueError(f"leaves, lot or minimum slice out of range: {s}")
-    row = next(row for row in TABLE if row.holds(s))
-    if row.depth_ppm == 0:
+    row = next(row for row in TABLE if row.holds(s, p))
+    if row.depth_ppm is None:
         return Decision(row.name, row.style, 0, None if s.need_qty == 0 else row.name)
-    size = min(s.need_qty, _share_of_depth(s, row.depth_ppm))
+    size = min(s.need_qty, _share_of_depth(s, row.depth_ppm(p)))
     if s.cap_qty is not None:
         size = min(size, s.cap_qty)
     if s.first_slice and row.name == "FIRST_SLICE":
         # At least the minimum slice, or the test of the water would never be sent.
-        small = s.leaves_qty * FIRST_SLICE_PPM // PPM
+        small = s.leaves_qty * p.first_slice_ppm // PPM
         size = min(size, max(small, s.min_slice_qty, s.lot_qty))
     if size < s.leaves_qty:
         # Only the very last of an order may be an odd lot.
         size -= size % s.lot_qty
     if size == 0:
         return Decision(row.name, row.style, 0, "BELOW_LOT")
-    if size < s.min_slice_qty and size < s.leaves_qty and not s.last_moment:
+    if size < s.min_slice_qty and size < s.leaves_qty and not _last_moment(s, p):
         return Decision(row.name, row.style, 0, "BELOW_MINIMUM_SLICE")
     return Decision(row.name, row.style, size)
 

@@ -1,7 +1,7 @@
 """TWAP: equal quantity in equal time, by cumulative floor.
 
-Source: `schedules.json` ("cumulative floor so that no slice is off by more than one lot
-and the sum is exact"). The target is a function of the time alone, so a slice that was
+Rule: docs/design-rules.md, Slicing: by cumulative floor no slice is off by more than one lot
+and the sum is exact. The target is a function of the time alone, so a slice that was
 missed, cut or partly filled is caught up by asking again: nothing is lost by rounding.
 """
 

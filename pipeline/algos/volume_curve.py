@@ -1,10 +1,9 @@
 """When in the day the volume comes: a curve in parts per billion, built from earlier days.
 
 Sources: Bialkowski, Darolles, Le Fol (2006) for the static part (mean of each day's
-fractions); identities in `schedules.json` (weights add up to one). A curve is a tuple of
-integers, one per bin of equal length from the opening, that adds up to exactly
-`CURVE_TOTAL`. Quantisation: each day's fractions to 1e-9 by largest remainder, then
-their mean again, so a bin is within 2e-9 of the exact mean.
+fractions). Weights add up to one. A curve is a tuple of integers, one per bin of equal
+length from the opening, that adds up to exactly `CURVE_TOTAL`. Quantisation: each day's
+fractions to 1e-9 by largest remainder, then their mean again, so a bin is within 2e-9 of the exact mean.
 
 First form: not yet re-estimated from today's volume.
 """
@@ -15,22 +14,19 @@ from pipeline.algos.pro_rata import largest_remainder
 
 CURVE_TOTAL = 1_000_000_000
 PPM = 1_000_000
-QUIET_TAIL_PPM_MAX = 100_000
-"""A day silent for more than its last tenth closed early (or its record broke off).
-
-A US half day is silent for 46 % of a full day's bins; the last tenth of a full day is
-its busiest."""
 
 
 class NoUsableDays(ValueError):
     """No earlier day is fit to build a curve from."""
 
 
-def is_full_day(bin_qty: Sequence[int], bin_count: int, quiet_tail_ppm_max: int = QUIET_TAIL_PPM_MAX) -> bool:
+def is_full_day(bin_qty: Sequence[int], bin_count: int, quiet_tail_ppm_max: int) -> bool:
     """True when the day has `bin_count` bins, volume, and did not close early.
 
-    `bin_qty` is volume per bin. A half day averaged into a curve of full days would move
-    volume to the morning, so it must stand apart.
+    `bin_qty` is volume per bin. A day silent for more than the last `quiet_tail_ppm_max` of
+    its bins closed early, or its record broke off: a US half day is silent for 46 % of a
+    full day's bins, and the last tenth of a full day is its busiest. A half day averaged into
+    a curve of full days would move volume to the morning, so it must stand apart.
     """
     if len(bin_qty) != bin_count or not any(bin_qty):
         return False
@@ -41,12 +37,13 @@ def is_full_day(bin_qty: Sequence[int], bin_count: int, quiet_tail_ppm_max: int 
 def build_curve(
     days: Sequence[Sequence[int]],
     bin_count: int,
-    quiet_tail_ppm_max: int = QUIET_TAIL_PPM_MAX,
+    quiet_tail_ppm_max: int,
 ) -> tuple[int, ...]:
     """Mean of the daily fractions of volume over the days that `is_full_day` accepts.
 
     days       earlier days, each a sequence of volume per bin (units)
     bin_count  bins of a full session
+    quiet_tail_ppm_max  as for `is_full_day`
 
     A mean of fractions, not a sum of volumes: one huge day does not set the shape.
     Raises NoUsableDays when no day is left and ValueError for a negative volume.

@@ -2,7 +2,7 @@
 
 Source: Konishi, Optimal slice of a VWAP trade, J. Financial Markets 5 (2002): with
 volume and price independent, the static optimum is the expected relative volume.
-Numbers: `schedules.json`. The curve is `volume_curve.py`'s.
+The curve is that of `pipeline/algos/volume_curve.py`.
 """
 
 from collections.abc import Sequence

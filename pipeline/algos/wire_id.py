@@ -1,7 +1,7 @@
 """Opaque ids for the wire: a keyed permutation of the child's number.
 
-Source: `trading.md`, Routing ("wire ids are opaque: a keyed permutation of the child id,
-at most 20 characters; from many of them nobody groups parents better than chance").
+Rule: docs/design-rules.md, Routing: from many wire ids nobody groups parents better than
+chance, and each is at most 20 characters.
 Construction: Luby and Rackoff (1988), a balanced Feistel network on 64 bits; round
 function is keyed BLAKE2b (RFC 7693); eight rounds. A permutation cannot collide, unlike
 a shortened hash, and its owner can read it back after a crash.

@@ -47,8 +47,10 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         where = f"{self.topic}/{self.partition}" + (f"/{self.offset}" if self.offset >= 0 else "")
         due = "sealed" if self.kind in (FindingKind.SEAL, FindingKind.CUT_OFF) else "replayed"
-        if self.kind in (FindingKind.FORGED, FindingKind.ORDER, FindingKind.SCHEMA, FindingKind.PARAMETERS):
+        if self.kind in (FindingKind.FORGED, FindingKind.ORDER, FindingKind.SCHEMA):
             due = "due"
+        elif self.kind is FindingKind.PARAMETERS:
+            due = "replayed with"
         entry = f", journal entry {self.entry_no}" if self.entry_no else ""
         by = f"seal {self.writer}" if due == "sealed" else f"task {self.writer}{entry}"
         return f"{self.kind.value}: {where}, field {self.field}: recorded {self.recorded}, {due} {self.replayed} ({by})"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from pipeline.audit.findings import Finding, FindingKind, Findings
@@ -105,12 +106,14 @@ class Code(NamedTuple):
     """The code that replays, as epoch records tell of code."""
 
     config: Mapping[str, int | str | bool]
-    """Of the stage in question."""
+    """Parameters of the stage in question, by dotted name."""
     fingerprints: Mapping[str, str]
     """Topic to the fingerprint of its contract."""
     commit: str
     lock_hash: str
     python: str
+    defaults: Mapping[str, int | str | bool] = MappingProxyType({})
+    """The same stage's parameters where a deployment sets none."""
 
 
 def against_code(entry: JournalEntry, code: Code) -> tuple[list[Finding], list[str]]:
@@ -131,14 +134,11 @@ def against_code(entry: JournalEntry, code: Code) -> tuple[list[Finding], list[s
 
     if entry.config:
         recorded = json.loads(entry.config).get(entry.stage)
-        here = json.loads(json.dumps(dict(code.config)))
         if not isinstance(recorded, dict):
-            found(FindingKind.PARAMETERS, "config", "none of this stage", "some")
+            found(FindingKind.PARAMETERS, "config", "no parameters of this stage", f"{len(code.config)} of them")
         else:
-            for name in sorted(recorded.keys() | here.keys()):
-                was, now = recorded.get(name, "absent"), here.get(name, "absent")
-                if was != now:
-                    found(FindingKind.PARAMETERS, name, was, now)
+            for name, was, now in _parameters(entry.stage, recorded, code, notes):
+                found(FindingKind.PARAMETERS, name, was, now)
     if entry.schemas:
         for topic, (_, fingerprint) in sorted(json.loads(entry.schemas).items()):
             due = code.fingerprints.get(topic)
@@ -150,8 +150,32 @@ def against_code(entry: JournalEntry, code: Code) -> tuple[list[Finding], list[s
         ("Python", entry.python, code.python),
     ):
         if was and was != now:
-            notes.append(f"recorded under {name} {was[:48]}, replayed under {now[:48] or 'an unknown one'}")
+            notes.append(f"recorded under {name} {was[:64]}, replayed under {now[:64] or 'an unknown one'}")
     return findings, notes
+
+
+def _parameters(
+    stage: str, recorded: Mapping[str, object], code: Code, notes: list[str]
+) -> Iterator[tuple[str, object, object]]:
+    """Name and both values of each parameter that differs, in the order of the stage's class; the rest by name.
+
+    What an earlier version did not record it had as a constant. Where that has its default here nothing need differ,
+    and the replay shows whether it does: a note. Any other value was chosen for this audit: a finding.
+    """
+    silent = []
+    for name, now in code.config.items():
+        if name in recorded:
+            if recorded[name] != now or type(recorded[name]) is not type(now):
+                yield f"{stage}.{name}", recorded[name], now
+        elif code.defaults.get(name) == now:
+            silent.append(name)
+        else:
+            yield f"{stage}.{name}", "nothing (its version had no such parameter)", f"{now}, not its default"
+    for name in sorted(recorded.keys() - code.config.keys()):
+        yield f"{stage}.{name}", recorded[name], "nothing (this version has no such parameter)"
+    if silent:
+        named = ", ".join(silent[:3]) + (f" and {len(silent) - 3} more" if len(silent) > 3 else "")
+        notes.append(f"recorded by a version that had {stage}'s {named} as constants, replayed with the defaults")
 
 
 _PROVED: Final = (
@@ -243,7 +267,8 @@ class Audit(NamedTuple):
         if not self.anything:
             return "\n".join([*lines, "NOT VERIFIED: there is no journal, so nothing says what was decided, and why."])
         if self.finding_count:
-            return "\n".join([*lines, f"NOT VERIFIED: {self.finding_count:,} findings.", *self._notes()])
+            verdict = f"NOT VERIFIED: {self.finding_count:,} findings."
+            return "\n".join([*lines, verdict, *self._other_parameters(), *self._notes()])
         runs = len(self.digests)
         if len(set(self.digests)) != 1:
             return "\n".join([*lines, "NOT VERIFIED: two replays of the same records differ: a stage is not pure."])
@@ -256,6 +281,19 @@ class Audit(NamedTuple):
             *self._claims(),
         ]
         return "\n".join([*lines, *self._notes()])
+
+    def _other_parameters(self) -> list[str]:
+        """What to do when the log was recorded with other parameters than it was replayed with."""
+        first = next((each for each in self.findings if each.kind is FindingKind.PARAMETERS), None)
+        if first is None:
+            return []
+        secret = first.field.endswith("_sha256")
+        again = "PIPELINE_WIRE_SECRET set as it was" if secret else "the file it ran with (--parameters FILE)"
+        return [
+            f"The first parameter that differs is {first.field}: {first.recorded} when it was recorded, "
+            f"{first.replayed} in this audit.",
+            f"Other findings may follow from that. Audit again with {again}.",
+        ]
 
     def _claims(self) -> list[str]:
         """What can be said beyond that, with these seals or without any."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -19,15 +20,16 @@ from pipeline.demo.scenario import Asked, Scenario, scenario
 from pipeline.demo.summary import COSTED
 from pipeline.domain.orders import RequestKind
 from pipeline.domain.record import Record
+from pipeline.topology import AnyStage
 
 SAMPLE_SIZE: Final = 500
 
 
-def run_alone(asked: Asked, market: str | None) -> list[Record]:
-    """Run the sample; the records that costs are computed from. Can be called in another process."""
+def run_alone(asked: Asked, market: str | None, flow: Sequence[AnyStage] = topology.STAGES) -> list[Record]:
+    """Run the sample through ``flow``; the records that costs are computed from. Can be called in another process."""
     env = {**os.environ, **({"MARKET": market} if market else {})}
     today = scenario(env, orders=asked.orders, seconds=asked.seconds, seed=asked.seed)
-    stages = [stage for stage in topology.STAGES if stage.name != "publishing"]
+    stages = [stage for stage in flow if stage.name != "publishing"]
     host = run_in_memory(today, encode=False, sendings=sample_of(today), stages=stages)
     return [record for record_type in COSTED for record in host.records(record_type)]
 

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pipeline.commands.sending import OrderProducer
-from pipeline.commands.setup import edge
+from pipeline.commands.deployment import edge
+from pipeline.commands.order_producer import OrderProducer
 from pipeline.demo.orders import Sending
 from pipeline.demo.scenario import Scenario
 from pipeline.domain.partitioning import partition_of

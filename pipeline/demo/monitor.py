@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from pipeline import topics
 from pipeline.domain.executions import Fill, FillKind
@@ -15,6 +15,7 @@ from pipeline.domain.orders import OrderEvent, OrderEventKind
 from pipeline.domain.parents import Cross, ParentKind, ParentOrder
 from pipeline.domain.record import Record
 from pipeline.runtime.contracts.codec import Codec, Undecodable
+from pipeline.runtime.kafka.clients import Kafka
 
 _WATCHED: Final = (
     topics.ORDER_EVENTS,
@@ -65,15 +66,12 @@ class Monitor:
         self.seen = Counts()
         self._codec = codec
         self._over = threading.Event()
-        self._consumer = Consumer(
+        self._consumer = Kafka(bootstrap_servers).consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
                 "group.id": "demo-monitor",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
-                "error_cb": lambda error: None,  # the edges say when nobody answers; here it only means waiting
-                "log_level": 0,
             }
         )
         places = [TopicPartition(topic.name, p, 0) for topic in _WATCHED for p in range(partitions)]

@@ -19,8 +19,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from pipeline import topics, topology
-from pipeline.commands import setup
-from pipeline.commands.running import DESK, deployed_flow, environment
+from pipeline.commands.deployment import DESK, codec_for, deployed_parameters, edge, environment
+from pipeline.commands.schemas import register_schemas
+from pipeline.commands.topics import apply_topics, plan_topics
 from pipeline.demo import alone, summary
 from pipeline.demo.live import Live
 from pipeline.demo.monitor import Monitor
@@ -29,11 +30,14 @@ from pipeline.demo.scenario import Scenario, scenario
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, WrongUse
 from pipeline.runtime.auditing.verify import audit, copy_of
 from pipeline.runtime.embedded.platform import connect
+from pipeline.runtime.extras import Extra, require
 from pipeline.runtime.health import unit_is_healthy
-from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings
+from pipeline.runtime.kafka.clients import Kafka
+from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings, parameters_file
 from pipeline.runtime.supervisor import Supervisor
+from pipeline.topology import AnyStage
 
-_READY_S: Final = 60.0
+_READY_S: Final = 180.0
 _SETTLE_S: Final = 120.0
 """Longest wait for the books to close after the market's end."""
 
@@ -48,12 +52,16 @@ def demo(
     save: Path | None = None,
     kill: Sequence[str] = (),
     unit_per_stage: bool = False,
+    parameters: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> int:
     """Run it; 0 when the books balance and the audit verifies, else 1. Raises WrongUse, Unreachable."""
     chosen = topology.single_units_of(topology.STAGES) if unit_per_stage else topology.UNITS
     units = [unit.name for unit in chosen]
     kills = [_kill(word, units) for word in kill]
+    named = parameters_file(parameters)
+    stages = topology.flow(deployed_parameters(named))
+    require(Extra.DESK)
     today = scenario(orders=orders, seconds=seconds, seed=seed, max_backlog_s=max_backlog_s)
     signal.signal(signal.SIGTERM, _stop)
     began = time.monotonic()
@@ -65,6 +73,7 @@ def demo(
             int(os.environ.get("PIPELINE_PARTITIONS") or DEFAULT_PARTITIONS),
             SOURCES,
             work / "state",
+            named,
         )
         say(f"broker {settings.bootstrap_servers}, registry {settings.registry_url}"
             f"{' (embedded, gone when this ends)' if platform.owned else ''}")  # fmt: skip
@@ -73,7 +82,7 @@ def demo(
         say(f"market: {today.title}")
         say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as life")
         with units_running(settings, work / "logs", say, units) as supervisor:
-            with Monitor(settings.bootstrap_servers, settings.partitions, setup.codec_for(settings)) as monitor:
+            with Monitor(settings.bootstrap_servers, settings.partitions, codec_for(settings)) as monitor:
                 with Live(today, settings, rate, say, lambda: monitor.seen.open_orders == 0) as live:
                     complete = watch(today, live, monitor, supervisor, kills, say)
                 restarts = supervisor.restarts
@@ -81,12 +90,13 @@ def demo(
         if not complete:
             say(f"the books did not close: {seen.open_orders} orders are still open")
             return EXIT_FOUND
-        return _judge(today, settings, work, restarts, began, save, say)
+        return _judge(today, settings, stages, work, restarts, began, save, say)
 
 
 def _judge(
     today: Scenario,
     settings: Settings,
+    stages: Sequence[AnyStage],
     work: Path,
     restarts: dict[str, int],
     began: float,
@@ -98,12 +108,12 @@ def _judge(
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
         market = os.environ.get("MARKET")
-        apart = pool.submit(alone.run_alone, today.asked, market)
+        apart = pool.submit(alone.run_alone, today.asked, market, stages)
         recording = copy_of(settings, work, lambda text: None)
         say(
             f"{recording.records:,} records on {len(recording.topics)} topics; every stage is replayed twice from them:"
         )
-        verified = audit(recording, deployed_flow(), lambda text: say("  " + text), runs=2)
+        verified = audit(recording, stages, lambda text: say("  " + text), runs=2)
         books = summary.read_books(recording)
         lines = summary.lines(today, books, restarts)
         say("comparing with the same orders sent alone through the same market, in memory …")
@@ -127,18 +137,18 @@ def _judge(
 def set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> None:
     """Topics, contracts, reference data."""
     quiet: Callable[[str], None] = lambda text: None  # noqa: E731 - the details are for the commands of their own
-    if setup.topics_apply(settings, quiet) != EXIT_GOOD:
-        setup.topics_plan(settings, say)
+    if apply_topics(settings, quiet) != EXIT_GOOD:
+        plan_topics(settings, say)
         raise WrongUse("the topics of this cluster are not as the demo needs them, see above")
-    setup.schemas_register(settings, quiet)
-    writer = setup.edge(settings, "reference", say)
+    register_schemas(settings, quiet)
+    writer = edge(settings, "reference", say)
     writer.write(today.reference())
     say(f"{len(topics.TOPICS)} topics, their contracts and the reference data are in place")
 
 
 def _require_unused(settings: Settings) -> None:
     """A demo adds up its own day: on a cluster that already has one, its books could not balance."""
-    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+    admin = Kafka(settings.bootstrap_servers).admin()
     if topics.JOURNAL.name in admin.list_topics(timeout=15).topics:
         raise WrongUse(
             f"Kafka at {settings.bootstrap_servers} has a journal already: the demo needs a cluster of its own. Unset "
@@ -156,7 +166,7 @@ def units_running(
     supervisor = Supervisor([*names, DESK], logs, env, say)
     supervisor.start()
     try:
-        admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+        admin = Kafka(settings.bootstrap_servers).admin()
         waiting = names
         deadline = time.monotonic() + _READY_S
         while waiting:

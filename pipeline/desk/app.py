@@ -19,10 +19,9 @@ from typing import Any, Final, NamedTuple
 
 import faust
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
-from pipeline.desk import peers, web
+from pipeline.desk import broker_access, peers, web
 from pipeline.desk.cross_check import CrossCheck, Discrepancy, ShownFigures
 from pipeline.desk.faust_patches import CommittedApp
 from pipeline.desk.windows import TOPICS, PartitionTables, RecordOutcome
@@ -31,6 +30,8 @@ from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, PlatformError,
 from pipeline.runtime.contracts.codec import Codec, Undecodable
 from pipeline.runtime.contracts.registry import Registry, RegistryIds
 from pipeline.runtime.embedded.platform import require_reachable
+from pipeline.runtime.kafka.client_settings import ClientSettings
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.ports import free_port, is_taken
 from pipeline.runtime.settings import Settings
 from pipeline.topics import topic_named
@@ -241,12 +242,14 @@ def _serve(settings: Settings, host: str, port: int, group: str, say: Say) -> in
 
 
 def _faust_app(settings: Settings, host: str, port: int, group: str, client_id: str) -> CommittedApp:
+    given = ClientSettings.read()
     datadir = settings.state_dir / f"{group}-{port}"
     datadir.mkdir(parents=True, exist_ok=True)
     return CommittedApp(
         group,
         broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
-        broker_client_id=client_id,
+        broker_client_id=given.client_id(client_id),
+        broker_credentials=broker_access.credentials(given),
         broker_session_timeout=_SESSION_S,
         broker_heartbeat_interval=_SESSION_S / 3,
         consumer_auto_offset_reset="earliest",
@@ -275,11 +278,7 @@ def _codec(settings: Settings) -> Codec:
 
 def _require_topics(settings: Settings) -> None:
     """Nothing is created here: `topics apply` does that."""
-    client = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
-    try:
-        found = client.list_topics(timeout=15).topics
-    except KafkaException as error:
-        raise Unreachable("Kafka", settings.bootstrap_servers, str(error)) from error
+    found = Kafka(settings.bootstrap_servers).require_answer(15).topics
     for topic in TOPICS:
         count = len(found[topic.name].partitions) if topic.name in found else 0
         if count != settings.partitions:

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from pipeline.desk.windows import PartitionTables
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import Order, OrderEvent, OrderEventKind, OrderKind
 from pipeline.domain.record import Record
 from pipeline.runtime.contracts.codec import Codec, Undecodable
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.topics import topic_named
 
 _BATCH: Final = 1_000
@@ -107,9 +108,8 @@ class CrossCheck:
     def __init__(self, bootstrap_servers: str, codec: Codec, group: str) -> None:
         self._codec = codec
         self._books: dict[tuple[str, int], PartitionFigures] = {}
-        self._consumer = Consumer(
+        self._consumer = Kafka(bootstrap_servers).consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
                 "group.id": f"{group}.books",  # asked for by the client; nothing is joined or committed
                 "client.id": f"{group}.books",
                 "isolation.level": "read_committed",
@@ -118,7 +118,6 @@ class CrossCheck:
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
                 "queued.min.messages": 2000,
-                "log_level": 0,
             }
         )
 

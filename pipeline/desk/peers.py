@@ -8,7 +8,10 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-_CLIENT_ID: Final = re.compile(r"desk@([A-Za-z0-9.-]{1,253}):([0-9]{1,5})")
+from pipeline.runtime.kafka.clients import Kafka
+
+_CLIENT_ID: Final = re.compile(r"(?:.*-)?desk@([A-Za-z0-9.-]{1,253}):([0-9]{1,5})")
+"""A deployment may put a prefix of its own before it (`client.id` of its client settings)."""
 _TIMEOUT_S: Final = 5.0
 
 
@@ -37,7 +40,7 @@ class Directory:
         Raises KafkaException or TimeoutError when the broker does not answer.
         """
         if self._admin is None:
-            self._admin = AdminClient({"bootstrap.servers": self._bootstrap_servers, "log_level": 0})
+            self._admin = Kafka(self._bootstrap_servers).admin()
         try:
             asked = self._admin.describe_consumer_groups([self._group], request_timeout=_TIMEOUT_S)[self._group]
             # Longer than the request: librdkafka 2.16 aborts the process when a client goes with a request in flight.

@@ -1,4 +1,4 @@
-"""What an epoch record says of the code and the machine."""
+"""What an epoch record, a seal and a worker's metrics say of the code and the machine."""
 
 from __future__ import annotations
 
@@ -10,28 +10,51 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+from pipeline import __version__
+
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+_CHECKOUT: Final = _PACKAGE.parent
+_BUILT_FROM: Final = _PACKAGE / "COMMIT"
+"""Written by setup.py into a wheel, and only there."""
 COMMIT_VARIABLE: Final = "PIPELINE_COMMIT"
+UNKNOWN: Final = "unknown"
 
 
 @cache
 def commit() -> str:
-    """The code's commit: from PIPELINE_COMMIT, else from git (with ``+changes`` when files differ from it)."""
+    """The code's commit: from PIPELINE_COMMIT, else as the wheel was built, else from git, else ``unknown``.
+
+    ``+changes`` after it: files differed from that commit.
+    """
     given = os.environ.get(COMMIT_VARIABLE)
     if given:
         return given
+    if _BUILT_FROM.exists():
+        # Git is not asked then: an installed package may lie inside somebody else's checkout.
+        return _BUILT_FROM.read_text(encoding="utf-8").strip() or UNKNOWN
     try:
         head = _git("rev-parse", "HEAD")
         return f"{head}+changes" if _git("status", "--porcelain", "--", "pipeline", "schemas") else head
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        return UNKNOWN
+
+
+@cache
+def code() -> str:
+    """Commit and version, as the journal and a seal name the code: ``6043585… (0.1.0)``; the commit is its first word.
+
+    The audit compares the whole text, so code of an unknown commit is still told apart by its version.
+    """
+    return f"{commit()} ({__version__})"
 
 
 @cache
 def lock_hash() -> str:
-    """SHA-256 of the dependency lock; empty when it is not there."""
+    """SHA-256 of the dependency lock; empty without one: a wheel's dependencies are what its installer chose."""
+    if _BUILT_FROM.exists():
+        return ""
     try:
-        return hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest()
+        return hashlib.sha256((_CHECKOUT / "requirements.lock").read_bytes()).hexdigest()
     except OSError:
         return ""
 
@@ -43,5 +66,5 @@ def python() -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(["git", *arguments], cwd=_CHECKOUT, capture_output=True, text=True, timeout=10, check=True)
     return done.stdout.strip()

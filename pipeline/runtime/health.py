@@ -6,6 +6,7 @@
     python -m pipeline.runtime.health topic clock 30    the newest record of topic `clock` is at most 30 s old
     python -m pipeline.runtime.health platform          broker and registry answer
 
+`pipeline health …` is the same with the command line's options; containers ask this module, which starts faster.
 Exit codes: 0 healthy, 1 not, 2 wrong use, 3 broker or registry not reachable. Addresses come from the environment.
 """
 
@@ -17,7 +18,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -25,6 +27,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec  # not exported where 
 
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable, WrongUse
 from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, require_reachable
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.ports import HOST
 from pipeline.runtime.settings import state_dir
 
@@ -69,36 +72,68 @@ def topic_age_s(client: AdminClient, topic: str, now_s: float) -> float | None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one check; prints the reason when the answer is not 0."""
-    if arguments[:1] == ["ready"] and len(arguments) == 2:
-        ready, reason = worker_is_ready(arguments[1])
-        if not ready:
-            print(reason, file=sys.stderr)
-        return EXIT_GOOD if ready else EXIT_FOUND
-    try:
-        bootstrap_servers, registry_url = os.environ[KAFKA_VARIABLE], os.environ[REGISTRY_VARIABLE]
-    except KeyError as missing:
-        raise WrongUse(f"{missing.args[0]} is not set") from missing
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    try:
-        match list(arguments):
-            case ["unit", unit]:
-                healthy = unit_is_healthy(client, unit, here=_own_addresses())
-                reason = f"no settled member of {unit} here"
-            case ["topic", topic, seconds]:
-                age_s = topic_age_s(client, topic, time.time())
-                healthy = age_s is not None and age_s <= float(seconds)
-                reason = f"newest record of {topic}: {age_s} s old"
-            case ["platform"]:
-                require_reachable(bootstrap_servers, registry_url, _TIMEOUT_S)
-                healthy, reason = True, ""
-            case _:
-                raise WrongUse((__doc__ or "").strip())
-    except KafkaException as error:
-        raise Unreachable("Kafka", bootstrap_servers, str(error)) from error
+    """Run one check; returns its exit code. Raises WrongUse, Unreachable."""
+    match list(arguments):
+        case ["ready", where]:
+            return answer(*worker_is_ready(where))
+        case ["unit", unit]:
+            return check_unit(_from_environment(KAFKA_VARIABLE), unit)
+        case ["topic", topic, seconds]:
+            try:
+                age_s_max = float(seconds)
+            except ValueError as error:
+                raise WrongUse(f"{seconds!r} is no number of seconds") from error
+            return check_topic(_from_environment(KAFKA_VARIABLE), topic, age_s_max)
+        case ["platform"]:
+            return check_platform(_from_environment(KAFKA_VARIABLE), _from_environment(REGISTRY_VARIABLE))
+        case _:
+            raise WrongUse((__doc__ or "").strip())
+
+
+def answer(healthy: bool, reason: str) -> int:
+    """The exit code; prints the reason when the answer is no."""
     if not healthy:
         print(reason, file=sys.stderr)
     return EXIT_GOOD if healthy else EXIT_FOUND
+
+
+def check_unit(bootstrap_servers: str, unit: str) -> int:
+    """Whether a member of ``unit`` is here, in a settled group. Raises Unreachable."""
+    with _asking(bootstrap_servers) as client:
+        return answer(unit_is_healthy(client, unit, here=_own_addresses()), f"no settled member of {unit} here")
+
+
+def check_topic(bootstrap_servers: str, topic: str, age_s_max: float) -> int:
+    """Whether the newest record of ``topic`` is at most ``age_s_max`` seconds old. Raises Unreachable."""
+    with _asking(bootstrap_servers) as client:
+        age_s = topic_age_s(client, topic, time.time())
+    healthy = age_s is not None and age_s <= age_s_max
+    return answer(healthy, f"{topic} has no record" if age_s is None else f"newest record of {topic}: {age_s} s old")
+
+
+def check_platform(bootstrap_servers: str, registry_url: str) -> int:
+    """Whether broker and registry answer. Raises Unreachable when one does not."""
+    require_reachable(bootstrap_servers, registry_url, _TIMEOUT_S)
+    return EXIT_GOOD
+
+
+@contextmanager
+def _asking(bootstrap_servers: str) -> Iterator[AdminClient]:
+    """A client to ask with. Raises AccessRefused, Unreachable."""
+    kafka = Kafka(bootstrap_servers)
+    client = kafka.admin()
+    try:
+        yield client
+    except KafkaException as error:
+        kafka.raise_refusal(client)
+        raise Unreachable("Kafka", bootstrap_servers, str(error)) from error
+
+
+def _from_environment(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise WrongUse(f"{name} is not set")
+    return value
 
 
 def _own_addresses() -> frozenset[str]:

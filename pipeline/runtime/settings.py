@@ -4,6 +4,7 @@ KAFKA_BOOTSTRAP_SERVERS   the broker
 SCHEMA_REGISTRY_URL       the registry
 PIPELINE_PARTITIONS       P, partitions of every topic a stage reads (default 2)
 PIPELINE_SOURCES          upstream systems, each with a topic of its own for its order events (comma-separated)
+PIPELINE_PARAMETERS       the file of parameters, TOML (default: every parameter has its default)
 PIPELINE_STATE_DIR        where workers lease their slots and keep snapshots (default: in the user's cache)
 PIPELINE_LOG              text (default) or json; see log.py
 PIPELINE_METRICS_PORT     where a worker serves its metrics; see endpoint.py
@@ -37,6 +38,8 @@ class Settings:
     partitions: int
     sources: tuple[str, ...]
     state_dir: Path
+    parameters: Path | None = None
+    """The file of parameters, absolute; None: every parameter has its default."""
 
     @staticmethod
     def read(
@@ -46,15 +49,18 @@ class Settings:
         registry_url: str | None = None,
         partitions: int | None = None,
         sources: tuple[str, ...] = (),
+        parameters: Path | None = None,
     ) -> Settings:
         """Options first, then the environment, then what ``pipeline local up`` started.
 
         Raises WrongUse when no broker or registry is named anywhere, or a value is not as it must be.
         """
         env = os.environ if env is None else env
-        found = {**local.addresses(), **{name: value for name, value in env.items() if value}}
-        bootstrap = bootstrap_servers or found.get(KAFKA_VARIABLE)
-        registry = registry_url or found.get(REGISTRY_VARIABLE)
+        bootstrap = bootstrap_servers or env.get(KAFKA_VARIABLE)
+        registry = registry_url or env.get(REGISTRY_VARIABLE)
+        if not bootstrap or not registry:
+            here = local.addresses()
+            bootstrap, registry = bootstrap or here.get(KAFKA_VARIABLE), registry or here.get(REGISTRY_VARIABLE)
         if not bootstrap or not registry:
             missing = KAFKA_VARIABLE if not bootstrap else REGISTRY_VARIABLE
             raise WrongUse(f"{missing} is not set. Set it to your own, or start both here with: pipeline local up")
@@ -67,10 +73,18 @@ class Settings:
         for name in named:
             if not _LEGAL_SOURCE.fullmatch(name):
                 raise WrongUse(f"source {name!r}: letters, digits, - and _ only, it becomes part of a topic's name")
-        return Settings(bootstrap, registry, partitions or int(text), named, state_dir(env))
+        return Settings(
+            bootstrap, registry, partitions or int(text), named, state_dir(env), parameters_file(parameters, env)
+        )
 
 
 def state_dir(env: Mapping[str, str] | None = None) -> Path:
     """Where workers lease their slots and say where they serve their metrics."""
     given = (os.environ if env is None else env).get("PIPELINE_STATE_DIR")
     return Path(given) if given else cache_dir() / "state"
+
+
+def parameters_file(given: Path | None = None, env: Mapping[str, str] | None = None) -> Path | None:
+    """The file of parameters: the one given, else PIPELINE_PARAMETERS; absolute, as other processes read it too."""
+    named = given or (os.environ if env is None else env).get("PIPELINE_PARAMETERS")
+    return Path(named).absolute() if named else None

@@ -1,0 +1,1 @@
+"""Simulated markets and venues: pure, and the same for the same seed."""

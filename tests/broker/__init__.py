@@ -1,0 +1,1 @@
+"""Promises that only a real broker and registry can break."""

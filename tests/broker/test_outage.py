@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from pipeline import topics, topology
-from pipeline.commands import sending, setup
+from pipeline.commands.controls import send_control
+from pipeline.commands.deployment import codec_for
 from pipeline.demo.live import Live
 from pipeline.demo.monitor import Monitor
 from pipeline.demo.reference_data import SOURCES
@@ -26,15 +26,7 @@ from pipeline.runtime.auditing.verify import audit, copy_of
 from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.embedded.broker import LocalPlatform
 from pipeline.runtime.settings import Settings
-
-PATIENCE_S = 90.0
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
-        time.sleep(0.1)
+from tests.waiting import GIVE_UP_S, until
 
 
 def committed(settings: Settings, topic: str, codec: Codec) -> list[Record]:
@@ -51,7 +43,7 @@ def committed(settings: Settings, topic: str, codec: Codec) -> list[Record]:
         consumer.assign([TopicPartition(topic, p, 0) for p in range(settings.partitions)])
         records, ends = [], 0
         while ends < settings.partitions:
-            message = consumer.poll(10)
+            message = consumer.poll(GIVE_UP_S)
             assert message is not None, f"{topic} cannot be read to its end"
             if message.error() is not None:
                 ends += 1
@@ -72,7 +64,7 @@ def test_after_an_outage_nothing_is_sent_until_the_desk_releases_it(tmp_path: Pa
     os.environ["PIPELINE_DESK_PORT"] = "0"
     try:
         settings = Settings(platform.bootstrap_servers, platform.registry_url, 2, SOURCES, tmp_path / "state")
-        codec = setup.codec_for(settings)
+        codec = codec_for(settings)
 
         def children() -> int:
             records = committed(settings, topics.CHILD_ORDERS.name, codec)
@@ -85,7 +77,7 @@ def test_after_an_outage_nothing_is_sent_until_the_desk_releases_it(tmp_path: Pa
         set_up(settings, today, said.append)
         with (
             units_running(settings, tmp_path / "logs", said.append) as supervisor,
-            Monitor(settings.bootstrap_servers, settings.partitions, setup.codec_for(settings)) as monitor,
+            Monitor(settings.bootstrap_servers, settings.partitions, codec_for(settings)) as monitor,
             Live(today, settings, 10, said.append, lambda: monitor.seen.open_orders == 0) as live,
         ):
             until(lambda: monitor.seen.children > 3, "the first children")
@@ -100,9 +92,7 @@ def test_after_an_outage_nothing_is_sent_until_the_desk_releases_it(tmp_path: Pa
             until(lambda: monitor.seen.accepted > accepted, "orders go on being taken in")
             time.sleep(3)
             assert children() == sent, "something was sent after the outage"
-            sending.control_send(
-                settings, said.append, kind="release-stale", scope="all", scope_id="", who="test", why="looked at it"
-            )
+            send_control(settings, said.append, kind="release-stale", who="test", why="looked at it")
             until(lambda: children() > sent, "children again after the release")
             until(lambda: live.over and monitor.seen.open_orders == 0, "the day's end")
             time.sleep(3)

@@ -1,0 +1,1 @@
+"""What is conserved whatever comes in, in any order: hypothesis draws the life."""

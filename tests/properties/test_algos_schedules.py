@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.algos import twap, vwap
 from pipeline.algos.participation import PPM, OwnVolume, allowance_qty, share_allowance
-from pipeline.algos.trilemma import Situation, decide
+from pipeline.algos.trilemma import Situation, TrilemmaParameters, decide
 from pipeline.algos.volume_curve import CURVE_TOTAL, build_curve, fraction_done, volume_between
 from pipeline.domain.orders import Completion
 from pipeline.domain.parents import Style
@@ -30,7 +30,7 @@ def test_twap_slices_add_up_and_are_never_a_lot_off(total: int, count: int, lot:
 
 @given(quantities, lots, st.lists(st.integers(-10, 1_010), min_size=2, max_size=20))
 def test_targets_never_fall(total: int, lot: int, times: list[int]) -> None:
-    curve = build_curve([[3, 1, 4, 1, 5]], 5)
+    curve = build_curve([[3, 1, 4, 1, 5]], 5, 100_000)
     times.sort()
     by_time = [twap.target_qty(total, 0, 1_000, t, lot) for t in times]
     by_volume = [vwap.target_qty(total, curve, 200, 0, 0, 1_000, t, lot) for t in times]
@@ -55,7 +55,7 @@ def test_vwap_slices_follow_the_weights(total: int, weights: list[int], lot: int
 def test_a_curve_is_the_mean_of_fractions_and_adds_up(days: list[list[int]]) -> None:
     full = [day for day in days if day[3]]
     assume(full)
-    curve = build_curve(days, 4)
+    curve = build_curve(days, 4, 100_000)
     assert sum(curve) == CURVE_TOTAL
     for k in range(4):
         mean = sum((Fraction(day[k], sum(day)) for day in full), Fraction(0)) / len(full)
@@ -124,7 +124,7 @@ situations = st.builds(
 
 @given(situations)
 def test_no_decision_is_larger_than_need_cap_or_depth(situation: Situation) -> None:
-    decision = decide(situation)
+    decision = decide(situation, TrilemmaParameters())
     size = decision.size_qty
     assert 0 <= size <= max(0, min(situation.behind_qty, situation.leaves_qty))
     assert size <= situation.depth_inside_limit_qty

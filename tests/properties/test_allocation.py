@@ -18,8 +18,9 @@ from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import OrderEvent, OrderEventKind, Side
 from pipeline.domain.parents import EpochClosed, ParentKind
 from pipeline.domain.record import Record
+from pipeline.stages.allocation.parameters import AllocationParameters
 from pipeline.stages.allocation.stage import AllocationStage
-from pipeline.stages.allocation.state import AllocationParameters, AllocationState
+from pipeline.stages.allocation.state import AllocationState
 from tests.allocation_builders import (
     CORRECTIONS,
     PX,

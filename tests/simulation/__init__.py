@@ -1,0 +1,1 @@
+"""Several stages over a stretch of a day, in the memory host."""

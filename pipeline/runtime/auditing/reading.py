@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from confluent_kafka import KafkaException, Message, TopicCollection
-from confluent_kafka.admin import AdminClient
 
 from pipeline.audit.recorded import Log, Place
 from pipeline.domain.audit import JournalEntry
-from pipeline.errors import PipelineError, Unreachable
+from pipeline.errors import PipelineError
 from pipeline.runtime.auditing.topic_copy import TopicCopy
 from pipeline.runtime.contracts.codec import Codec, SchemaSource, Undecodable
 from pipeline.runtime.contracts.recorded_schemas import recorded_schemas
 from pipeline.runtime.contracts.registry import Registry, RegistryIds
-from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, kafka_answers
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.worker.context import WorkerContext
@@ -77,15 +75,14 @@ class ReadingProgress:
 
 
 class Cluster:
-    """The topics of ours on a cluster. Raises Unreachable, NothingRecorded."""
+    """The topics of ours on a cluster. Raises Unreachable, AccessRefused, NothingRecorded."""
 
     def __init__(self, settings: Settings) -> None:
         self.bootstrap = settings.bootstrap_servers
         self._registry_url = settings.registry_url
-        if not kafka_answers(self.bootstrap, 15):
-            raise Unreachable("Kafka", self.bootstrap, f"Start it, or correct {KAFKA_VARIABLE}.")
-        self._admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        metadata = self._admin.list_topics(timeout=15)
+        self._kafka = Kafka(self.bootstrap)
+        metadata = self._kafka.require_answer(15)
+        self._admin = self._kafka.admin()
         self.id = str(metadata.cluster_id or "")
         self.counts = {name: len(topic.partitions) for name, topic in metadata.topics.items() if _is_ours(name)}
         if JOURNAL.name not in self.counts:
@@ -112,7 +109,7 @@ class Cluster:
 
     def stream(self, starts: Mapping[Place, int], take: Callable[[Message], None], say: Say) -> int:
         """Give ``take`` every committed record, the journal's before all others; how many. Raises NotRestored."""
-        limits = ends(Kafka(self.bootstrap), starts)
+        limits = ends(self._kafka, starts)
         progress = ReadingProgress(say, "reading the topics, in offsets", sum(limits[p][1] - starts[p] for p in starts))
         count, at = 0, dict(starts)
         done = 0
@@ -129,9 +126,9 @@ class Cluster:
                 progress.at(done)
 
         journal = {place: start for place, start in starts.items() if place[0] == JOURNAL.name}
-        read_to_end(journal, counting, WorkerContext("audit", say, Kafka(self.bootstrap)))
+        read_to_end(journal, counting, WorkerContext("audit", say, self._kafka))
         others = {place: start for place, start in starts.items() if place[0] != JOURNAL.name}
-        read_to_end(others, counting, WorkerContext("audit", say, Kafka(self.bootstrap)))
+        read_to_end(others, counting, WorkerContext("audit", say, self._kafka))
         return count
 
     def schemas(self, copies: Iterable[bytes], ids: Iterable[tuple[str, int]]) -> SchemaSource:

@@ -135,7 +135,7 @@ def _made(
         raise BrokenJournal(f"nothing was sealed: {error}. Look at it with: pipeline audit verify") from error
     return Seal(
         made_at=made_at,
-        commit=build_info.commit(),
+        commit=build_info.code(),
         cluster_id=cluster_id,
         partitions=partitions,
         previous="" if earlier is None else earlier.sha256,

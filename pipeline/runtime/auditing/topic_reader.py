@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from confluent_kafka import Message
-from confluent_kafka.admin import AdminClient
 
 from pipeline.domain.record import Record
 from pipeline.errors import Unreachable
 from pipeline.runtime.contracts.codec import Codec, SchemaSource, Undecodable
 from pipeline.runtime.contracts.registry import Registry, RegistryIds
-from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, kafka_answers
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.worker.context import WorkerContext
@@ -28,13 +26,13 @@ def read_records(
 ) -> None:
     """Give ``take`` every committed record of the topics, topic by topic, each partition in its order.
 
-    Topics that are not there are passed over; what cannot be read is said and left out. Raises Unreachable.
+    Topics that are not there are passed over; what cannot be read is said and left out.
+    Raises Unreachable, AccessRefused.
     """
     bootstrap = settings.bootstrap_servers
-    if not kafka_answers(bootstrap, 15):
-        raise Unreachable("Kafka", bootstrap, f"Start it, or correct {KAFKA_VARIABLE}.")
+    kafka = Kafka(bootstrap)
+    there = kafka.require_answer(15).topics
     codec = Codec(schemas or RegistryIds(Registry(settings.registry_url)))
-    there = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=15).topics
 
     def decoded(message: Message) -> None:
         value = message.value()
@@ -47,7 +45,7 @@ def read_records(
         if topic.name in there:
             starts = {(topic.name, partition): 0 for partition in there[topic.name].partitions}
             try:
-                read_to_end(starts, decoded, WorkerContext("reading", say, Kafka(bootstrap)))
+                read_to_end(starts, decoded, WorkerContext("reading", say, kafka))
             except NotRestored as error:
                 what = f"It went away while {topic.name} was read ({error}). Try again."
                 raise Unreachable("Kafka", bootstrap, what) from error

@@ -24,6 +24,7 @@ from pipeline.audit.seal_check import check
 from pipeline.audit.verify import Audit, Code, SweepResult, TaskResult, against_code, sweep
 from pipeline.domain.audit import JournalEntry, JournalKind
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable
+from pipeline.parameters import config_of
 from pipeline.runtime import build_info
 from pipeline.runtime.auditing.reading import SAY_EVERY_S, ReadingProgress, Say
 from pipeline.runtime.auditing.reading import Recording as Recording
@@ -47,7 +48,7 @@ def verify(
     settings: Settings,
     say: Say = print,
     *,
-    stages: Sequence[AnyStage] | None = None,
+    stages: Sequence[AnyStage] = topology.STAGES,
     schemas: SchemaSource | None = None,
     processes: int = 0,
     runs: int = 1,
@@ -55,13 +56,10 @@ def verify(
 ) -> int:
     """Verify a cluster's topics; says the result and returns the exit code: 0, 1, or 3 when something is unreachable.
 
-    ``stages``: with the parameters they ran with (default: the flow with its wire secret from PIPELINE_WIRE_SECRET).
+    ``stages``: with the parameters they ran with.
     ``processes`` 0: one per core. With several, a script that calls this needs a ``__main__`` guard. ``runs``: how
     often everything is replayed. ``seals``: what the log must still be.
     """
-    if stages is None:
-        secret = os.environ.get("PIPELINE_WIRE_SECRET")
-        stages = topology.flow(secret.encode()) if secret else topology.STAGES
     try:
         with tempfile.TemporaryDirectory(prefix="pipeline-audit-") as folder:
             recording = copy_of(settings, Path(folder), say, schemas)
@@ -217,7 +215,14 @@ def _replay(recording: Recording, stages: Sequence[AnyStage], job: _Job, at: Cal
     findings, notes = Findings(), dict[str, int]()
     differing, last = 0, ("", 0, -1)
     digests: list[str] = []
-    code = Code(stage.config(), _fingerprints(), build_info.commit(), build_info.lock_hash(), build_info.python())
+    code = Code(
+        stage.config(),
+        _fingerprints(),
+        build_info.code(),
+        build_info.lock_hash(),
+        build_info.python(),
+        config_of(type(stage.parameters)()),
+    )
     starts, read, misled = 0, 0, False
     for run in range(job.runs):
         codec = Codec(recording.schemas)

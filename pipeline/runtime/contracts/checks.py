@@ -1,7 +1,7 @@
 """What may change in a contract, and what may not: the checks of `pipeline schemas check`, and registration.
 
 A registry checks that records can be read. It does not see units, logical types, the order of fields or of an enum's
-symbols: these are frozen here, against every earlier version kept in ``tests/golden/schemas/<topic>/v<n>.avsc``.
+symbols: these are frozen here, against every earlier version kept as ``<topic>/v<n>.avsc`` (files.py says where).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from pipeline.domain.record import Owned
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError
+from pipeline.runtime.contracts.files import contracts_dir, require_checkout, versions_dir
 from pipeline.runtime.contracts.registry import COMPATIBILITY, Registry
 from pipeline.runtime.contracts.schemas import (
     NAMESPACE,
-    SCHEMAS_DIR,
     Schema,
     contract_text,
     render,
@@ -24,8 +24,6 @@ from pipeline.runtime.contracts.schemas import (
     subject_of,
 )
 from pipeline.topics import TOPICS, Topic
-
-GOLDEN_DIR: Final = Path(__file__).resolve().parents[3] / "tests" / "golden" / "schemas"
 
 _PRIMITIVES: Final = frozenset({"long", "string", "boolean", "bytes"})
 _FROZEN: Final = ("unit", "logicalType", "scale", "precision")
@@ -215,14 +213,15 @@ def _name(schema: Any) -> str:
 # ---------------------------------------------------------------- what the command line calls
 
 
-def earlier_versions(topic: Topic, golden: Path = GOLDEN_DIR) -> list[tuple[str, Schema]]:
+def earlier_versions(topic: Topic, golden: Path | None = None) -> list[tuple[str, Schema]]:
     """The kept versions of a topic's contract, oldest first, with their file names."""
-    files = sorted((golden / topic.schema).glob("v*.avsc"), key=lambda path: int(path.stem[1:]))
+    files = sorted(((golden or versions_dir()) / topic.schema).glob("v*.avsc"), key=lambda path: int(path.stem[1:]))
     return [(path.name, json.loads(path.read_text())) for path in files]
 
 
-def findings(directory: Path = SCHEMAS_DIR, golden: Path = GOLDEN_DIR) -> list[str]:
+def findings(directory: Path | None = None, golden: Path | None = None) -> list[str]:
     """Everything that is wrong with the contracts, without a registry."""
+    directory, golden = directory or contracts_dir(), golden or versions_dir()
     found = []
     files = render()
     for name, text in files.items():
@@ -276,12 +275,15 @@ def check(registry: Registry | None = None, sources: Iterable[str] = (), say: Sa
     return EXIT_FOUND if found else EXIT_GOOD
 
 
-def freeze(golden: Path = GOLDEN_DIR, *, released: bool = True) -> list[str]:
-    """Keep today's contracts as versions; returns the files written.
+def freeze(golden: Path | None = None, *, released: bool = True) -> list[str]:
+    """Keep today's contracts as versions; returns the files written. Raises WrongUse outside a checkout.
 
     With ``released``, a contract that changed gets its next number. Without, its newest version is written anew:
     right only while nothing has been written under it anywhere that matters.
     """
+    if golden is None:
+        require_checkout("schemas freeze")
+        golden = versions_dir()
     written = []
     for topic in TOPICS:
         versions = earlier_versions(topic, golden)

@@ -1,10 +1,12 @@
 """The schema registry, as far as we need it: ids, texts, registration, compatibility. Confluent's API (v7).
 
-Whatever cannot be asked because nobody answers is raised as :class:`~pipeline.errors.Unreachable`.
+Whatever cannot be asked because nobody answers is raised as :class:`~pipeline.errors.Unreachable`, because the registry
+does not let us in as :class:`~pipeline.errors.AccessRefused`.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
@@ -14,6 +16,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from pipeline.errors import PipelineError, Unreachable
 from pipeline.runtime.contracts.codec import Registered
+from pipeline.runtime.contracts.registry_access import REFUSING, RegistryAccess
 from pipeline.runtime.contracts.schemas import ContractError, subject_of
 
 COMPATIBILITY: Final = "FULL_TRANSITIVE"
@@ -39,12 +42,23 @@ class Version(NamedTuple):
 
 
 class Registry:
-    """A registry at an address; asks at once and keeps no cache of what may change."""
+    """A registry at an address; asks at once and keeps no cache of what may change.
 
-    def __init__(self, url: str, timeout_s: float = 10.0) -> None:
+    ``access``: how we are let in; default: the environment's word, which raises WrongUse when it is not as it must be.
+    """
+
+    def __init__(self, url: str, timeout_s: float = 10.0, access: RegistryAccess | None = None) -> None:
         self.url = url
+        self._access = RegistryAccess.read() if access is None else access
         self._client = SchemaRegistryClient(
-            {"url": url, "timeout": timeout_s, "max.retries": 2, "retries.wait.ms": 100, "retries.max.wait.ms": 1000}
+            {
+                "url": url,
+                "timeout": timeout_s,
+                "max.retries": 2,
+                "retries.wait.ms": 100,
+                "retries.max.wait.ms": 1000,
+                **self._access.values,
+            }
         )
 
     def id_of(self, subject: str, text: str) -> int | None:
@@ -104,16 +118,30 @@ class Registry:
         except SchemaRegistryError as error:
             if error.http_status_code == _NOT_FOUND:
                 return None
+            if error.http_status_code in REFUSING:
+                raise self._access.refused(self.url, f"it answers {error.http_status_code}") from error
             if error.http_status_code >= _SERVER_ERROR:
                 raise self._unreachable(f"It answers with an error ({error}); see its log.") from error
             raise
         except (httpx2.HTTPError, OSError) as error:
+            distrust = _distrust(error)
+            if distrust is not None:
+                raise self._access.refused(self.url, distrust) from error
             raise self._unreachable(
                 "Start it, or correct SCHEMA_REGISTRY_URL (Apicurio's address ends with /apis/ccompat/v7)."
             ) from error
 
     def _unreachable(self, what_to_do: str) -> Unreachable:
         return Unreachable("The schema registry", self.url, what_to_do)
+
+
+def _distrust(error: BaseException | None) -> str | None:
+    """Why its certificate is not trusted, when that is what is behind ``error``."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message or "its certificate is not trusted"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 class RegistryIds:

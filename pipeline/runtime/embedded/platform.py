@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from pipeline.errors import Unreachable, WrongUse
-from pipeline.runtime.embedded.broker import LocalKafka, LocalPlatform, LocalRegistry, registry_answers
+from pipeline.runtime.contracts.registry_access import RegistryAccess, registry_answers
+from pipeline.runtime.embedded.broker import LocalKafka, LocalPlatform, LocalRegistry
+from pipeline.runtime.kafka.client_settings import ClientSettings
+from pipeline.runtime.kafka.clients import Kafka
 
 KAFKA_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
 REGISTRY_VARIABLE = "SCHEMA_REGISTRY_URL"
@@ -67,25 +67,23 @@ def connect(
         require_reachable(bootstrap_servers, registry_url, timeout_s)
         yield Platform(bootstrap_servers, registry_url, owned=False)
         return
+    client = ClientSettings.read(env)
+    if client.secured:
+        raise WrongUse(
+            f"{', '.join(sorted(set(client.origins.values())))}: these say how a broker of your own lets you in, but "
+            f"{KAFKA_VARIABLE} does not say where it is. Set it, with {REGISTRY_VARIABLE}; or unset these."
+        )
     with LocalPlatform(data_dir, storage="memory" if data_dir is None else "file") as local:
         yield Platform(local.bootstrap_servers, local.registry_url, owned=True, local=local)
 
 
 def require_reachable(bootstrap_servers: str, registry_url: str, timeout_s: float = 15.0) -> None:
-    """Raise Unreachable, naming the component and its address, unless both answer within `timeout_s` seconds each."""
-    if not kafka_answers(bootstrap_servers, timeout_s):
-        raise Unreachable("Kafka", bootstrap_servers, f"Start it, correct {KAFKA_VARIABLE}, or unset it together with "
-                          f"{REGISTRY_VARIABLE} to use the embedded broker.")  # fmt: skip
-    if not registry_answers(registry_url, timeout_s):
+    """Raise Unreachable, naming the component and its address, unless both answer within `timeout_s` seconds each.
+
+    Raises AccessRefused when one answers and does not let us in.
+    """
+    Kafka(bootstrap_servers).require_answer(timeout_s)
+    if not registry_answers(registry_url, timeout_s, RegistryAccess.read()):
         raise Unreachable("The schema registry", registry_url, f"Start it, correct {REGISTRY_VARIABLE} (Apicurio's "
                           f"address ends with /apis/ccompat/v7), or unset it together with {KAFKA_VARIABLE} to use "
                           f"the embedded registry.")  # fmt: skip
-
-
-def kafka_answers(bootstrap_servers: str, timeout_s: float) -> bool:
-    """Whether a Kafka cluster gives its metadata within `timeout_s` seconds."""
-    try:
-        client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-        return bool(client.list_topics(timeout=timeout_s).brokers)
-    except KafkaException:
-        return False

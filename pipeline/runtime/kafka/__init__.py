@@ -1,0 +1,1 @@
+"""Settings of Kafka clients, topics as code, and the transactional writer for edges."""

@@ -16,6 +16,7 @@ import msgspec
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from pipeline.domain.record import Owned
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.topics import partitions_for, topic_of
 
 TRANSACTION_TIMEOUT_S: Final = 10.0
@@ -104,7 +105,11 @@ class MemorySink:
 
 
 class KafkaSink:
-    """Transactions on a broker. Waits for as long as nobody answers, saying so; gives up only when told to stop."""
+    """Transactions on a broker. Waits for as long as nobody answers, saying so; gives up only when told to stop.
+
+    Who is not let in at the start is told at once (AccessRefused); later that may pass, as a broker that comes back
+    knows its users a moment after it answers, and is waited out like an outage.
+    """
 
     def __init__(
         self,
@@ -114,10 +119,10 @@ class KafkaSink:
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._bootstrap = bootstrap_servers
+        self._kafka = Kafka(bootstrap_servers)
         self._say = say
         self._stop = stop
         self._settings = {
-            "bootstrap.servers": bootstrap_servers,
             "transactional.id": transactional_id,
             "client.id": transactional_id,
             "transaction.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
@@ -125,13 +130,15 @@ class KafkaSink:
             "retry.backoff.ms": 2,
             "retry.backoff.max.ms": 1000,
             "queue.buffering.max.messages": 200_000,
-            "error_cb": lambda error: None,
-            "log_level": 2,
         }
+        self._was_let_in = False
         self._producer: Producer | None = None
 
     def commit(self, rows: Sequence[Row]) -> None:
-        """Write ``rows`` in one transaction, exactly once. Raises GivenUp when told to stop while nobody answers."""
+        """Write ``rows`` in one transaction, exactly once.
+
+        Raises GivenUp when told to stop while nobody answers, AccessRefused when we are not let in at the start.
+        """
         if not rows:
             return
         trouble = False
@@ -201,12 +208,14 @@ class KafkaSink:
     def _open(self) -> Producer:
         asked = False
         while True:
-            producer = Producer(self._settings)
+            producer = self._kafka.producer(self._settings)
             try:
                 producer.init_transactions(_OPEN_TIMEOUT_S)
-                self._producer = producer
+                self._producer, self._was_let_in = producer, True
                 return producer
             except KafkaException as error:
+                if not self._was_let_in:
+                    self._kafka.raise_refusal(producer)
                 asked = self._report(asked, _text(error))
                 del producer
             self._pause()
@@ -214,15 +223,12 @@ class KafkaSink:
     def _stands(self, row: Row) -> bool:
         """Whether ``row`` stands committed in the log. Its value has writer and number: there is no other like it."""
         while True:
-            consumer = Consumer(
+            consumer = self._kafka.consumer(
                 {
-                    "bootstrap.servers": self._bootstrap,
                     "group.id": "edge-looks-back",
                     "enable.auto.commit": False,
                     "isolation.level": "read_committed",
                     "enable.partition.eof": True,
-                    "error_cb": lambda error: None,
-                    "log_level": 2,
                 }
             )
             try:

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not in the stubs
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -23,8 +22,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     ResourceType,
 )
 
-from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError, Unreachable
+from pipeline.errors import EXIT_FOUND, EXIT_GOOD, PipelineError
 from pipeline.runtime.contracts.checks import topic_names
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.topics import DEAD_LETTERS, JOURNAL, TOPICS, Keep, Spread, Topic, changelog_of
 
 FOR_EVER: Final = -1
@@ -149,7 +149,7 @@ def plan(
 ) -> Plan:
     """Compare the cluster with the code; changes nothing.
 
-    ``replication`` None means three copies, or as many as there are brokers. Raises Unreachable.
+    ``replication`` None means three copies, or as many as there are brokers. Raises Unreachable, AccessRefused.
     """
     admin = _Admin(bootstrap_servers, timeout_s)
     found, brokers = admin.topics()
@@ -202,7 +202,8 @@ def apply(
 ) -> int:
     """Plan, say it, do it, wait until every broker's metadata shows it; 0, or 1 when anything is refused.
 
-    Running it again does what is left to do. Raises Unreachable, PipelineError for what the cluster will not do.
+    Running it again does what is left to do.
+    Raises Unreachable, AccessRefused, PipelineError for what the cluster will not do.
     """
     made = plan(
         bootstrap_servers, partitions, sources, stages, replication=replication, retention_ms=retention_ms,
@@ -248,18 +249,17 @@ class _Admin:
     """Kafka's admin client, waiting for its answers."""
 
     def __init__(self, bootstrap_servers: str, timeout_s: float) -> None:
-        self._client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._kafka = Kafka(bootstrap_servers)
+        self._client = self._kafka.admin()
         self._bootstrap_servers = bootstrap_servers
         self._timeout_s = timeout_s
 
     def topics(self) -> tuple[dict[str, tuple[int, int]], int]:
         """Partitions and copies of every topic, and the number of brokers."""
         try:
-            metadata = self._client.list_topics(timeout=self._timeout_s)
+            metadata = self._kafka.metadata(self._client, self._timeout_s)
         except KafkaException as error:
-            raise Unreachable(
-                "Kafka", self._bootstrap_servers, "Start it, or correct KAFKA_BOOTSTRAP_SERVERS."
-            ) from error
+            raise self._kafka.unreachable() from error
         topics = {
             name: (len(topic.partitions), min((len(p.replicas) for p in topic.partitions.values()), default=0))
             for name, topic in metadata.topics.items()

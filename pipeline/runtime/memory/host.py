@@ -18,7 +18,7 @@ from typing import Any, TypeVar, overload
 
 from pipeline.domain.record import Record
 from pipeline.runtime.contracts.codec import Codec, LocalIds
-from pipeline.runtime.worker.task import EpochFacts, Message
+from pipeline.runtime.worker.task import EpochFacts, Message, recorded_config
 from pipeline.runtime.worker.task_group import TaskGroup, read
 from pipeline.runtime.worker.wiring import AnyStage, Wiring
 from pipeline.topics import Topic, partitions_for, topic_named, topic_of
@@ -42,7 +42,8 @@ class MemoryHost:
 
     ``units``: which stages share a unit, by name (default: each alone, everything through topics). ``encode=False``
     keeps records only: no bytes, no journal, no dead letters for raw input. ``resumed_ns``: wall time of the tasks'
-    start, handed on as ``Resumed``; 0 means that this is no live start. ``boundary``: asked after each record applied
+    start, handed on as ``Resumed``; 0 means that this is no live start. ``config``: epoch records hold the stages'
+    parameters, as a worker's do. ``boundary``: asked after each record applied
     whether that unit's transaction ends here (not to be used together with :meth:`crash`). ``lost``: asked whenever one
     ended there whether the unit's tasks of this partition die, and are restored from their changelogs.
     """
@@ -56,6 +57,7 @@ class MemoryHost:
         encode: bool = True,
         units: Sequence[Sequence[str]] | None = None,
         resumed_ns: int = 0,
+        config: bool = False,
         boundary: Callable[[], bool] | None = None,
         lost: Callable[[], bool] | None = None,
     ) -> None:
@@ -65,7 +67,7 @@ class MemoryHost:
         self._codec = (codec or Codec(LocalIds())) if encode else None
         self._stages = stages
         self._wirings = self._wired([[stage.name] for stage in stages] if units is None else units)
-        self._epoch = EpochFacts(wall_ns=resumed_ns)
+        self._epoch = EpochFacts(wall_ns=resumed_ns, config=recorded_config(stages) if config else "")
         self._outside: deque[tuple[Topic, tuple[int, ...], bytes | None, bytes | None, Record | None, int]] = deque()
         self._redo: list[tuple[Topic, tuple[int, ...], bytes | None, bytes | None, Record | None, int]] = []
         self._committed: dict[tuple[str, int], int] = {}

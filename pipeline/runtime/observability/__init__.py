@@ -1,0 +1,1 @@
+"""Logs, metrics, and the HTTP endpoint for both health checks."""

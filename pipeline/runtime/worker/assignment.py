@@ -5,7 +5,6 @@ The state itself names the place to go on from; the group's offsets only have to
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -28,7 +27,14 @@ from pipeline.runtime.worker.restore import (
     read_to_end,
 )
 from pipeline.runtime.worker.snapshots import Snapshots
-from pipeline.runtime.worker.task import IN_MEMORY, META_KEY, EpochFacts, Message, StateMismatch
+from pipeline.runtime.worker.task import (
+    IN_MEMORY,
+    META_KEY,
+    EpochFacts,
+    Message,
+    StateMismatch,
+    recorded_config,
+)
 from pipeline.runtime.worker.task_group import TaskGroup, read_fetched
 from pipeline.runtime.worker.wiring import Wiring
 from pipeline.topics import changelog_of
@@ -209,13 +215,12 @@ class Assigner:
         return found
 
     def _epoch(self) -> EpochFacts:
-        config = {stage.name: stage.config() for stage in self._wiring.stages}
         return EpochFacts(
             wall_ns=self._context.kafka.wall_ns(),
-            commit=build_info.commit(),
+            commit=build_info.code(),
             lock_hash=build_info.lock_hash(),
             python=build_info.python(),
-            config=json.dumps(config, sort_keys=True, separators=(",", ":")),
+            config=recorded_config(self._wiring.stages),
             schemas=self._cluster_facts.schemas,
             cluster_id=self._cluster_facts.cluster_id,
         )

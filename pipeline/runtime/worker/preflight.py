@@ -7,7 +7,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from pipeline.errors import PlatformError, WrongUse
+from pipeline.errors import AccessRefused, PlatformError, WrongUse
 from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.worker.context import WorkerContext
 from pipeline.runtime.worker.wiring import Wiring, outputs_of
@@ -25,13 +25,18 @@ class ClusterFacts(NamedTuple):
 
 
 def inspect_cluster(admin: AdminClient, wiring: Wiring, codec: Codec, context: WorkerContext) -> ClusterFacts:
-    """Wait until broker and registry answer, then check. Raises WrongUse for missing topics and unequal partitions."""
+    """Wait until broker and registry answer, then check.
+
+    Raises WrongUse for missing topics and unequal partitions, AccessRefused when one of the two does not let us in.
+    """
     while True:
         try:
-            metadata = admin.list_topics(timeout=5)
+            metadata = context.kafka.metadata(admin, 5)
             ours = [topic for stage in wiring.stages for topic in outputs_of(stage)]
             schemas = codec.schemas_as_json([*ours, *wiring.outside])
             break
+        except AccessRefused:
+            raise
         except PlatformError as error:
             context.say_now_and_then(f"{error} Waiting for it.")
         except KafkaException:

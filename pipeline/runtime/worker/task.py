@@ -8,6 +8,7 @@ depends on where a transaction ended; only journal entries and changelog records
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
@@ -139,6 +140,11 @@ class EpochFacts(NamedTuple):
     config: str = ""
     schemas: str = ""
     cluster_id: str = ""
+
+
+def recorded_config(stages: Iterable[AnyStage]) -> str:
+    """The parameters of these stages as an epoch record holds them: JSON, stage to dotted name to value."""
+    return json.dumps({stage.name: stage.config() for stage in stages}, sort_keys=True, separators=(",", ":"))
 
 
 class Closed(NamedTuple):

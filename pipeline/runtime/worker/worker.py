@@ -22,6 +22,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from pipeline.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.contracts.codec import Codec
+from pipeline.runtime.kafka.client_settings import REFUSING
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.worker.assignment import Assigner
 from pipeline.runtime.worker.context import Stopping, WorkerContext
@@ -281,7 +282,11 @@ class Worker:
         consumer.unassign()
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+        if error.code() in REFUSING:
+            # At the start this ends the worker (`inspect_cluster`). Later it may pass: a broker that comes back may
+            # know its users only a moment after it answers.
+            self._context.say_now_and_then(f"{self._kafka.refused} Waiting; nothing is lost")
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
             address = self._kafka.bootstrap_servers
             self._context.say_now_and_then(f"Kafka does not answer at {address}; waiting, nothing is lost")
         elif error.fatal():

@@ -1,7 +1,8 @@
 """The market edge: a recorded day, or a simulated one, as the records of the market-data topics, in order of time.
 
 Three venues: XNAS, recorded or simulated; XBAT, a second lit book that follows it; XDRK, dark, of which only its state
-is told here. Nothing here knows Kafka or a clock; `clock.py` paces what this makes, `edge.py` writes it.
+is told here. Nothing here knows Kafka or a clock; `gateways/clock.py` paces what this makes and
+`runtime/kafka/edge_writer.py` writes it.
 """
 
 from __future__ import annotations

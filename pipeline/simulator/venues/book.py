@@ -12,7 +12,7 @@ quantity stands how much of it we *took*, and that stays gone until the order it
 So, always: aggressive_qty = own_qty + record_qty + displaced_qty, and displaced_qty ≤ taken_qty.
 
 A recorded order that enters at or through the price of a resting order of ours trades with it on arrival, at our price,
-and that much of it counts as taken. Source of the bound: `trading.md`, "Market data and venues".
+and that much of it counts as taken. Source of the bound: docs/design-rules.md, Market data and venues.
 """
 
 from __future__ import annotations

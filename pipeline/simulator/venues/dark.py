@@ -7,13 +7,13 @@ its cell. What it is does not depend on what we do, only how much we have used; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from pipeline.domain.executions import Liquidity
 from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.reference import Instrument
-from pipeline.domain.units import PPM_ONE
+from pipeline.domain.units import NS_PER_S, PPM_ONE
+from pipeline.parameters import Parameters, nanos, ppm
 from pipeline.simulator.venues.draws import below, exponential
 from pipeline.simulator.venues.orders import Execution, VenueOrder
 from pipeline.state import Entry
@@ -22,16 +22,19 @@ _MIN_QTY_CHOICES: Final = (1, 1, 1, 10, 25, 100)
 """Minimum quantities that hidden interest asks for; most ask for none."""
 
 
-@dataclass(frozen=True)
-class HiddenInterest:
-    """How much hidden interest there is."""
+class HiddenInterest(Parameters, frozen=True, kw_only=True):
+    """How much hidden interest a simulated dark venue has."""
 
-    cell_ns: int = 4_000_000_000
-    """Length of a cell."""
-    presence_ppm: int = 600_000
-    """Share of cells that have any."""
-    share_ppm: int = 150_000
-    """Hidden quantity offered over a day, as a share of the instrument's usual daily volume, both sides together."""
+    cell_ns: Annotated[int, nanos("Length of a cell of time, in which at most one interest comes.", 1)] = 4 * NS_PER_S
+    presence_ppm: Annotated[int, ppm("Share of cells that have any.")] = 600_000
+    share_ppm: Annotated[
+        int,
+        ppm(
+            "Hidden quantity offered over a day, as a share of the instrument's usual daily volume, both sides "
+            "together.",
+            most=10 * PPM_ONE,
+        ),
+    ] = 150_000
 
 
 class Interest(NamedTuple):

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
+from pipeline.domain.units import NS_PER_S
+from pipeline.parameters import Parameters, nanos, ppm
 from pipeline.simulator.venues.draws import happens
 
 
-@dataclass(frozen=True)
-class Faults:
-    """Rates in parts per million of the messages concerned, and how long things are held up."""
+class Faults(Parameters, frozen=True, kw_only=True):
+    """What simulated venues do wrong: rates per message concerned, and how long things are held up."""
 
-    reject_ppm: int = 0
-    """New orders that are rejected for no reason of ours."""
-    duplicate_ppm: int = 0
-    """Reports that are sent twice, the second time later."""
-    late_ppm: int = 0
-    """Reports that are held up; later ones overtake them."""
-    late_by_ns: int = 3_000_000_000
-    """How long a late report, or the second copy of a duplicate, is held up."""
-    bust_ppm: int = 0
-    """Executions that are busted afterwards."""
-    bust_after_ns: int = 5_000_000_000
-    """How long after the execution."""
-    overfill_ppm: int = 0
-    """Executions that complete an order and go beyond it by one unit."""
+    reject_ppm: Annotated[int, ppm("New orders that are rejected for no reason of ours.")] = 0
+    duplicate_ppm: Annotated[int, ppm("Reports that are sent twice, the second time later.")] = 0
+    late_ppm: Annotated[int, ppm("Reports that are held up; later ones overtake them.")] = 0
+    late_by_ns: Annotated[
+        int, nanos("How long a late report, or the second copy of a duplicate, is held up.")
+    ] = 3 * NS_PER_S  # fmt: skip
+    bust_ppm: Annotated[int, ppm("Executions that are busted afterwards.")] = 0
+    bust_after_ns: Annotated[int, nanos("How long after the execution a bust comes.")] = 5 * NS_PER_S
+    overfill_ppm: Annotated[int, ppm("Executions that complete an order and go beyond it by one unit.")] = 0
 
     def rejects(self, seed: int, wire_id: str) -> bool:
         return happens(self.reject_ppm, seed, "reject", wire_id)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Final, ParamSpec
+from typing import TypeVar
 
 from pipeline.algos.rounding import average_px
 from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.orders import ClosedOrder, Order, OrderEvent, OrderEventKind, OrdersClosed, OrdStatus
 from pipeline.domain.parents import Lineage, LineageKind
-from pipeline.domain.record import Owned
+from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import RejectReason, fix_code
+from pipeline.stage import Meta
 from pipeline.stages.allocation.state import AllocationState, ClientOrder, WaitingLineage
 
 _TOO_LATE_TEXT = "the order was done before the cancel could take effect"
@@ -185,25 +186,25 @@ def close(
     yield OrdersClosed(source=order.source, instrument=order.instrument, orders=(closed,), at_ns=state.now_ns)
 
 
-P = ParamSpec("P")
-_CLOSED_MAX: Final = 256
-"""Orders in one record on `order-closures`."""
+A = TypeVar("A")
+_Step = Callable[[A, AllocationState, Record, Meta], Iterator[Owned]]
 
 
-def closures_together(step: Callable[P, Iterator[Owned]]) -> Callable[P, Iterator[Owned]]:
-    """A step that writes its closures last, one record for all of a source and instrument."""
+def closures_together(step: _Step[A]) -> _Step[A]:
+    """A stage's step that writes its closures last, one record for all of a source and instrument."""
 
     @wraps(step)
-    def together(*args: P.args, **kwargs: P.kwargs) -> Iterator[Owned]:
+    def together(stage: A, state: AllocationState, message: Record, meta: Meta) -> Iterator[Owned]:
         closed: dict[tuple[str, str], list[OrdersClosed]] = {}
-        for record in step(*args, **kwargs):
+        for record in step(stage, state, message, meta):
             if type(record) is OrdersClosed:
                 closed.setdefault((record.source, record.instrument), []).append(record)
             else:
                 yield record
+        most = state.parameters.chunk_closures
         for (source, instrument), those in closed.items():
-            for first in range(0, len(those), _CLOSED_MAX):
-                orders = tuple(record.orders[0] for record in those[first : first + _CLOSED_MAX])
+            for first in range(0, len(those), most):
+                orders = tuple(record.orders[0] for record in those[first : first + most])
                 yield OrdersClosed(source=source, instrument=instrument, orders=orders, at_ns=those[0].at_ns)
 
     return together

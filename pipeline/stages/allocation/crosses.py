@@ -16,7 +16,6 @@ from pipeline.stages.allocation.client_orders import catch_up, close_if_filled, 
 from pipeline.stages.allocation.epochs import mark, take_back
 from pipeline.stages.allocation.sharing import settlement_date
 from pipeline.stages.allocation.state import (
-    AllocationParameters,
     AllocationState,
     BrokenBooks,
     ClientOrder,
@@ -38,7 +37,7 @@ def queue_cross(state: AllocationState, cross: Cross) -> None:
     state.queues.put(cross.instrument, queue)
 
 
-def book_crosses(state: AllocationState, parameters: AllocationParameters, instrument: str) -> Iterator[Owned]:
+def book_crosses(state: AllocationState, instrument: str) -> Iterator[Owned]:
     """Book what is ready at the head of the instrument's queue."""
     while True:
         queue = state.queues.get(instrument)
@@ -46,14 +45,14 @@ def book_crosses(state: AllocationState, parameters: AllocationParameters, instr
             return
         cross, queue.crosses = queue.crosses[0], queue.crosses[1:]
         state.queues.put(instrument, queue)
-        yield from _book(state, parameters, cross)
+        yield from _book(state, cross)
 
 
 def _orders_known(state: AllocationState, cross: Cross) -> bool:
     return all(leg.order_id in state.orders for leg in (*cross.buys, *cross.sells))
 
 
-def _book(state: AllocationState, parameters: AllocationParameters, cross: Cross) -> Iterator[Owned]:
+def _book(state: AllocationState, cross: Cross) -> Iterator[Owned]:
     if cross.kind is CrossKind.TRADE:
         _count_legs(state, cross)
         book, cross_id = CrossBook(cross, 0, []), cross.cross_id
@@ -78,10 +77,12 @@ def _book(state: AllocationState, parameters: AllocationParameters, cross: Cross
         yield from _book_leg(state, cross, cross_id, leg, old_legs.get(leg.order_id), leg.qty, book)
     state.crosses.put(cross_id, book)
     if book.error_qty:
-        text = f"{book.error_qty} of cross {cross_id} were beyond an order's quantity: {parameters.error_account}'s"
+        text = (
+            f"{book.error_qty} of cross {cross_id} were beyond an order's quantity: {state.parameters.error_account}'s"
+        )
         yield _alert(state, cross, "CROSSED_BEYOND_ORDER", text)
     yield from _reports(state, cross, cross_id, old_cross)
-    yield _reconciliation(state, parameters, cross, cross_id, book)
+    yield _reconciliation(state, cross, cross_id, book)
 
 
 def _count_legs(state: AllocationState, cross: Cross) -> None:
@@ -166,7 +167,7 @@ def _allocation(
         fee=0,
         currency=order.currency,
         trade_date=cross.trade_date,
-        settlement_date=settlement_date(cross.trade_date),
+        settlement_date=settlement_date(cross.trade_date, state.parameters.settlement_days),
         at_ns=state.now_ns,
     )
 
@@ -191,9 +192,7 @@ def _report(cross: Cross, cross_id: str, cancelled: bool) -> TradeReport:
     )
 
 
-def _reconciliation(
-    state: AllocationState, parameters: AllocationParameters, cross: Cross, cross_id: str, book: CrossBook
-) -> Reconciliation:
+def _reconciliation(state: AllocationState, cross: Cross, cross_id: str, book: CrossBook) -> Reconciliation:
     """One side speaks for both: they are equal unless something went to the error account."""
     buyers = {leg.order_id for leg in cross.buys}
     qty = 0 if cross.kind is CrossKind.BUST else cross.qty
@@ -209,11 +208,11 @@ def _reconciliation(
         executed_qty=qty,
         allocated_qty=allocated,
         error_account_qty=qty - allocated,
-        error_account=parameters.error_account if qty > allocated else "",
+        error_account=state.parameters.error_account if qty > allocated else "",
         executed_money=qty * cross.px,
         allocated_money=qty * cross.px,
         residual=0,
-        rounding_account=parameters.rounding_account,
+        rounding_account=state.parameters.rounding_account,
         executed_fee=0,
         allocated_fee=0,
         allocation_count=sum(1 for leg in book.legs if leg.qty),

@@ -22,7 +22,6 @@ from pipeline.stages.allocation.client_orders import close, close_if_filled, eve
 from pipeline.stages.allocation.epochs import add_up, added_px, cap_qty
 from pipeline.stages.allocation.sharing import settlement_date, share_fee, share_out
 from pipeline.stages.allocation.state import (
-    AllocationParameters,
     AllocationState,
     BrokenBooks,
     Budget,
@@ -33,9 +32,6 @@ from pipeline.stages.allocation.state import (
     epoch_key,
 )
 
-_CHUNK = 256
-"""Shares in one record on `epochs`."""
-
 
 def queue_fill(state: AllocationState, fill: Fill) -> None:
     """Put it in its instrument's queue."""
@@ -44,9 +40,7 @@ def queue_fill(state: AllocationState, fill: Fill) -> None:
     state.queues.put(fill.instrument, queue)
 
 
-def go_on_settling(
-    state: AllocationState, parameters: AllocationParameters, instrument: str, budget: Budget
-) -> Iterator[Owned]:
+def go_on_settling(state: AllocationState, instrument: str, budget: Budget) -> Iterator[Owned]:
     """Work off the instrument's queue: as far as the other topics and the step allow."""
     while (queue := state.queues.get(instrument)) is not None and queue.fills:
         fill = queue.fills[0]
@@ -59,7 +53,7 @@ def go_on_settling(
                 else:
                     yield from add_up(state, epoch, fill)
                 _share(state, epoch, fill)
-            yield from _settle(state, parameters, epoch, budget)
+            yield from _settle(state, epoch, budget)
             if epoch.settling:
                 _remember(state, instrument)
                 return
@@ -216,7 +210,7 @@ def _note_what_was_before(
 # ---------------------------------------------------------------- telling it
 
 
-def _settle(state: AllocationState, parameters: AllocationParameters, epoch: Epoch, budget: Budget) -> Iterator[Owned]:
+def _settle(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[Owned]:
     """Tell members from the cursor on; when all have been told, reconcile and, the first time, close the epoch."""
     index = 0
     for key, chunk in state.chunks_of(epoch):
@@ -239,9 +233,9 @@ def _settle(state: AllocationState, parameters: AllocationParameters, epoch: Epo
     if epoch.cursor == epoch.member_count:
         epoch.settling = False
         members = state.members_of(epoch)
-        yield _reconciliation(state, parameters, epoch, members)
+        yield _reconciliation(state, epoch, members)
         if epoch.error_qty:
-            yield _overfill(state, parameters, epoch)
+            yield _overfill(state, epoch)
         if not epoch.closed:
             yield from _close_epoch(state, epoch, members)
     state.epochs.put(epoch.key, epoch)
@@ -315,14 +309,12 @@ def _allocation(state: AllocationState, epoch: Epoch, member: MemberBook, order:
         fee=fee,
         currency=order.currency,
         trade_date=epoch.trade_date,
-        settlement_date=settlement_date(epoch.trade_date),
+        settlement_date=settlement_date(epoch.trade_date, state.parameters.settlement_days),
         at_ns=state.now_ns,
     )
 
 
-def _reconciliation(
-    state: AllocationState, parameters: AllocationParameters, epoch: Epoch, members: list[MemberBook]
-) -> Reconciliation:
+def _reconciliation(state: AllocationState, epoch: Epoch, members: list[MemberBook]) -> Reconciliation:
     """What was executed against what the allocations say. Raises BrokenBooks when they differ: that is our bug."""
     qty = sum(member.alloc_qty for member in members)
     money = sum(member.alloc_qty * member.alloc_px for member in members) + epoch.error_qty * epoch.px
@@ -345,11 +337,11 @@ def _reconciliation(
         executed_qty=epoch.executed_qty,
         allocated_qty=qty,
         error_account_qty=epoch.error_qty,
-        error_account=parameters.error_account if epoch.error_qty or epoch.error_fee else "",
+        error_account=state.parameters.error_account if epoch.error_qty or epoch.error_fee else "",
         executed_money=epoch.executed_money,
         allocated_money=money,
         residual=residual,
-        rounding_account=parameters.rounding_account,
+        rounding_account=state.parameters.rounding_account,
         executed_fee=epoch.fee,
         allocated_fee=fee,
         allocation_count=sum(1 for member in members if member.alloc_qty),
@@ -369,7 +361,8 @@ def _close_epoch(state: AllocationState, epoch: Epoch, members: list[MemberBook]
         order = state.orders[member.order_id]
         remaining = order.order_qty - order.cum_qty if order.end is OrdStatus.EXPIRED else order.leaves_qty
         shares.append(EpochShare(order_id=member.order_id, executed_qty=member.share_qty, remaining_qty=remaining))
-    chunk_count = -(-len(shares) // _CHUNK)
+    size = state.parameters.chunk_shares
+    chunk_count = -(-len(shares) // size)
     for number in range(1, chunk_count + 1):
         yield EpochClosed(
             parent_id=epoch.parent_id,
@@ -379,18 +372,18 @@ def _close_epoch(state: AllocationState, epoch: Epoch, members: list[MemberBook]
             chunk_no=number,
             chunk_count=chunk_count,
             executed_qty=epoch.executed_qty,
-            shares=tuple(shares[(number - 1) * _CHUNK : number * _CHUNK]),
+            shares=tuple(shares[(number - 1) * size : number * size]),
             at_ns=state.now_ns,
         )
 
 
-def _overfill(state: AllocationState, parameters: AllocationParameters, epoch: Epoch) -> Alert:
+def _overfill(state: AllocationState, epoch: Epoch) -> Alert:
     return Alert(
         kind=AlertKind.OVERFILL,
         instrument=epoch.instrument,
         subject_id=epoch.parent_id,
         reason="BOOKED_TO_ERROR_ACCOUNT",
         text=f"epoch {epoch.epoch_no}: {epoch.error_qty} of {epoch.executed_qty} executed are beyond what its members "
-        f"had open; they are {parameters.error_account}'s",
+        f"had open; they are {state.parameters.error_account}'s",
         at_ns=state.now_ns,
     )

@@ -94,10 +94,10 @@ def share_fee(quantities: Sequence[int], fee: int, carried: Sequence[int], ties:
 
 
 @lru_cache(maxsize=16)
-def settlement_date(trade_date: int) -> int:
-    """Two weekdays after ``trade_date`` (yyyymmdd). First form: holidays are not known."""
+def settlement_date(trade_date: int, weekdays: int) -> int:
+    """So many weekdays after ``trade_date`` (yyyymmdd). First form: holidays are not known."""
     day = date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)
-    left = 2
+    left = weekdays
     while left:
         day += timedelta(days=1)
         if day.weekday() < 5:

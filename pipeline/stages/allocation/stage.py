@@ -21,7 +21,6 @@ they are, a bust after an order's end is not worked again, parents are not carri
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import ClassVar
 
 from pipeline.domain.allocations import Allocation, Reconciliation, TradeReport
@@ -36,8 +35,9 @@ from pipeline.stages.allocation.client_orders import ask_cancel, closures_togeth
 from pipeline.stages.allocation.crosses import book_crosses, queue_cross
 from pipeline.stages.allocation.day_end import end_day
 from pipeline.stages.allocation.epochs import go_on_telling, on_execution, on_members, on_parent, start_round
+from pipeline.stages.allocation.parameters import AllocationParameters
 from pipeline.stages.allocation.settling import go_on_settling, queue_fill
-from pipeline.stages.allocation.state import AllocationParameters, AllocationState, Budget
+from pipeline.stages.allocation.state import AllocationState, Budget
 from pipeline.state import Task
 
 
@@ -57,18 +57,17 @@ class AllocationStage(Stage[AllocationState]):
         Alert,
     )
 
-    def __init__(self, parameters: AllocationParameters | None = None) -> None:
-        self._parameters = parameters or AllocationParameters()
+    parameters: AllocationParameters
 
-    def config(self) -> dict[str, int | str | bool]:
-        return asdict(self._parameters)
+    def __init__(self, parameters: AllocationParameters = AllocationParameters()) -> None:  # noqa: B008 - frozen
+        self.parameters = parameters
 
     def new_state(self, task: Task) -> AllocationState:
-        return AllocationState(task)
+        return AllocationState(task, self.parameters)
 
     @closures_together
     def step(self, state: AllocationState, message: Record, meta: Meta) -> Iterator[Owned]:
-        budget = Budget(self._parameters.max_records)
+        budget = Budget(self.parameters.max_records)
         match message:
             case Order():
                 yield from _on_order(state, message)
@@ -97,8 +96,8 @@ class AllocationStage(Stage[AllocationState]):
         queue = state.queues.get(instrument)
         if queue is None or not (queue.crosses or queue.fills):
             return  # the usual case, asked after every order
-        yield from book_crosses(state, self._parameters, instrument)
-        yield from go_on_settling(state, self._parameters, instrument, budget)
+        yield from book_crosses(state, instrument)
+        yield from go_on_settling(state, instrument, budget)
 
     def _on_tick(self, state: AllocationState, tick: Tick, budget: Budget) -> Iterator[Owned]:
         state.apply_tick(tick)
@@ -107,8 +106,8 @@ class AllocationStage(Stage[AllocationState]):
             instruments, work.settling = work.settling, []
             state.works.put("", work)
             for instrument in instruments:
-                yield from go_on_settling(state, self._parameters, instrument, budget)
-        start_round(state, self._parameters.progress_ns)
+                yield from go_on_settling(state, instrument, budget)
+        start_round(state, self.parameters.progress_ns)
         yield from go_on_telling(state, budget)
         if tick.kind is TickKind.DAY_END:
             yield from end_day(state)

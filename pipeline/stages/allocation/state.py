@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import Capacity, OrderEventKind, OrdStatus, Side
 from pipeline.domain.parents import Cross, Lineage
+from pipeline.stages.allocation.parameters import AllocationParameters
 from pipeline.state import Entry, State, Task
 
 
 class BrokenBooks(RuntimeError):
     """An invariant of ours does not hold: a bug of ours. It stops the worker; no fault of a venue raises it."""
-
-
-@dataclass(frozen=True)
-class AllocationParameters:
-    """What shapes its decisions."""
-
-    progress_ns: int = 5_000_000_000
-    """Least session time between two rounds of progress to the clients."""
-    max_records: int = 1_000
-    """About how many records one step writes at the most; what is left goes on at the next tick."""
-    rounding_account: str = "ROUNDING"
-    """Who gets what rounding an average price leaves over."""
-    error_account: str = "ERROR"
-    """Who owns what no client's order can take."""
 
 
 class Budget:
@@ -257,8 +242,9 @@ def balance_key(account: str, instrument: str) -> str:
 class AllocationState(State):
     """A task's books."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, parameters: AllocationParameters) -> None:
         super().__init__(task)
+        self.parameters = parameters
         self.orders = self.table("orders", ClientOrder)
         self.parents = self.table("parents", ParentBook)
         self.epochs = self.table("epochs", Epoch)

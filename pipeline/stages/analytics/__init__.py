@@ -1,0 +1,1 @@
+"""Bars, volume curves, venue scores and reference prices that decisions may read."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from pipeline.domain.analytics import Bar
 from pipeline.domain.market import TradePrint
 from pipeline.stages.shared.print_tape import MINUTE_NS, Tape, trade_date_of
 from pipeline.state import Entry, State
-
-_BARS_PER_TICK: Final = 500
-"""A loaded history is published over several ticks, not in one endless step."""
 
 
 class BarEntry(Entry):
@@ -32,7 +28,8 @@ class Pending(Entry):
 class MinuteBars:
     """The tables of bars."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, bars_per_tick: int) -> None:
+        self._bars_per_tick = bars_per_tick
         self._tape = Tape(state)
         self._bars = state.table("bars", BarEntry)
         self._pending = state.table("pending", Pending)
@@ -51,7 +48,7 @@ class MinuteBars:
         return changes
 
     def closed(self, now_ns: int) -> Iterator[Bar]:
-        """Bars of minutes that are over and have news."""
+        """Bars of minutes that are over and have news; a loaded history over several ticks, not in one endless step."""
         pending = self._pending.get("")
         if pending is None or not pending.minutes:
             return
@@ -59,7 +56,7 @@ class MinuteBars:
         published = 0
         for key in pending.minutes:
             bar = self._bars[key]
-            if bar.start_ns + MINUTE_NS > now_ns or published == _BARS_PER_TICK:
+            if bar.start_ns + MINUTE_NS > now_ns or published == self._bars_per_tick:
                 later.append(key)
                 continue
             published += 1

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from pipeline.domain.analytics import Bar, VenueScore, VolumeCurve
 from pipeline.domain.controls import Tick
 from pipeline.domain.executions import ChildOrder, Fill
@@ -24,22 +22,13 @@ from pipeline.domain.market import NBBO, ReferencePrice, TradePrint
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument
-from pipeline.domain.units import NS_PER_S
 from pipeline.stage import Meta, Stage
 from pipeline.stages.analytics.minute_bars import MinuteBars
+from pipeline.stages.analytics.parameters import AnalyticsParameters
 from pipeline.stages.analytics.venue_scores import VenueScores
 from pipeline.stages.analytics.volume_days import VolumeDays
 from pipeline.stages.shared import reference_data
 from pipeline.state import Entry, State, Task
-
-
-class AnalyticsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Parameters; they stand in the journal."""
-
-    reference_price_ns: int = NS_PER_S
-    """Least time between two reference prices of an instrument."""
-    days_kept: int = 20
-    """Earlier days a curve is learned from."""
 
 
 class Midpoint(Entry):
@@ -54,12 +43,12 @@ class Midpoint(Entry):
 class AnalyticsState(State):
     """What analytics remembers."""
 
-    def __init__(self, task: Task, config: AnalyticsConfig) -> None:
+    def __init__(self, task: Task, parameters: AnalyticsParameters) -> None:
         super().__init__(task)
         self.instruments = reference_data.instruments(self)
         self.midpoints = self.table("midpoints", Midpoint)
-        self.bars = MinuteBars(self)
-        self.days = VolumeDays(self, config.days_kept)
+        self.bars = MinuteBars(self, parameters.bars_per_tick)
+        self.days = VolumeDays(self, parameters.days_kept, parameters.quiet_tail_ppm)
         self.scores = VenueScores(self)
 
 
@@ -71,14 +60,13 @@ class AnalyticsStage(Stage[AnalyticsState]):
     reads = (TradePrint, NBBO, ChildOrder, Fill, Instrument, Tick)
     writes = (Bar, VolumeCurve, VenueScore, ReferencePrice)
 
-    def __init__(self, config: AnalyticsConfig = AnalyticsConfig()) -> None:  # noqa: B008 - a frozen constant
-        self._config = config
+    parameters: AnalyticsParameters
 
-    def config(self) -> dict[str, int | str | bool]:
-        return msgspec.structs.asdict(self._config)
+    def __init__(self, parameters: AnalyticsParameters = AnalyticsParameters()) -> None:  # noqa: B008 - frozen
+        self.parameters = parameters
 
     def new_state(self, task: Task) -> AnalyticsState:
-        return AnalyticsState(task, self._config)
+        return AnalyticsState(task, self.parameters)
 
     def step(self, state: AnalyticsState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:
@@ -121,7 +109,7 @@ class AnalyticsStage(Stage[AnalyticsState]):
         yield from state.scores.closed(now_ns)
         for symbol in state.midpoints.keys():
             midpoint = state.midpoints[symbol]
-            due = now_ns - midpoint.published_ns >= self._config.reference_price_ns
+            due = now_ns - midpoint.published_ns >= self.parameters.reference_price_ns
             if due and midpoint.px != midpoint.published_px:
                 midpoint.published_px, midpoint.published_ns = midpoint.px, now_ns
                 state.midpoints.put(symbol, midpoint)

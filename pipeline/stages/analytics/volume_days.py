@@ -28,7 +28,8 @@ class Days(Entry):
 class VolumeDays:
     """The tables of days."""
 
-    def __init__(self, state: State, days_kept: int) -> None:
+    def __init__(self, state: State, days_kept: int, quiet_tail_ppm: int) -> None:
+        self._quiet_tail_ppm = quiet_tail_ppm
         self._day = state.table("day", VolumeDay)
         self._days = state.table("days", Days)
         self._days_kept = days_kept
@@ -61,7 +62,7 @@ class VolumeDays:
         open_minute = instrument.session_open_ns % _DAY_NS // MINUTE_NS
         bins = (instrument.session_close_ns - instrument.session_open_ns) // MINUTE_NS
         past = [self._bins(instrument.instrument, date, open_minute, bins) for date in days.dates if date < trade_date]
-        full = [day for day in past if volume_curve.is_full_day(day, bins)]
+        full = [day for day in past if volume_curve.is_full_day(day, bins, self._quiet_tail_ppm)]
         days.curve_date = trade_date
         days.version += 1
         self._days.put(instrument.instrument, days)
@@ -71,7 +72,9 @@ class VolumeDays:
             trade_date=trade_date,
             day_start_ns=instrument.session_open_ns,
             bin_ns=MINUTE_NS,
-            fractions=volume_curve.build_curve(full, bins) if full else volume_curve.flat_curve(bins),
+            fractions=volume_curve.build_curve(full, bins, self._quiet_tail_ppm)
+            if full
+            else volume_curve.flat_curve(bins),
             day_count=len(full),
             daily_volume_qty=sum(map(sum, full)) // len(full) if full else instrument.daily_volume_qty,
         )

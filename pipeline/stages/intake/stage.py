@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import msgspec
@@ -45,19 +44,12 @@ from pipeline.domain.reference import Account, Instrument, Limit, LimitScope, Re
 from pipeline.domain.rejections import RejectReason, fix_code
 from pipeline.stage import Meta, Stage
 from pipeline.stages.intake.checks import end_ns, order_value, refusal
+from pipeline.stages.intake.parameters import IntakeParameters
 from pipeline.stages.intake.refusal_texts import text_of
 from pipeline.stages.intake.state import IntakeState, OpenOrder, Request, SourceKnown
 from pipeline.state import Task
 
 _encode = msgspec.msgpack.Encoder().encode
-
-
-@dataclass(frozen=True)
-class IntakeParameters:
-    """How intake works, beside the limits in reference data."""
-
-    forget_per_tick: int = 1_000
-    """Requests of past days forgotten at one tick: a bound on a tick's work, not a term of keeping."""
 
 
 class IntakeStage(Stage[IntakeState]):
@@ -80,14 +72,13 @@ class IntakeStage(Stage[IntakeState]):
     )
     writes: ClassVar[tuple[type[Owned], ...]] = (OrderRerouted, Order, OrderEvent, Alert)
 
-    def __init__(self, parameters: IntakeParameters | None = None) -> None:
-        self._parameters = parameters or IntakeParameters()
+    parameters: IntakeParameters
+
+    def __init__(self, parameters: IntakeParameters = IntakeParameters()) -> None:  # noqa: B008 - a frozen constant
+        self.parameters = parameters
 
     def new_state(self, task: Task) -> IntakeState:
         return IntakeState(task)
-
-    def config(self) -> dict[str, int | str | bool]:
-        return asdict(self._parameters)
 
     def step(self, state: IntakeState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:
@@ -98,7 +89,7 @@ class IntakeStage(Stage[IntakeState]):
             case OrdersClosed():
                 yield from _close(state, message)
             case Tick():
-                state.pass_time(message, self._parameters.forget_per_tick)
+                state.pass_time(message, self.parameters.forget_per_tick)
             case ReferencePrice():
                 state.learn_price(message)
             case Control():

@@ -82,7 +82,7 @@ def begin_epoch(
     arrival_px: int | None = None,
 ) -> Iterator[Lineage | ParentOrder]:
     """The statement of the parent's epoch, in chunks, and the record that begins it."""
-    parent, at_ns, size = state.parents[parent_id], state.now_ns, state.config.chunk_members
+    parent, at_ns, size = state.parents[parent_id], state.now_ns, state.parameters.chunk_members
     members = [member(located) for located in state.members(parent_id)]
     chunk_count = -(-len(members) // size)
     for no in range(chunk_count):
@@ -227,7 +227,7 @@ def cross_now(
     quote, conditions = state.market.for_cross(instrument, now_ns)
     rights = Rights(state.rules.standing(now_ns), conditions, state.instruments.get(instrument, now_ns), now_ns)
     px = None if quote is None else quote.midpoint_px
-    outcome = cross(buys, sells, px, rights, salt, state.config.max_parties)
+    outcome = cross(buys, sells, px, rights, salt, state.parameters.max_parties)
     if dry or quote is None or px is None:
         return outcome, []
     return outcome, _cross_records(state, instrument, outcome, quote, px)
@@ -236,7 +236,7 @@ def cross_now(
 def _cross_records(state: NettingState, instrument: str, outcome: CrossOutcome, quote: QuoteAt, px: int) -> list[Cross]:
     assert quote.bid_px is not None and quote.offer_px is not None, "a midpoint has both sides"
     market = state.market.of(instrument)
-    pieces = [piece for met in outcome.met for piece in in_bounds(met, state.config.max_legs)]
+    pieces = [piece for met in outcome.met for piece in in_bounds(met, state.parameters.max_legs)]
     return [
         Cross(
             kind=CrossKind.TRADE,

@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope, Resumed, Tick, TickKind
 from pipeline.domain.market import NBBO, TradePrint, VenueStatus
 from pipeline.domain.orders import Order, OrderKind
@@ -34,7 +32,8 @@ from pipeline.stage import Meta, Stage
 from pipeline.stages.netting import records as records
 from pipeline.stages.netting import windows as windows
 from pipeline.stages.netting import working_parents as working
-from pipeline.stages.netting.state import Located, NettingParameters, NettingState
+from pipeline.stages.netting.parameters import NettingParameters
+from pipeline.stages.netting.state import Located, NettingState
 from pipeline.state import Task
 
 
@@ -59,14 +58,13 @@ class NettingStage(Stage[NettingState]):
     )
     writes = (Lineage, ParentOrder, Cross, Alert)
 
-    def __init__(self, config: NettingParameters = NettingParameters()) -> None:  # noqa: B008 - a frozen constant
-        self._config = config
+    parameters: NettingParameters
 
-    def config(self) -> dict[str, int | str | bool]:
-        return msgspec.structs.asdict(self._config)
+    def __init__(self, parameters: NettingParameters = NettingParameters()) -> None:  # noqa: B008 - a frozen constant
+        self.parameters = parameters
 
     def new_state(self, task: Task) -> NettingState:
-        return NettingState(task, self._config)
+        return NettingState(task, self.parameters)
 
     def step(self, state: NettingState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:

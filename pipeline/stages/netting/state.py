@@ -7,45 +7,16 @@ joins): each order's row names where it is, and the lists are an index rebuilt a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from pipeline.domain.orders import AccountClass, Capacity, Completion, Order, SettlementType, Side, Strategy, Urgency
-from pipeline.domain.units import NS_PER_S
+from pipeline.stages.netting.parameters import NettingParameters
 from pipeline.stages.netting.quote_history import Markets
 from pipeline.stages.shared import reference_data
 from pipeline.stages.shared.stale_hold import StaleHold
 from pipeline.stages.shared.switches import Switches
 from pipeline.state import Entry, State, Task
-
-
-class NettingParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """Netting's parameters. Times are session time."""
-
-    window_ns: int = 15 * NS_PER_S
-    """How long an instrument's window stays open after its first order."""
-    max_members: int = 2_000
-    """Orders in one bucket that close the instrument's window."""
-    max_wait_ns: int = 2 * NS_PER_S
-    """How long after its close a window waits for the market data to get there."""
-    cross_interval_ns: int = 5 * NS_PER_S
-    """Working parents of an instrument are asked at most this often whether they would cross."""
-    close_members: int = 1_500
-    """Orders whose windows close in one tick, one instrument at the least: the others' turn comes with the next ticks,
-    whose time came first is first. A tick is not to last the longer the more is open, for a kill waits behind it."""
-    ask_members: int = 1_000
-    """Members of working parents looked at in one tick for a cross, likewise."""
-    median_ns: int = 10 * NS_PER_S
-    """The recent median is over the midpoints of this long."""
-    history_ns: int = 30 * NS_PER_S
-    """How far back midpoints are kept, to price receipt."""
-    max_parties: int = 48
-    """Parties of a side that are matched apart from the others, largest first."""
-    max_legs: int = 2_000
-    """Legs of one cross; a larger one is written as several."""
-    chunk_members: int = 256
-    """Lines of one chunk of an allocation statement."""
 
 
 class Terms(Entry):
@@ -157,6 +128,13 @@ class NettingBook(Entry):
     """Reasons last told for working parents, so that they are told once."""
 
 
+class MandateWindow(Entry):
+    """The open window, in one instrument, of a mandate with windows of its own (`[netting.mandate."NAME"]`)."""
+
+    close_ns: int = 0
+    buckets: list[str] = []
+
+
 class Located(NamedTuple):
     """An order's row with its id."""
 
@@ -167,21 +145,24 @@ class Located(NamedTuple):
 class NettingState(State):
     """Tables, and the lists of members rebuilt from them."""
 
-    def __init__(self, task: Task, config: NettingParameters) -> None:
+    def __init__(self, task: Task, parameters: NettingParameters) -> None:
         super().__init__(task)
-        self.config = config
-        self.market = Markets(self, config.history_ns, config.median_ns)
+        self.parameters = parameters
+        self.market = Markets(self, parameters.history_ns, parameters.median_ns)
         self.switches = Switches(self)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
-        self.stale = StaleHold(self, self.limits)
+        self.stale = StaleHold(self, self.limits, parameters.max_backlog_ns)
         self.rules = reference_data.crossing_rules(self)
         self.orders = self.table("orders", LiveOrder)
         self.buckets = self.table("buckets", Bucket)
         self.parents = self.table("parents", NettedParent)
         self.books = self.table("books", NettingBook)
+        self.mandate_windows = self.table("mandate-windows", MandateWindow)
         self._members: dict[str, dict[str, None]] = {}
         self._joinable: dict[str, str] = {}
+        self._window_of: dict[str, str] = {}
+        """Bucket to the key of its mandate's window; those of the instrument's own window are not in it."""
 
     def restored(self) -> None:
         self._members, self._joinable = {}, {}
@@ -192,6 +173,8 @@ class NettingState(State):
         for instrument in self.books.keys():
             for bucket_id in self.books[instrument].buckets:
                 self._joinable[self.buckets[bucket_id].key] = bucket_id
+        windows = [(key, self.mandate_windows[key].buckets) for key in self.mandate_windows.keys()]
+        self._window_of = {bucket_id: key for key, buckets in windows for bucket_id in buckets}
 
     # ---------------------------------------------------------------- questions
 
@@ -212,6 +195,23 @@ class NettingState(State):
             return None
         return bucket_id
 
+    def own_mandate(self, order: Order) -> str:
+        """The order's mandate when it has windows of its own, else empty."""
+        mandate = order.request.mandate or ""
+        return mandate if mandate in self.parameters.mandate else ""
+
+    def window_close_ns(self, instrument: str, mandate: str) -> int:
+        """When the window an order of this mandate would join closes; past or 0: none is open."""
+        if not mandate:
+            return self.book(instrument).window_close_ns
+        window = self.mandate_windows.get(_window_key(instrument, mandate))
+        return 0 if window is None else window.close_ns
+
+    def same_window(self, bucket_id: str) -> list[str]:
+        """The buckets that wait in the same window, this one included."""
+        buckets = self.book(self.buckets[bucket_id].terms.instrument).buckets
+        return [each for each in buckets if self._window_of.get(each) == self._window_of.get(bucket_id)]
+
     def stopped(self, instrument: str) -> bool:
         """Killed, paused or stale: no cross and no new parent in it."""
         return (
@@ -228,13 +228,41 @@ class NettingState(State):
 
     # ---------------------------------------------------------------- changes
 
-    def open_bucket(self, bucket_id: str, bucket: Bucket) -> None:
+    def open_window(self, instrument: str, mandate: str, close_ns: int) -> None:
+        if mandate:
+            key = _window_key(instrument, mandate)
+            window = self.mandate_windows.get(key) or MandateWindow()
+            window.close_ns = close_ns
+            self.mandate_windows.put(key, window)
+        else:
+            book = self.book(instrument)
+            book.window_close_ns = close_ns
+            self.books.put(instrument, book)
+
+    def end_windows(self, instrument: str, bucket_ids: Sequence[str]) -> None:
+        """The windows of these buckets are closed before their time: who comes next opens another."""
+        for key in dict.fromkeys(self._window_of.get(bucket_id) for bucket_id in bucket_ids):
+            if key is None:
+                self.open_window(instrument, "", 0)
+            else:
+                window = self.mandate_windows[key]
+                window.close_ns = 0
+                self.mandate_windows.put(key, window)
+
+    def open_bucket(self, bucket_id: str, bucket: Bucket, mandate: str = "") -> None:
+        """``mandate``: the one in whose own window it is."""
         instrument = bucket.terms.instrument
         book = self.book(instrument)
         book.buckets = [*book.buckets, bucket_id]
         self.books.put(instrument, book)
         self.buckets.put(bucket_id, bucket)
         self._joinable[bucket.key] = bucket_id
+        if mandate:
+            key = _window_key(instrument, mandate)
+            window = self.mandate_windows.get(key) or MandateWindow()
+            window.buckets = [*window.buckets, bucket_id]
+            self.mandate_windows.put(key, window)
+            self._window_of[bucket_id] = key
 
     def close_to_newcomers(self, bucket_id: str) -> None:
         """What still waits in it (its source is stopped) is joined by nobody."""
@@ -250,6 +278,14 @@ class NettingState(State):
         self.buckets.remove(bucket_id)
         if self._joinable.get(bucket.key) == bucket_id:
             del self._joinable[bucket.key]
+        key = self._window_of.pop(bucket_id, None)
+        if key is not None:
+            window = self.mandate_windows[key]
+            window.buckets = [each for each in window.buckets if each != bucket_id]
+            if window.buckets:
+                self.mandate_windows.put(key, window)
+            else:
+                self.mandate_windows.remove(key)
         self._forget_if_empty(bucket.terms.instrument)
 
     def open_parent(self, parent_id: str, parent: NettedParent) -> None:
@@ -313,3 +349,7 @@ class NettingState(State):
         book = self.books[instrument]
         if not book.buckets and not book.parents:
             self.books.remove(instrument)
+
+
+def _window_key(instrument: str, mandate: str) -> str:
+    return f"{instrument}/{mandate}"

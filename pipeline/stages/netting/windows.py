@@ -2,15 +2,15 @@
 
 An instrument has one window at a time, opened by its first order, so that opposing buckets close together and can
 cross. A bucket may close later than its window (its orders do not start before) or earlier (they have little time:
-waiting costs an order at most a tenth of what it has). Held orders do not wait: a bucket of theirs closes at once, and
-meets the other side only as a working parent.
+waiting costs an order at most a part of what it has, `wait_part`). A mandate with a section in the parameters has
+windows of its own beside that one: its orders meet the others' as working parents, or where two closes coincide. Held
+orders do not wait: a bucket of theirs closes at once, and meets the other side only as a working parent.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import msgspec
 
@@ -21,14 +21,11 @@ from pipeline.stages.netting import records as records
 from pipeline.stages.netting.crossing import Offer
 from pipeline.stages.netting.state import Bucket, Located, NettedParent, NettingState, Terms
 
-_PATIENCE: Final = 10
-"""An order waits at most this part of the time it has."""
-
 Made = Lineage | ParentOrder | Cross | Alert
 
 
 def terms_of(order: Order) -> Terms:
-    """What must be equal (trading.md, Bucket); completion and risk aversion too, since a parent has one of each."""
+    """What must be equal (docs/design-rules.md, Netting); completion and risk aversion too, one of each."""
     request = order.request
     match order.account_class:
         case AccountClass.OWN:
@@ -63,9 +60,12 @@ def terms_of(order: Order) -> Terms:
     )
 
 
-def key_of(terms: Terms) -> str:
-    """16 hex digits of BLAKE2b (RFC 7693) over the terms' encoding: equal terms, equal key."""
-    return hashlib.blake2b(msgspec.json.encode(terms), digest_size=8).hexdigest()
+def key_of(terms: Terms, mandate: str = "") -> str:
+    """16 hex digits of BLAKE2b (RFC 7693) over the terms' encoding: equal terms, equal key.
+
+    ``mandate``: one with windows of its own, which are no others' buckets.
+    """
+    return hashlib.blake2b(msgspec.json.encode(terms) + mandate.encode(), digest_size=8).hexdigest()
 
 
 def join(state: NettingState, order: Order) -> Iterator[Made]:
@@ -77,11 +77,12 @@ def join(state: NettingState, order: Order) -> Iterator[Made]:
         yield records.broken(order.instrument, order.order_id, reason, text, state.now_ns)
         return
     terms = terms_of(order)
-    key = key_of(terms)
+    mandate = state.own_mandate(order)
+    key = key_of(terms, mandate)
     bucket_id = state.joinable(key)
     if bucket_id is None:
         bucket_id = f"{terms.instrument}-{terms.side}-{key}-{state.next_number('bucket')}"
-        state.open_bucket(bucket_id, _new_bucket(state, terms, key))
+        state.open_bucket(bucket_id, _new_bucket(state, terms, key, mandate), mandate)
     state.join(order, bucket_id, qty)
     yield Lineage(
         kind=LineageKind.JOINED,
@@ -101,22 +102,22 @@ def join(state: NettingState, order: Order) -> Iterator[Made]:
         return  # before the first tick there is no time to stamp; the next tick closes what is due
     if terms.held and state.now_ns >= state.buckets[bucket_id].close_ns:
         yield from close(state, order.instrument, [bucket_id])
-    elif state.member_count(bucket_id) >= state.config.max_members:
-        yield from release(state, order.instrument)
+    elif state.member_count(bucket_id) >= state.parameters.of_mandate(mandate).max_members:
+        yield from _release(state, order.instrument, state.same_window(bucket_id))
 
 
-def _new_bucket(state: NettingState, terms: Terms, key: str) -> Bucket:
-    config, now_ns = state.config, state.now_ns
+def _new_bucket(state: NettingState, terms: Terms, key: str, mandate: str) -> Bucket:
+    parameters, now_ns = state.parameters.of_mandate(mandate), state.now_ns
     begin_ns = now_ns if terms.start_ns is None else max(now_ns, terms.start_ns)
     if terms.held:
         return Bucket(terms, key, begin_ns, begin_ns)
-    book = state.book(terms.instrument)
-    if book.window_close_ns <= now_ns:
-        book.window_close_ns = now_ns + config.window_ns
-        state.books.put(terms.instrument, book)
-    patience_ns = max(0, terms.end_ns - begin_ns) // _PATIENCE
-    close_ns = min(max(book.window_close_ns, begin_ns), begin_ns + patience_ns)
-    return Bucket(terms, key, close_ns, close_ns + min(config.max_wait_ns, patience_ns))
+    window_close_ns = state.window_close_ns(terms.instrument, mandate)
+    if window_close_ns <= now_ns:
+        window_close_ns = now_ns + parameters.window_ns
+        state.open_window(terms.instrument, mandate, window_close_ns)
+    patience_ns = max(0, terms.end_ns - begin_ns) // parameters.wait_part
+    close_ns = min(max(window_close_ns, begin_ns), begin_ns + patience_ns)
+    return Bucket(terms, key, close_ns, close_ns + min(parameters.max_wait_ns, patience_ns))
 
 
 def due(state: NettingState) -> list[tuple[str, list[str]]]:
@@ -138,19 +139,21 @@ def due(state: NettingState) -> list[tuple[str, list[str]]]:
     members = 0
     for _, instrument, ready in sorted(found):
         members += sum(state.member_count(bucket_id) for bucket_id in ready)
-        if chosen and members > state.config.close_members:
+        if chosen and members > state.parameters.close_members:
             break
         chosen.append((instrument, ready))
     return chosen
 
 
 def release(state: NettingState, instrument: str) -> Iterator[Made]:
-    """Close the instrument's window now; what may not start yet goes on waiting."""
-    book = state.book(instrument)
-    now = [each for each in book.buckets if (state.buckets[each].terms.start_ns or 0) <= state.now_ns]
+    """Close all windows of the instrument now; what may not start yet goes on waiting."""
+    yield from _release(state, instrument, state.book(instrument).buckets)
+
+
+def _release(state: NettingState, instrument: str, bucket_ids: Sequence[str]) -> Iterator[Made]:
+    now = [each for each in bucket_ids if (state.buckets[each].terms.start_ns or 0) <= state.now_ns]
     if now and not state.stopped(instrument):
-        book.window_close_ns = 0
-        state.books.put(instrument, book)
+        state.end_windows(instrument, now)
         yield from close(state, instrument, now)
 
 

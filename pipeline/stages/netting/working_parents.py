@@ -158,7 +158,7 @@ def to_ask(state: NettingState) -> list[tuple[str, list[str]]]:
         if not free:
             continue
         looked_at += sum(state.member_count(parent_id) for parent_id in free)
-        if chosen and looked_at > state.config.ask_members:
+        if chosen and looked_at > state.parameters.ask_members:
             break
         chosen.append((instrument, free))
     return chosen
@@ -180,7 +180,7 @@ def ask(state: NettingState, instrument: str, free: Sequence[str]) -> Iterator[M
             records.offer(each, terms, each.row.open_qty) for each in _may_cross(state, parent_id)
         )
     outcome, _ = records.cross_now(state, instrument, sides[1], sides[-1], instrument, dry=True)
-    book.next_cross_ns = now_ns + state.config.cross_interval_ns
+    book.next_cross_ns = now_ns + state.parameters.cross_interval_ns
     yield from records.refusals(instrument, instrument, outcome, now_ns, book.refused)
     book.refused = list(outcome.refused)
     wanted = _wanted(state, outcome.crossed)

@@ -1,0 +1,1 @@
+"""Sends child orders to venues, owns their lives, and counts each execution once."""

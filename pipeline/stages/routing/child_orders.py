@@ -124,7 +124,7 @@ def gate_view(state: RoutingState, order: ChildOrder, open_slice: OpenSlice) -> 
 def next_wire_id(state: RoutingState) -> str:
     """The next opaque ClOrdID of this task."""
     number = child_number(state.task.partition, state.next_number("wire"))
-    return encode_wire_id(number, state.params.wire_secret)
+    return encode_wire_id(number, state.parameters.wire_secret)
 
 
 # ---------------------------------------------------------------------- cancels

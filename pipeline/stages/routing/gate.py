@@ -13,12 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
+
 from pipeline.domain.executions import ChildKind, ChildOrder
 from pipeline.domain.market import NBBO, SessionState
 from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.record import Kind
 from pipeline.domain.reference import Limit
 from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
+from pipeline.stages.routing.parameters import GateParameters
 
 
 class GateReason(Kind):
@@ -51,49 +54,24 @@ class GateReason(Kind):
     OPEN_EXPOSURE = "OPEN_EXPOSURE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateParameters:
-    """The gate's own numbers. A Limit of scope GATE can only make them tighter."""
-
-    max_child_qty: int = 1_000_000
-    """Units of one child."""
-    max_child_value: int = 5_000_000 * 1_000_000_000
-    """1e-9 currency of one child."""
-    collar: int = 500_000
-    """1e-3 bps a limit may stand beyond the far touch: 5 %."""
-    max_quote_age_ns: int | None = None
-    """Oldest quote a child may be held against; None while quotes only come as they change."""
-    child_to_parent: int = PPM_ONE
-    """Largest share, ppm, of the parent's quantity in one child."""
-    max_exposure: int = 100_000_000 * 1_000_000_000
-    """1e-9 currency open in an instrument, both sides together."""
-    parent_rate: int = 50
-    instrument_rate: int = 200
-    venue_rate: int = 1_000
-    """Children in one second (of session time) by parent, instrument, venue; the venue's in each task apart."""
-    max_repeats: int = 20
-    """Executed children of a parent, each the same as the one before within a second, before the desk must look."""
-
-    def tightened(self, *limits: Limit | None) -> GateParameters:
-        """With every Limit of scope GATE that binds: the smaller number holds. Nulls do not bind."""
-        bound = [limit for limit in limits if limit is not None]
-        if not bound:
-            return self
-        rate = _least(self.instrument_rate, *(limit.max_rate for limit in bound))
-        ages = [self.max_quote_age_ns, *(limit.max_reference_age_ns for limit in bound)]
-        known_ages = [age for age in ages if age is not None]
-        return GateParameters(
-            max_child_qty=_least(self.max_child_qty, *(limit.max_order_qty for limit in bound)),
-            max_child_value=_least(self.max_child_value, *(limit.max_order_value for limit in bound)),
-            collar=_least(self.collar, *(limit.collar for limit in bound)),
-            max_quote_age_ns=min(known_ages) if known_ages else None,
-            child_to_parent=self.child_to_parent,
-            max_exposure=_least(self.max_exposure, *(limit.max_exposure for limit in bound)),
-            parent_rate=min(self.parent_rate, rate),
-            instrument_rate=rate,
-            venue_rate=self.venue_rate,
-            max_repeats=self.max_repeats,
-        )
+def tightened(own: GateParameters, *limits: Limit | None) -> GateParameters:
+    """``own`` with every Limit of scope GATE that binds: the smaller number holds. Nulls do not bind."""
+    bound = [limit for limit in limits if limit is not None]
+    if not bound:
+        return own
+    rate = _least(own.instrument_rate, *(limit.max_rate for limit in bound))
+    ages = [own.max_quote_age_ns, *(limit.max_reference_age_ns for limit in bound)]
+    known_ages = [age for age in ages if age is not None]
+    return msgspec.structs.replace(
+        own,
+        max_child_qty=_least(own.max_child_qty, *(limit.max_order_qty for limit in bound)),
+        max_child_value=_least(own.max_child_value, *(limit.max_order_value for limit in bound)),
+        collar=_least(own.collar, *(limit.collar for limit in bound)),
+        max_quote_age_ns=min(known_ages) if known_ages else None,
+        max_exposure=_least(own.max_exposure, *(limit.max_exposure for limit in bound)),
+        parent_rate=min(own.parent_rate, rate),
+        instrument_rate=rate,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +152,7 @@ def refuse(child: ChildOrder, limits: GateParameters, view: GateView) -> GateRea
         return R.CHILD_TOO_LARGE
     if child_value(child, quote) > limits.max_child_value:
         return R.CHILD_VALUE_TOO_LARGE
-    if child.order_qty * PPM_ONE > limits.child_to_parent * view.parent_order_qty:
+    if child.order_qty * PPM_ONE > limits.child_to_parent_ppm * view.parent_order_qty:
         return R.CHILD_TO_PARENT_RATIO
     if px is not None and not pegged and _beyond_collar(child.side, px, quote.bid_px, quote.offer_px, limits.collar):
         return R.OUTSIDE_COLLAR

@@ -14,7 +14,6 @@ from pipeline.domain.executions import ChildOrder
 from pipeline.domain.units import NS_PER_S
 from pipeline.state import Entry, State
 
-WINDOW_NS: Final = NS_PER_S
 _WITHOUT_END: Final = 1 << 62
 
 
@@ -45,7 +44,8 @@ class Repeats(Entry):
 class GateBook:
     """Keeps its tables in ``state``."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, repeat_ns: int) -> None:
+        self._repeat_ns = repeat_ns
         self._rates = state.table("gate-rates", SentRate)
         self._open = state.table("gate-open", OpenValue)
         self._repeats = state.table("gate-repeats", Repeats)
@@ -53,7 +53,7 @@ class GateBook:
     def sent_within_a_second(self, key: str, now_ns: int) -> int:
         """Children sent under ``parent/…``, ``instrument/…`` or ``venue/…`` within the last second."""
         rate = self._rates.get(key)
-        return 0 if rate is None else sum(count for at_ns, count in rate.sent if at_ns > now_ns - WINDOW_NS)
+        return 0 if rate is None else sum(count for at_ns, count in rate.sent if at_ns > now_ns - NS_PER_S)
 
     def open_value(self, instrument: str) -> int:
         """1e-9 currency, both sides together."""
@@ -78,7 +78,7 @@ class GateBook:
         """A child has left."""
         for key in (f"parent/{child.parent_id}", f"instrument/{child.instrument}", f"venue/{child.venue}"):
             rate = self._rates.get(key) or SentRate()
-            recent = [(at_ns, count) for at_ns, count in rate.sent if at_ns > now_ns - WINDOW_NS]
+            recent = [(at_ns, count) for at_ns, count in rate.sent if at_ns > now_ns - NS_PER_S]
             if recent and recent[-1][0] == now_ns:
                 recent[-1] = (now_ns, recent[-1][1] + 1)
             else:
@@ -122,7 +122,7 @@ class GateBook:
                 self._repeats.put(parent_id, Repeats(instrument=entry.instrument))
 
     def _next_count(self, last: Repeats, child: ChildOrder) -> int:
-        if last.signature != _signature(child) or child.sent_ns - last.sent_ns >= WINDOW_NS:
+        if last.signature != _signature(child) or child.sent_ns - last.sent_ns >= self._repeat_ns:
             return 0
         return last.count + 1 if last.executed else last.count
 

@@ -53,8 +53,9 @@ from pipeline.stages.routing.executions import (
 from pipeline.stages.routing.exposure_ledger import Ask, BookedChild, ParentExposure
 from pipeline.stages.routing.migrations import MIGRATIONS
 from pipeline.stages.routing.open_slice import OpenSlice, slice_key
+from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.routers.table import ROUTERS
-from pipeline.stages.routing.state import RoutingParameters, RoutingState
+from pipeline.stages.routing.state import RoutingState
 from pipeline.stages.routing.venue_scorecards import Unfilled
 from pipeline.state import Task
 
@@ -85,17 +86,14 @@ class RoutingStage(Stage[RoutingState]):
     state_version: ClassVar[int] = 2
     migrations: ClassVar[Mapping[int, Migration]] = MIGRATIONS
 
-    def __init__(self, params: RoutingParameters) -> None:
-        self.params = params
-        if params.router not in ROUTERS:
-            raise ValueError(f"routing has no router {params.router!r}: choose one of {', '.join(sorted(ROUTERS))}")
-        self._router = ROUTERS[params.router]
+    parameters: RoutingParameters
+
+    def __init__(self, parameters: RoutingParameters = RoutingParameters()) -> None:  # noqa: B008 - a frozen constant
+        self.parameters = parameters
+        self._router = ROUTERS[parameters.router]
 
     def new_state(self, task: Task) -> RoutingState:
-        return RoutingState(task, self.params)
-
-    def config(self) -> dict[str, int | str | bool]:
-        return self.params.config()
+        return RoutingState(task, self.parameters)
 
     def step(self, state: RoutingState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:
@@ -219,9 +217,11 @@ class RoutingStage(Stage[RoutingState]):
         if state.stale.on_tick(tick):
             yield stale_hold(state)
         state.apply_tick(tick)
-        now_ns, params = state.now_ns, state.params
+        now_ns, parameters = state.now_ns, state.parameters
         # Of every child that can still execute, at every tick: plain questions first.
-        shortest_ns = state.silence_ns(min(params.ack_timeout_ns, params.cancel_timeout_ns, params.cancel_retry_ns))
+        shortest_ns = state.silence_ns(
+            min(parameters.ack_timeout_ns, parameters.cancel_timeout_ns, parameters.cancel_retry_ns)
+        )
         for child in state.ledger.live():
             open_slice = state.ledger.slice_of(child.order)
             if open_slice is not None and open_slice.child_ids[:1] == [child.order.child_id]:  # once for every slice
@@ -288,23 +288,27 @@ def _child_of(state: RoutingState, report: VenueReport) -> BookedChild | None:
 
 def _time_out(state: RoutingState, child: BookedChild) -> Iterator[Owned]:
     """Silence makes unknown, never dead; a cancel that failed is tried again."""
-    life, params, now_ns = child.life, state.params, state.now_ns
+    life, parameters, now_ns = child.life, state.parameters, state.now_ns
     if not life.open:
-        if not child.alerted and child.over_ns and now_ns - child.over_ns >= state.silence_ns(params.cancel_timeout_ns):
+        if (
+            not child.alerted
+            and child.over_ns
+            and now_ns - child.over_ns >= state.silence_ns(parameters.cancel_timeout_ns)
+        ):
             yield unknown_child(state, child, f"it is over, but {life.owed_qty} executed has not been reported")
         return
     if life.state is ChildState.UNKNOWN:
         return
     silent = life.state is ChildState.PENDING_NEW or child.order.time_in_force is TimeInForce.IOC
     if life.cancel_asked:
-        if now_ns - child.cancel_sent_ns >= state.silence_ns(params.cancel_timeout_ns):
+        if now_ns - child.cancel_sent_ns >= state.silence_ns(parameters.cancel_timeout_ns):
             happen(life, LifeEvent.NO_ANSWER)
             yield unknown_child(state, child, "its cancel was not answered")
-    elif silent and now_ns - child.order.sent_ns >= state.silence_ns(params.ack_timeout_ns):
+    elif silent and now_ns - child.order.sent_ns >= state.silence_ns(parameters.ack_timeout_ns):
         happen(life, LifeEvent.NO_ANSWER)
         yield unknown_child(state, child, "the venue has not answered it")
         yield from cancel(state, child, "UNKNOWN")  # a cancel also serves as a status request
-    elif child.cancel_wanted and now_ns - child.cancel_sent_ns >= state.silence_ns(params.cancel_retry_ns):
+    elif child.cancel_wanted and now_ns - child.cancel_sent_ns >= state.silence_ns(parameters.cancel_retry_ns):
         yield from cancel(state, child, "AGAIN")
 
 

@@ -6,12 +6,12 @@ yet the pooled experience of analytics.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.algos.scorecard import ScoreParts, VenueCounts, VenuePrior, score_venue
 from pipeline.domain.reference import Venue
-from pipeline.domain.units import NS_PER_S, PPM_ONE
+from pipeline.domain.units import PPM_ONE
+from pipeline.stages.routing.parameters import PriorsParameters
 from pipeline.state import Entry, State
 
 
@@ -21,24 +21,6 @@ class PlacementKind(StrEnum):
     POST = "POST"
     MIDPOINT = "MIDPOINT"
     TAKE = "TAKE"
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """What is believed before experience; weights in units asked and in fills."""
-
-    fill_rate: int
-    """Ppm."""
-    fill_time_ns: int
-    weight_qty: int = 500
-    weight_fills: int = 5
-
-
-PRIORS: dict[PlacementKind, Prior] = {
-    PlacementKind.POST: Prior(fill_rate=300_000, fill_time_ns=5 * NS_PER_S),
-    PlacementKind.MIDPOINT: Prior(fill_rate=200_000, fill_time_ns=5 * NS_PER_S),
-    PlacementKind.TAKE: Prior(fill_rate=900_000, fill_time_ns=NS_PER_S // 100),
-}
 
 
 class ScoreSums(Entry):
@@ -79,7 +61,12 @@ class ExecutionsSeen(Entry):
 class Scorecards:
     """Keeps its tables in ``state``."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, priors: PriorsParameters) -> None:
+        self._priors = {
+            PlacementKind.POST: priors.post,
+            PlacementKind.MIDPOINT: priors.midpoint,
+            PlacementKind.TAKE: priors.take,
+        }
         self._scores = state.table("scores", ScoreSums)
         self._seen = state.table("scores-seen", ExecutionsSeen)
 
@@ -92,14 +79,14 @@ class Scorecards:
         """What a unit asked of a venue costs against the far touch, fees and finishing included."""
         counts = self._scores.get(score_key(instrument, venue.venue, kind)) or ScoreSums()
         filled_qty = min(counts.filled_qty, counts.sent_qty)  # a venue may over-fill
-        prior = PRIORS[kind]
+        prior = self._priors[kind]
         unfilled_px = half_spread_px + venue.taker_fee_px
         filled_px = {
             PlacementKind.POST: venue.maker_fee_px - 2 * half_spread_px,
             PlacementKind.MIDPOINT: venue.taker_fee_px - half_spread_px,
             PlacementKind.TAKE: venue.taker_fee_px,
         }[kind]
-        believed = prior.fill_rate * filled_px + (PPM_ONE - prior.fill_rate) * unfilled_px
+        believed = prior.fill_rate_ppm * filled_px + (PPM_ONE - prior.fill_rate_ppm) * unfilled_px
         return score_venue(
             venue.venue,
             VenueCounts(
@@ -114,7 +101,7 @@ class Scorecards:
             ),
             VenuePrior(
                 cost_px=believed // PPM_ONE,
-                fill_rate_ppm=prior.fill_rate,
+                fill_rate_ppm=prior.fill_rate_ppm,
                 fill_time_ns=prior.fill_time_ns,
                 unfilled_px=unfilled_px,
                 weight_qty=prior.weight_qty,

@@ -12,7 +12,7 @@ was considered, and why a venue was not eligible, stands in the child.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from pipeline.algos.rounding import tick_reaching, tick_within_limit
 from pipeline.algos.scorecard import ScoreParts, rank_venues
@@ -21,15 +21,13 @@ from pipeline.domain.market import SessionState
 from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.parents import Slice, Style
 from pipeline.domain.reference import Instrument, Venue, VenueKind
-from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_S
+from pipeline.domain.units import MILLI_BPS_ONE
 from pipeline.stages.routing.gate import Resting, meets_own
 from pipeline.stages.routing.open_slice import OpenSlice
+from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.venue_scorecards import PlacementKind, Scorecards, score_key
 from pipeline.stages.shared.market_state import MarketState
 from pipeline.stages.shared.switches import Switches
-
-SWEEP_REACH: Final = 50_000
-"""1e-3 bps beyond the far touch that an unlimited sweep may reach: 0.5 %, well inside any collar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +57,6 @@ class _Price(NamedTuple):
     within_px: int | None = None
 
 
-PROBE_LEAST_NS: Final = 8 * NS_PER_S
-"""A slice that lives shorter than this goes straight to the lit venues: a dark probe costs a way there and back."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     venue: Venue
@@ -75,7 +69,10 @@ class _Candidate:
 class VenueChoice:
     """Answers by what stands in the state's tables at the moment; keeps nothing."""
 
-    def __init__(self, market: MarketState, scorecards: Scorecards, switches: Switches) -> None:
+    def __init__(
+        self, market: MarketState, scorecards: Scorecards, switches: Switches, parameters: RoutingParameters
+    ) -> None:
+        self.parameters = parameters
         self._market = market
         self._scorecards = scorecards
         self._switches = switches
@@ -195,7 +192,7 @@ class _Plan:
         return self._best(candidates, PlacementKind.MIDPOINT, rule, limit_px, time_in_force, probe=probe)
 
     def probe(self) -> Placement | str:
-        if self.slice.expire_ns and self.slice.expire_ns - self.slice.at_ns < PROBE_LEAST_NS:
+        if self.slice.expire_ns and self.slice.expire_ns - self.slice.at_ns < self.choice.parameters.probe_least_ns:
             return "NO_TIME"
         return "PROBED" if self.open_slice.probed else self.dark(TimeInForce.IOC, probe=True)
 
@@ -209,7 +206,7 @@ class _Plan:
         return self._best(candidates, PlacementKind.TAKE, "TAKE_TOUCH", px, TimeInForce.IOC)
 
     def sweep(self) -> Placement | str:
-        reach_px = self.far_px + self.sign * (self.far_px * SWEEP_REACH // MILLI_BPS_ONE)
+        reach_px = self.far_px + self.sign * (self.far_px * self.choice.parameters.sweep_reach_mbps // MILLI_BPS_ONE)
         worst_px = reach_px if self.slice.limit_px is None else self.slice.limit_px
         worst_px = tick_within_limit(worst_px, self.tick_px, self.sign)
         candidates = [

@@ -1,0 +1,1 @@
+"""What several stages keep of reference data, controls and the market."""

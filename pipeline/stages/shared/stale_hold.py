@@ -12,12 +12,8 @@ import msgspec
 
 from pipeline.domain.controls import Control, ControlKind, ControlScope, Resumed, Tick
 from pipeline.domain.reference import Limit, LimitScope
-from pipeline.domain.units import NS_PER_S
 from pipeline.stages.shared.reference_data import Effective, limit_key
 from pipeline.state import Entry, State
-
-DEFAULT_MAX_BACKLOG_NS: Final = 30 * NS_PER_S
-"""Used where no FIRM limit says otherwise: longer than a restart, shorter than a market that has moved on."""
 
 _KEY: Final = ""
 
@@ -42,9 +38,7 @@ class StaleHold:
     tick.
     """
 
-    def __init__(
-        self, state: State, limits: Effective[Limit], default_max_backlog_ns: int = DEFAULT_MAX_BACKLOG_NS
-    ) -> None:
+    def __init__(self, state: State, limits: Effective[Limit], default_max_backlog_ns: int) -> None:
         self._state = state
         self._limits = limits
         self._table = state.table("stale", Stale)

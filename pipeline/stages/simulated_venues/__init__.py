@@ -1,0 +1,1 @@
+"""Venues that answer child orders: a stage like any other, on the books of `simulator/venues`."""

@@ -13,7 +13,6 @@ It proves nothing about gateways. First form: no replace (CANCEL_REJECT, by name
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Final
 
 from pipeline.domain.controls import Tick, TickKind
@@ -23,12 +22,12 @@ from pipeline.domain.orders import OrdStatus, TimeInForce
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument, Venue, VenueKind
 from pipeline.simulator.venues import dark, lit
-from pipeline.simulator.venues.dark import DarkState, HiddenInterest
-from pipeline.simulator.venues.faults import Faults
+from pipeline.simulator.venues.dark import DarkState
 from pipeline.simulator.venues.latency import latency_ns
 from pipeline.simulator.venues.orders import Answer, VenueOrder, cancel_rest, reject, say, traded
 from pipeline.stage import Meta, Stage
 from pipeline.stages.simulated_venues import reports as reports
+from pipeline.stages.simulated_venues.parameters import VenuesParameters
 from pipeline.stages.simulated_venues.state import DARK, LIT, KnownClOrdID, UnderWay, VenuesState
 from pipeline.state import Task
 
@@ -41,32 +40,19 @@ _REFUSED_IN: Final = {
 }
 
 
-@dataclass(frozen=True)
-class VenuesParameters:
-    """Seed and behaviour of all simulated venues; fees, latency and rules of each are reference data (`venues`)."""
-
-    seed: int = 20120621
-    hidden: HiddenInterest = field(default_factory=HiddenInterest)
-    faults: Faults = field(default_factory=Faults)
-
-
 class VenuesStage(Stage[VenuesState]):
     name: ClassVar[str] = "venues"
     title: ClassVar[str] = "simulated venues: our orders against recorded books and hidden interest"
     reads: ClassVar[tuple[type[Record], ...]] = (ChildOrder, BookEvent, NBBO, VenueStatus, Venue, Instrument, Tick)
     writes: ClassVar[tuple[type[Owned], ...]] = (VenueReport,)
 
-    def __init__(self, parameters: VenuesParameters | None = None) -> None:
-        self.parameters = parameters or VenuesParameters()
+    parameters: VenuesParameters
+
+    def __init__(self, parameters: VenuesParameters = VenuesParameters()) -> None:  # noqa: B008 - a frozen constant
+        self.parameters = parameters
 
     def new_state(self, task: Task) -> VenuesState:
         return VenuesState(task)
-
-    def config(self) -> dict[str, int | str | bool]:
-        config: dict[str, int | str | bool] = {"seed": self.parameters.seed}
-        config |= {f"hidden.{name}": value for name, value in asdict(self.parameters.hidden).items()}
-        config |= {f"faults.{name}": value for name, value in asdict(self.parameters.faults).items()}
-        return config
 
     def step(self, state: VenuesState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:

@@ -1,0 +1,1 @@
+"""Works a parent order along its schedule, slice by slice."""

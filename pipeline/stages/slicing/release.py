@@ -12,12 +12,10 @@ from pipeline.domain.orders import Completion, Urgency
 from pipeline.domain.parents import Style
 from pipeline.domain.reference import Instrument
 from pipeline.domain.units import PPB_ONE, PPM_ONE
-from pipeline.stages.slicing.schedule import SlicingParameters, SlicingView, last_moment_starts_ns
+from pipeline.stages.slicing.parameters import SlicingParameters
+from pipeline.stages.slicing.schedule import SlicingView, last_moment_starts_ns
 from pipeline.stages.slicing.schedules.table import SCHEDULES
 from pipeline.stages.slicing.working_parent import WorkingParent
-
-INTERVAL_DOUBLINGS_MAX: Final = 3
-"""How often the time between slices doubles while they come back unexecuted."""
 
 
 class Release(NamedTuple):
@@ -32,11 +30,11 @@ class Release(NamedTuple):
 NOTHING: Final = Release(0, Style.PASSIVE, 0, "")
 
 
-def is_too_soon(parent: WorkingParent, now_ns: int, params: SlicingParameters) -> bool:
+def is_too_soon(parent: WorkingParent, now_ns: int, parameters: SlicingParameters) -> bool:
     """What comes back unexecuted is asked for again at growing intervals; never at once, or a refusal would loop."""
-    last_moment = now_ns >= last_moment_starts_ns(parent, params)
-    doublings = 0 if last_moment else min(parent.in_vain, INTERVAL_DOUBLINGS_MAX)
-    return now_ns - parent.released_ns < params.interval_ns << doublings
+    last_moment = now_ns >= last_moment_starts_ns(parent, parameters)
+    doublings = 0 if last_moment else min(parent.in_vain, parameters.interval_doublings_max)
+    return now_ns - parent.released_ns < parameters.interval_ns << doublings
 
 
 def decide(view: SlicingView) -> Release:
@@ -46,14 +44,14 @@ def decide(view: SlicingView) -> Release:
     spread_px = view.market.spread_px(order.instrument)
     if spread_px is None:
         return NOTHING
-    last_moment_ns = last_moment_starts_ns(parent, view.params)
+    last_moment_ns = last_moment_starts_ns(parent, view.parameters)
     last_moment = now_ns >= last_moment_ns
     time_left_ppm = view.time_left_ns * PPM_ONE // max(1, order.end_ns - order.start_ns)
     schedule, done_qty = SCHEDULES[order.strategy], view.done_qty
     # In the last moment all of it is due: at the end itself there is no time left to trade.
     target_qty = schedule.target_qty(view, order.end_ns if last_moment else now_ns)
     behind_qty = target_qty - done_qty - parent.out_qty
-    min_slice_qty = max(view.params.min_slice_qty, parent.order_qty * view.params.min_slice // PPM_ONE)
+    min_slice_qty = max(view.parameters.min_slice_qty, parent.order_qty * view.parameters.min_slice_ppm // PPM_ONE)
     if behind_qty <= 0 or (behind_qty < min(min_slice_qty, leaves_qty) and not last_moment):
         # NOTHING_DUE, or BELOW_MINIMUM_SLICE whatever the row: so at most ticks, and known without the rest.
         return NOTHING
@@ -62,9 +60,11 @@ def decide(view: SlicingView) -> Release:
             leaves_qty=leaves_qty,
             behind_qty=behind_qty,
             cap_qty=_cap_qty(view),
-            time_left_ppm=min(time_left_ppm, trilemma.LAST_MOMENT_PPM) if last_moment else time_left_ppm,
+            time_left_ppm=min(time_left_ppm, view.parameters.trilemma.last_moment_ppm)
+            if last_moment
+            else time_left_ppm,
             remaining_risk=trilemma.remaining_risk(leaves_qty, sampled.volatility_px, view.time_left_ns),
-            risk_budget=_risk_budget(order.urgency, leaves_qty, sampled.median_spread_px, view.params),
+            risk_budget=_risk_budget(order.urgency, leaves_qty, sampled.median_spread_px, view.parameters),
             spread_px=spread_px,
             median_spread_px=sampled.median_spread_px,
             depth_inside_limit_qty=view.market.depth_inside_qty(
@@ -75,10 +75,11 @@ def decide(view: SlicingView) -> Release:
             first_slice=parent.released_ns == 0,
             min_slice_qty=min_slice_qty,
             lot_qty=view.instrument.lot_qty,
-        )
+        ),
+        view.parameters.trilemma,
     )
     # What rests must be back in hand before the last moment, or it could not be crossed then.
-    expire_ns = min(now_ns + _life_ns(decision.style, view.params), order.end_ns)
+    expire_ns = min(now_ns + _life_ns(decision.style, view.parameters), order.end_ns)
     if now_ns < last_moment_ns:
         expire_ns = min(expire_ns, last_moment_ns)
     why = f"{decision.row}: target {target_qty}, done {done_qty}, out {parent.out_qty}"
@@ -139,19 +140,19 @@ def _volume_expected_qty(instrument: Instrument, curve: VolumeCurve | None, now_
     return instrument.daily_volume_qty * max(0, end_ns - now_ns) // session_ns
 
 
-def _risk_budget(urgency: Urgency, leaves_qty: int, median_spread_px: int, params: SlicingParameters) -> int | None:
+def _risk_budget(urgency: Urgency, leaves_qty: int, median_spread_px: int, parameters: SlicingParameters) -> int | None:
     """How much remaining risk the parent's urgency bears, 1e-9 currency; None: any."""
     if urgency is Urgency.LOW or median_spread_px == 0:
         return None
-    budget = leaves_qty * median_spread_px * params.risk_budget_spreads
-    return budget // 4 if urgency is Urgency.HIGH else budget
+    budget = leaves_qty * median_spread_px * parameters.risk_budget_spreads
+    return budget // parameters.high_urgency_part if urgency is Urgency.HIGH else budget
 
 
-def _life_ns(style: Style, params: SlicingParameters) -> int:
+def _life_ns(style: Style, parameters: SlicingParameters) -> int:
     match style:
         case Style.PASSIVE:
-            return params.passive_ns
+            return parameters.passive_ns
         case Style.MIDPOINT:
-            return params.midpoint_ns
+            return parameters.midpoint_ns
         case _:
-            return params.taking_ns
+            return parameters.taking_ns

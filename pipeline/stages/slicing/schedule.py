@@ -8,36 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import msgspec
-
-from pipeline.algos.trilemma import LAST_MOMENT_PPM
 from pipeline.domain.analytics import VolumeCurve
 from pipeline.domain.reference import Instrument
-from pipeline.domain.units import NS_PER_S, PPM_ONE
+from pipeline.domain.units import PPM_ONE
 from pipeline.stages.shared.market_state import MarketState
 from pipeline.stages.slicing.entries import SampledMarket
+from pipeline.stages.slicing.parameters import SlicingParameters
 from pipeline.stages.slicing.working_parent import Totals, WorkingParent
-
-
-class SlicingParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """Parameters of slicing; they stand in the journal."""
-
-    passive_ns: int = 15 * NS_PER_S
-    """How long a passive slice may rest before it is taken back and looked at again."""
-    midpoint_ns: int = 8 * NS_PER_S
-    """The same for a midpoint slice."""
-    taking_ns: int = 10 * NS_PER_S
-    """The same for a crossing or sweeping slice."""
-    interval_ns: int = NS_PER_S
-    """Least time between two slices of one parent, the last moment excepted."""
-    last_moment_ns: int = 10 * NS_PER_S
-    """The last moment is never shorter than this: the way to a venue and back, several times."""
-    min_slice_qty: int = 5
-    """Smallest slice in units; smaller ones accumulate until they are all that is left, or the last moment."""
-    min_slice: int = 20_000
-    """The same, in ppm of the parent's quantity; the larger of the two holds."""
-    risk_budget_spreads: int = 4
-    """MEDIUM urgency bears this many median spreads of remaining risk, HIGH a quarter of it, LOW any."""
 
 
 class SlicingView(NamedTuple):
@@ -57,7 +34,7 @@ class SlicingView(NamedTuple):
     """The volume curve in force; None before the first."""
     now_ns: int
     """Session time."""
-    params: SlicingParameters
+    parameters: SlicingParameters
 
     @property
     def total_qty(self) -> int:
@@ -99,7 +76,9 @@ class Schedule(Protocol):
         """What the target rests on beside time, in words for the slice's `why`; empty when on nothing else."""
 
 
-def last_moment_starts_ns(parent: WorkingParent, params: SlicingParameters) -> int:
+def last_moment_starts_ns(parent: WorkingParent, parameters: SlicingParameters) -> int:
     """When a parent's last moment begins, session time: from then on all that is left is due."""
     horizon_ns = parent.order.end_ns - parent.order.start_ns
-    return parent.order.end_ns - max(params.last_moment_ns, horizon_ns * LAST_MOMENT_PPM // PPM_ONE)
+    return parent.order.end_ns - max(
+        parameters.last_moment_ns, horizon_ns * parameters.trilemma.last_moment_ppm // PPM_ONE
+    )

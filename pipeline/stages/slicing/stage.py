@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from pipeline.domain.analytics import VolumeCurve
 from pipeline.domain.controls import Alert, AlertKind, Control, Resumed, Tick, TickKind
 from pipeline.domain.executions import Fill, FillKind
@@ -30,7 +28,7 @@ from pipeline.domain.reference import Instrument, Limit, LimitScope
 from pipeline.stage import Meta, Stage
 from pipeline.stages.slicing import release
 from pipeline.stages.slicing.migrations import MIGRATIONS
-from pipeline.stages.slicing.schedule import SlicingParameters
+from pipeline.stages.slicing.parameters import SlicingParameters
 from pipeline.stages.slicing.state import SlicingState
 from pipeline.stages.slicing.working_parent import WorkingParent, working
 from pipeline.state import Task
@@ -59,14 +57,13 @@ class SlicingStage(Stage[SlicingState]):
     state_version = 2
     migrations = MIGRATIONS
 
-    def __init__(self, params: SlicingParameters = SlicingParameters()) -> None:  # noqa: B008 - a frozen constant
-        self._params = params
+    parameters: SlicingParameters
 
-    def config(self) -> dict[str, int | str | bool]:
-        return msgspec.structs.asdict(self._params)
+    def __init__(self, parameters: SlicingParameters = SlicingParameters()) -> None:  # noqa: B008 - a frozen constant
+        self.parameters = parameters
 
     def new_state(self, task: Task) -> SlicingState:
-        return SlicingState(task)
+        return SlicingState(task, self.parameters)
 
     def step(self, state: SlicingState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:
@@ -179,12 +176,12 @@ class SlicingStage(Stage[SlicingState]):
             state.put(parent)
 
     def _release(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
-        if parent.unreleased_qty == 0 or release.is_too_soon(parent, state.now_ns, self._params):
+        if parent.unreleased_qty == 0 or release.is_too_soon(parent, state.now_ns, self.parameters):
             return  # the two cheap questions first: this is asked of every parent at every tick
         instrument = state.instruments.get(parent.order.instrument, state.now_ns)
         if instrument is None or not state.may_release(parent, instrument):
             return
-        decision = release.decide(state.view(parent, instrument, self._params))
+        decision = release.decide(state.view(parent, instrument))
         if decision.qty:
             yield parent.next_slice(
                 SliceKind.SLICE,
@@ -200,7 +197,7 @@ class SlicingStage(Stage[SlicingState]):
         if parent.at_risk or parent.finishing or not release.can_be_at_risk(parent, state.now_ns):
             return
         instrument = state.instruments.get(parent.order.instrument, state.now_ns)
-        if instrument is not None and release.is_at_risk(state.view(parent, instrument, self._params)):
+        if instrument is not None and release.is_at_risk(state.view(parent, instrument)):
             parent.at_risk = True
             state.put(parent)
             yield Alert(

@@ -11,7 +11,8 @@ from pipeline.stages.shared.stale_hold import StaleHold
 from pipeline.stages.shared.switches import Switches
 from pipeline.stages.slicing.entries import Curve, InstrumentTotals
 from pipeline.stages.slicing.market_samples import MarketSamples
-from pipeline.stages.slicing.schedule import SlicingParameters, SlicingView
+from pipeline.stages.slicing.parameters import SlicingParameters
+from pipeline.stages.slicing.schedule import SlicingView
 from pipeline.stages.slicing.working_parent import Siblings, WorkingParent
 from pipeline.state import State, Task
 
@@ -19,14 +20,15 @@ from pipeline.state import State, Task
 class SlicingState(State):
     """The state of one task of slicing."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, parameters: SlicingParameters) -> None:
         super().__init__(task)
+        self.parameters = parameters
         self.market = MarketState(self, levels="books")
-        self.samples = MarketSamples(self)
+        self.samples = MarketSamples(self, parameters.sample_ns, parameters.sample_count)
         self.switches = Switches(self)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
-        self.stale = StaleHold(self, self.limits)
+        self.stale = StaleHold(self, self.limits, parameters.max_backlog_ns)
         self.parents = self.table("parents", WorkingParent)
         self.siblings = Siblings()
         self.totals = self.table("desks", InstrumentTotals)
@@ -42,7 +44,7 @@ class SlicingState(State):
     def totals_of(self, instrument: str) -> InstrumentTotals:
         return self.totals.get(instrument) or InstrumentTotals()
 
-    def view(self, parent: WorkingParent, instrument: Instrument, params: SlicingParameters) -> SlicingView:
+    def view(self, parent: WorkingParent, instrument: Instrument) -> SlicingView:
         """What decides about a parent now."""
         order = parent.order
         curve = self.curves.get(order.instrument)
@@ -55,7 +57,7 @@ class SlicingState(State):
             instrument=instrument,
             curve=None if curve is None else curve.curve,
             now_ns=self.now_ns,
-            params=params,
+            parameters=self.parameters,
         )
 
     def may_release(self, parent: WorkingParent, instrument: Instrument) -> bool:

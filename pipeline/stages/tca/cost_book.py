@@ -16,14 +16,8 @@ from pipeline.domain.parents import ParentKind, ParentOrder
 from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
 from pipeline.stages.shared.print_sums import TapeSums
 from pipeline.stages.tca.chunked_lists import NameList, NameQueue
+from pipeline.stages.tca.parameters import TCAParameters
 from pipeline.state import Entry, State
-
-_ROWS_PER_TICK: Final = 500
-_ROWS_PER_MESSAGE: Final = 2
-"""What a tick leaves over goes out with the messages after it: a step stays short, and rows keep pace with orders."""
-
-
-_FORGOTTEN_PER_TICK: Final = 1_000
 
 
 class Subject(Entry):
@@ -80,7 +74,8 @@ class Names(Entry):
 class CostBook:
     """The tables of costs."""
 
-    def __init__(self, state: State, tape: TapeSums) -> None:
+    def __init__(self, state: State, tape: TapeSums, parameters: TCAParameters) -> None:
+        self._parameters = parameters
         self._tape = tape
         self._subjects = state.table("subjects", Subject)
         self._booked = state.table("booked", Booked)
@@ -198,7 +193,7 @@ class CostBook:
 
     def forget_some(self) -> None:
         """Some of what may go, so that no step is long."""
-        for name in self._kept.take(_FORGOTTEN_PER_TICK):
+        for name in self._kept.take(self._parameters.forgotten_per_tick):
             alloc_id = name.removeprefix(_BOOKED)
             if alloc_id != name:
                 if alloc_id in self._booked:
@@ -219,11 +214,11 @@ class CostBook:
         """Quotes and prints up to now have come: what is due by now may be told, and some of it is."""
         self._resolve_arrivals(now_ns)
         self._due.all_ready()
-        yield from self._rows(now_ns, _ROWS_PER_TICK)
+        yield from self._rows(now_ns, self._parameters.rows_per_tick)
 
     def rows_between_ticks(self, now_ns: int) -> Iterator[TCARow]:
-        """Some more of what the last tick left over."""
-        return self._rows(now_ns, _ROWS_PER_MESSAGE)
+        """Some more of what the last tick left over: a step stays short, and rows keep pace with orders."""
+        return self._rows(now_ns, self._parameters.rows_per_message)
 
     def _rows(self, now_ns: int, most: int) -> Iterator[TCARow]:
         for key in self._due.take(most):
@@ -314,10 +309,11 @@ class CostBook:
                 subject.arrival_px = _last_px(quotes, subject.start_ns)
                 self._put(subject)
             self._arriving.put("", Names(later))
+        kept = self._parameters.quotes_kept
         for symbol in self._quotes.keys():
             quotes = self._quotes[symbol]
-            if len(quotes.midpoints) > _KEPT_QUOTES:
-                self._quotes.put(symbol, Quotes(quotes.midpoints[-_KEPT_QUOTES:]))
+            if len(quotes.midpoints) > kept:
+                self._quotes.put(symbol, Quotes(quotes.midpoints[-kept:]))
 
     def _subject(self, level: TCALevel, subject_id: str) -> Subject:
         return self._subjects.get(f"{level}/{subject_id}") or Subject(level, subject_id)
@@ -331,9 +327,6 @@ class CostBook:
 
 _BOOKED: Final = "A/"
 """Before the name of an allocation, among what is kept."""
-
-_KEPT_QUOTES: Final = 64
-"""Midpoints kept over a tick: an order may have been received a little before the tick that follows it."""
 
 
 def _last_px(quotes: Quotes, at_ns: int) -> int | None:

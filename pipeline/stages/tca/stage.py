@@ -27,17 +27,18 @@ from pipeline.stage import Meta, Stage
 from pipeline.stages.shared.print_sums import TapeSums
 from pipeline.stages.shared.print_tape import Tape
 from pipeline.stages.tca.cost_book import CostBook
+from pipeline.stages.tca.parameters import TCAParameters
 from pipeline.state import State, Task
 
 
 class TCAState(State):
     """What TCA remembers of a day."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, parameters: TCAParameters) -> None:
         super().__init__(task)
         sums = TapeSums()
         self.tape = Tape(self, sums)
-        self.book = CostBook(self, sums)
+        self.book = CostBook(self, sums, parameters)
 
     def restored(self) -> None:
         self.tape.restored()
@@ -51,8 +52,13 @@ class TCAStage(Stage[TCAState]):
     reads = (Order, ParentOrder, ChildOrder, Fill, Allocation, NBBO, TradePrint, Tick)
     writes = (TCARow,)
 
+    parameters: TCAParameters
+
+    def __init__(self, parameters: TCAParameters = TCAParameters()) -> None:  # noqa: B008 - a frozen constant
+        self.parameters = parameters
+
     def new_state(self, task: Task) -> TCAState:
-        return TCAState(task)
+        return TCAState(task, self.parameters)
 
     def step(self, state: TCAState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:

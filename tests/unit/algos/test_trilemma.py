@@ -9,6 +9,7 @@ from pipeline.algos.participation import OwnVolume
 from pipeline.algos.trilemma import (
     TABLE,
     Situation,
+    TrilemmaParameters,
     completion_at_risk,
     decide,
     obtainable_qty,
@@ -17,6 +18,7 @@ from pipeline.algos.trilemma import (
 from pipeline.domain.orders import Completion
 from pipeline.domain.parents import Style
 
+NUMBERS = TrilemmaParameters()
 MUST, BEST = Completion.MUST, Completion.BEST_EFFORT
 CALM = Situation(
     leaves_qty=10_000,
@@ -71,13 +73,15 @@ CALM = Situation(
     ],
 )
 def test_table(change: dict[str, Any], row: str, style: Style, size: int) -> None:
-    decision = decide(replace(CALM, **change))
+    decision = decide(replace(CALM, **change), NUMBERS)
     assert (decision.row, decision.style, decision.size_qty) == (row, style, size)
 
 
 def test_each_row_of_the_code_is_a_row_of_the_documented_table() -> None:
     documented = re.findall(r"^\| ([A-Z_]+) *\|.*\| ([A-Z]+) +\| +(\d+|none)", trilemma.__doc__ or "", re.M)
-    coded = [(row.name, row.style.value, str(row.depth_ppm // 10_000) if row.depth_ppm else "none") for row in TABLE]
+    coded = [
+        (row.name, row.style.value, str(row.depth_ppm(NUMBERS) // 10_000) if row.depth_ppm else "none") for row in TABLE
+    ]
     assert documented == coded
 
 
@@ -102,12 +106,12 @@ def test_each_row_of_the_code_is_a_row_of_the_documented_table() -> None:
     ],
 )
 def test_size(change: dict[str, Any], size: int, held_back: str | None, why: str) -> None:
-    decision = decide(replace(CALM, **change))
+    decision = decide(replace(CALM, **change), NUMBERS)
     assert (decision.size_qty, decision.held_back) == (size, held_back), why
 
 
 def test_an_unknown_median_is_not_a_wide_spread() -> None:
-    assert decide(replace(CALM, median_spread_px=0, time_left_ppm=0)).row == "LAST_MOMENT"
+    assert decide(replace(CALM, median_spread_px=0, time_left_ppm=0), NUMBERS).row == "LAST_MOMENT"
 
 
 def test_risk_grows_with_the_root_of_time() -> None:
@@ -149,9 +153,9 @@ def test_what_the_cap_will_still_give() -> None:
 
 def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="out of range"):
-        decide(replace(CALM, lot_qty=0))
+        decide(replace(CALM, lot_qty=0), NUMBERS)
 
 
 def test_a_completion_of_a_later_version_is_not_a_must() -> None:
-    assert decide(replace(CALM, completion=Completion.UNKNOWN, time_left_ppm=0)).row == "LAST_MOMENT"
+    assert decide(replace(CALM, completion=Completion.UNKNOWN, time_left_ppm=0), NUMBERS).row == "LAST_MOMENT"
     assert not completion_at_risk(Completion.UNKNOWN, 1, 0, 0)

@@ -14,17 +14,18 @@ from pipeline.algos.volume_curve import (
 
 MINUTE = 60_000_000_000
 OPEN = 34_200_000_000_000
+QUIET_TAIL_PPM = 100_000
 CURVE = (100_000_000, 300_000_000, 200_000_000, 400_000_000)
 
 
 def test_a_mean_of_fractions_not_of_volumes() -> None:
     huge = [900_000, 100_000]
     small = [1, 9]
-    assert build_curve([huge, small], bin_count=2) == (500_000_000, 500_000_000)
+    assert build_curve([huge, small], 2, QUIET_TAIL_PPM) == (500_000_000, 500_000_000)
 
 
 def test_thirds_add_up() -> None:
-    curve = build_curve([[1, 1, 1]], bin_count=3)
+    curve = build_curve([[1, 1, 1]], 3, QUIET_TAIL_PPM)
     assert sum(curve) == CURVE_TOTAL
     assert curve == (333_333_334, 333_333_333, 333_333_333)
     assert sum(flat_curve(390)) == CURVE_TOTAL
@@ -43,17 +44,17 @@ def test_thirds_add_up() -> None:
     ],
 )
 def test_half_days_stand_apart(bins: list[int], expected: bool, why: str) -> None:
-    assert is_full_day(bins, bin_count=390) is expected, why
+    assert is_full_day(bins, 390, QUIET_TAIL_PPM) is expected, why
 
 
 def test_a_half_day_among_the_days_changes_nothing() -> None:
     full = list(range(1, 391))
     half = [5] * 210 + [0] * 180
-    assert build_curve([full, half], 390) == build_curve([full], 390)
+    assert build_curve([full, half], 390, QUIET_TAIL_PPM) == build_curve([full], 390, QUIET_TAIL_PPM)
     with pytest.raises(NoUsableDays):
-        build_curve([half], 390)
+        build_curve([half], 390, QUIET_TAIL_PPM)
     with pytest.raises(NoUsableDays):
-        build_curve([], 390)
+        build_curve([], 390, QUIET_TAIL_PPM)
 
 
 def test_a_window_is_a_curve_again() -> None:

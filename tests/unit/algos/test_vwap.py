@@ -33,7 +33,7 @@ def test_target(minutes: float, lot: int, expected: int, why: str) -> None:
 
 def test_the_target_at_bin_ends_is_the_slices_added_up() -> None:
     slices = slice_quantities(997, VOLUMES)
-    curve = build_curve([VOLUMES], 4)
+    curve = build_curve([VOLUMES], 4, 100_000)
     end = OPEN + 4 * MINUTE
     for k in range(1, 5):
         at_k = target_qty(997, curve, MINUTE, OPEN, OPEN, end, OPEN + k * MINUTE)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from faust.types import TP
@@ -16,6 +16,7 @@ from pipeline.desk.cross_check import Discrepancy, ShownFigures
 from pipeline.desk.peers import address_in, client_id
 from pipeline.domain.record import Owned
 from pipeline.runtime.contracts.codec import Codec, LocalIds
+from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.settings import Settings
 from tests.unit.desk.records import order
 
@@ -157,7 +158,10 @@ def test_workers_find_each_other_by_client_id() -> None:
 
 
 def test_without_a_broker_it_says_so_and_ends_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.runtime.embedded.platform.kafka_answers", lambda *_: False)
+    def nobody(kafka: Kafka, timeout_s: float) -> NoReturn:
+        raise kafka.unreachable()
+
+    monkeypatch.setattr(Kafka, "require_answer", nobody)
     said: list[str] = []
     settings = Settings("127.0.0.1:1", "http://127.0.0.1:2", 2, (), tmp_path)
     assert run_desk(settings, port=0, say=said.append) == 3

@@ -47,4 +47,4 @@ def test_every_command_is_one_of_the_command_line() -> None:
     assert len(typed) >= len(UNITS) + 5  # the empty one of setup, market and desk, and what setup types
     for words in typed:
         if words:
-            assert cli._parser().parse_args(words).handler
+            assert cli.parser().parse_args(words).handler

@@ -1,4 +1,4 @@
-"""The report: the reference rows of trading.md, groups, fairness of crosses."""
+"""The report: the reference rows of docs/design-rules.md, groups, fairness of crosses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.tca.shortfall import shortfall
 
 MILL = 1_000_000
 REFERENCE = [
-    # quantity, price, benchmark in 0.001; performance in bps as printed in trading.md
+    # quantity, price, benchmark in 0.001; performance in bps as printed in docs/design-rules.md
     (5_000, 100_005, 100_010, "+0.5"),
     (10_000, 100_020, 100_022, "+0.2"),
     (7_500, 100_045, 100_050, "+0.5"),

@@ -58,7 +58,7 @@ def _next_child(state: RoutingState, open_slice: OpenSlice) -> Placement | str:
     instrument = state.instruments.get(slice_.instrument, state.now_ns)
     if instrument is None:
         return "UNKNOWN_INSTRUMENT"
-    choice = VenueChoice(state.market, state.scorecards, state.switches)
+    choice = VenueChoice(state.market, state.scorecards, state.switches, state.parameters)
     venues = state.venues.standing(state.now_ns)
     resting = state.ledger.resting(slice_.instrument, slice_.side)
     return choice.next_child(open_slice, qty, instrument, venues, resting)

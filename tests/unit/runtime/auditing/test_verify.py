@@ -20,8 +20,8 @@ from pipeline.runtime.auditing.topic_copy import TopicCopy
 from pipeline.runtime.auditing.verify import Recording, audit, verify_host
 from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.runtime.memory.host import MemoryHost, StoredRecord
+from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.stage import RoutingStage
-from pipeline.stages.routing.state import RoutingParameters
 from tests.days import P, small_day
 
 Topics = dict[tuple[str, int], list[StoredRecord]]

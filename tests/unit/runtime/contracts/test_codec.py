@@ -30,12 +30,14 @@ from pipeline.domain.orders import (
 from pipeline.domain.parents import Cross
 from pipeline.domain.record import Record
 from pipeline.domain.rejections import DeadLetterReason
-from pipeline.runtime.contracts.checks import GOLDEN_DIR, earlier_versions
+from pipeline.runtime.contracts.checks import earlier_versions
 from pipeline.runtime.contracts.codec import MAX_BYTES, Codec, ContractError, LocalIds, Registered, Undecodable
+from pipeline.runtime.contracts.files import versions_dir
 from pipeline.runtime.contracts.schemas import contract_text, schema_of, subject_of
 from pipeline.topics import TOPICS, Topic, topic_named
 from tests.golden.samples import records, sample
 
+GOLDEN_DIR = versions_dir()
 BYTES_DIR = GOLDEN_DIR.parent / "bytes"
 EACH_TOPIC = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 

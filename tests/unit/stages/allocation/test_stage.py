@@ -1,5 +1,5 @@
 """Allocation, promise by promise: shares, progress, crosses, the day. What holds for every story is in
-tests/properties/test_allocation.py; cancels, busts, corrections and late fills in test_allocation_corrections.py.
+tests/properties/test_allocation.py; cancels, busts, corrections and late fills in test_corrections.py.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from tests.allocation_builders import (
 @pytest.mark.parametrize(
     ("weights", "executed", "expected", "why"),
     [
-        ([1, 3, 3], 3, [1, 1, 1], "trading.md"),
-        ([1, 3, 3], 4, [0, 2, 2], "trading.md: cumulative largest remainder is not monotone"),
+        ([1, 3, 3], 3, [1, 1, 1], "docs/design-rules.md, Allocation"),
+        ([1, 3, 3], 4, [0, 2, 2], "docs/design-rules.md: cumulative largest remainder is not monotone"),
         ([5000, 3000, 2000], 7777, [3889, 2333, 1555], "plain"),
         ([47000, 16000, 15900, 12000, 6000, 3100], 10, [5, 2, 1, 1, 1, 0], "textbook vote"),
         ([10, 20], 30, [10, 20], "all of it"),
@@ -355,7 +355,7 @@ def test_breaking_an_allocation_by_hand_is_refused_by_name() -> None:
     ],
 )
 def test_settlement_is_two_weekdays_later(traded: int, settled: int, why: str) -> None:
-    assert settlement_date(traded) == settled, why
+    assert settlement_date(traded, 2) == settled, why
 
 
 def test_keeping_what_everybody_has() -> None:

@@ -25,7 +25,8 @@ from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Record
 from pipeline.domain.reference import Account, LimitScope, ReferenceKind
 from pipeline.domain.rejections import RejectReason as R
-from pipeline.stages.intake.stage import IntakeParameters, IntakeStage
+from pipeline.stages.intake.parameters import IntakeParameters
+from pipeline.stages.intake.stage import IntakeStage
 from tests.stage_bench import Bench
 from tests.unit.stages.intake.intake_bench import (
     CLOSE,

@@ -20,8 +20,9 @@ from pipeline.domain.parents import (
 )
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import CrossingRule, Instrument, PriceRule, ReferenceKind
+from pipeline.stages.netting.parameters import NettingParameters
 from pipeline.stages.netting.stage import NettingStage
-from pipeline.stages.netting.state import NettingParameters, NettingState
+from pipeline.stages.netting.state import NettingState
 from tests.stage_bench import Bench
 
 S = 1_000_000_000
@@ -32,7 +33,7 @@ DAY = 20260105
 SYM = "AMZN"
 
 
-def config(**changes: int) -> NettingParameters:
+def config(**changes: Any) -> NettingParameters:
     """Parameters the tests are written for, whatever the defaults are."""
     pinned = {
         "window_ns": 5 * S,
@@ -238,7 +239,9 @@ class NettingBench(Bench[NettingState]):
     def live_rows(self) -> int:
         """Rows that speak of orders: all must be gone once they are done."""
         state = self.state
-        return len(state.orders) + len(state.buckets) + len(state.parents) + len(state.books)
+        return (
+            len(state.orders) + len(state.buckets) + len(state.parents) + len(state.books) + len(state.mandate_windows)
+        )
 
 
 def crossed(crosses: list[Cross]) -> dict[str, int]:

@@ -12,9 +12,9 @@ from pipeline.domain.parents import Slice, SliceKind, Style
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import Instrument, ReferenceKind, Venue, VenueKind
 from pipeline.domain.units import NS_PER_S
-from pipeline.stages.routing.gate import GateParameters
+from pipeline.stages.routing.parameters import GateParameters, RoutingParameters
 from pipeline.stages.routing.stage import RoutingStage
-from pipeline.stages.routing.state import RoutingParameters, RoutingState
+from pipeline.stages.routing.state import RoutingState
 from tests.stage_bench import Bench
 
 PX = 10_000_000

@@ -14,7 +14,7 @@ from pipeline.domain.orders import Side
 from pipeline.domain.parents import SliceKind, Style
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
-from pipeline.stages.routing.gate import GateParameters
+from pipeline.stages.routing.parameters import GateParameters
 from pipeline.stages.routing.venue_scorecards import ScoreSums
 from tests.unit.stages.routing.routing_bench import BID, DATE, OFFER, SECRET, RoutingBench, S, alerts, kinds
 
@@ -205,7 +205,7 @@ def test_an_execution_repeated_after_midnight_is_still_known() -> None:
 
 def test_the_config_shows_no_secret() -> None:
     bench = RoutingBench()
-    shown = str(bench.stage.config()) + repr(bench.state.params)
+    shown = str(bench.stage.config()) + repr(bench.state.parameters)
     assert SECRET.decode() not in shown and "wire_secret_sha256" in shown
 
 

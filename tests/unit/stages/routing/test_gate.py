@@ -16,14 +16,15 @@ from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
 from pipeline.domain.units import NS_PER_S
 from pipeline.stages.routing.gate import (
     DisplayedPrice,
-    GateParameters,
     GateReason,
     GateView,
     Resting,
     child_value,
     refuse,
+    tightened,
 )
 from pipeline.stages.routing.gate_counters import GateBook
+from pipeline.stages.routing.parameters import GateParameters
 from pipeline.state import State, Task
 
 PX = 10_000_000
@@ -152,12 +153,12 @@ def test_a_limit_can_only_make_the_gate_tighter() -> None:
     def limit(**more: Any) -> Limit:
         return Limit(kind=ReferenceKind.SET, scope=LimitScope.GATE, effective_ns=0, **more)
 
-    assert LIMITS.tightened(None, None) == LIMITS
-    assert LIMITS.tightened(limit()) == LIMITS
+    assert tightened(LIMITS, None, None) == LIMITS
+    assert tightened(LIMITS, limit()) == LIMITS
     loose = limit(max_order_qty=10**9, max_order_value=10**18, max_exposure=10**18, max_rate=10**6, collar=10**7)
-    assert LIMITS.tightened(loose) == LIMITS
-    got = LIMITS.tightened(
-        limit(max_order_qty=50, max_rate=30, max_reference_age_ns=9), limit(max_order_qty=70, collar=1)
+    assert tightened(LIMITS, loose) == LIMITS
+    got = tightened(
+        LIMITS, limit(max_order_qty=50, max_rate=30, max_reference_age_ns=9), limit(max_order_qty=70, collar=1)
     )
     assert (got.max_child_qty, got.collar, got.max_quote_age_ns) == (50, 1, 9)
     assert (got.parent_rate, got.instrument_rate, got.venue_rate) == (30, 30, LIMITS.venue_rate)
@@ -166,7 +167,7 @@ def test_a_limit_can_only_make_the_gate_tighter() -> None:
 class Some(State):
     def __init__(self) -> None:
         super().__init__(Task("some", 0, 1))
-        self.book = GateBook(self)
+        self.book = GateBook(self, NS_PER_S)
 
 
 def sent_at(now_ns: int, **more: Any) -> ChildOrder:

@@ -1,6 +1,6 @@
 """Routing, by its promises: nothing sent beyond what is permitted, nothing booked twice, each slice closed once.
 
-Taking back, the desk, the gate and the day's end are in test_routing_controls.py.
+Taking back, the desk, the gate and the day's end are in test_controls.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.domain.reference import ReferenceKind, Venue, VenueKind
+from pipeline.stages.routing.parameters import PriorsParameters
 from pipeline.stages.routing.venue_scorecards import PlacementKind, Scorecards, ScoreSums, Unfilled, score_key
 from pipeline.state import State, Task
 
@@ -13,7 +14,7 @@ TAKE = PlacementKind.TAKE
 class Some(State):
     def __init__(self) -> None:
         super().__init__(Task("some", 0, 1))
-        self.cards = Scorecards(self)
+        self.cards = Scorecards(self, PriorsParameters())
 
 
 def venue(name: str, taker_fee_px: int = 3_000_000) -> Venue:

@@ -1,8 +1,8 @@
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.domain.executions import ChildKind, ChildOrder, Liquidity, ReportKind, VenueReport
 from pipeline.domain.market import NBBO, BookEvent, BookEventKind, QuoteKind, SessionState, VenueStatus
@@ -11,7 +11,8 @@ from pipeline.domain.record import Record
 from pipeline.domain.reference import Instrument, ReferenceKind, Venue, VenueKind
 from pipeline.simulator.venues.dark import HiddenInterest, interest_of
 from pipeline.simulator.venues.faults import Faults
-from pipeline.stages.simulated_venues.stage import VenuesParameters, VenuesStage
+from pipeline.stages.simulated_venues.parameters import VenuesParameters
+from pipeline.stages.simulated_venues.stage import VenuesStage
 from pipeline.stages.simulated_venues.state import VenuesState
 from tests.stage_bench import Bench
 
@@ -42,7 +43,7 @@ def status(code: str, state: SessionState, at_ns: int = START) -> VenueStatus:
 class Market:
     """The stage with three open venues, fed by hand."""
 
-    def __init__(self, parameters: VenuesParameters | None = None) -> None:
+    def __init__(self, parameters: VenuesParameters = VenuesParameters()) -> None:  # noqa: B008 - frozen
         self.bench: Bench[VenuesState] = Bench(VenuesStage(parameters))
         self.bench.feed(
             STOCK, venue("XNAS"), venue("XBAT", checks_repeats=False), venue("XDRK", VenueKind.DARK, min_qty=5)

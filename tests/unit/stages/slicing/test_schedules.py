@@ -12,7 +12,8 @@ from pipeline.domain.orders import Side, Strategy
 from pipeline.domain.parents import ParentKind, ParentOrder
 from pipeline.domain.reference import Instrument, ReferenceKind
 from pipeline.domain.units import NS_PER_S, PPB_ONE
-from pipeline.stages.slicing.schedule import SlicingParameters, SlicingView
+from pipeline.stages.slicing.parameters import SlicingParameters
+from pipeline.stages.slicing.schedule import SlicingView
 from pipeline.stages.slicing.schedules.table import SCHEDULES
 from pipeline.stages.slicing.state import SlicingState
 from pipeline.stages.slicing.working_parent import working
@@ -57,10 +58,10 @@ def view(strategy: Strategy, order_qty: int = 1_000, lot_qty: int = 1, curve: Vo
         reference_px=1,
         daily_volume_qty=1,
     )
-    state = SlicingState(Task("slicing", 0, 1))
+    state = SlicingState(Task("slicing", 0, 1), SlicingParameters())
     if curve is not None:
         state.learn_curve(curve)
-    return state.view(working(order, 0, 0), instrument, SlicingParameters())
+    return state.view(working(order, 0, 0), instrument)
 
 
 def test_every_strategy_has_its_schedule() -> None:

@@ -22,7 +22,7 @@ from pipeline.domain.orders import (
     TimeInForce,
 )
 from pipeline.domain.parents import ParentKind, ParentOrder
-from pipeline.stages.tca import cost_book
+from pipeline.stages.tca.parameters import TCAParameters
 from pipeline.stages.tca.stage import TCAStage
 from tests.stage_bench import Bench
 
@@ -221,9 +221,8 @@ def test_without_a_quote_at_receipt_there_is_no_arrival_and_nothing_is_made_up()
     assert (found.arrival_px, found.arrival_cost_mbps, found.vwap_cost_mbps) == (None, None, None)
 
 
-def test_rows_a_tick_leaves_over_go_out_between_ticks_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost_book, "_ROWS_PER_TICK", 5)
-    b = bench()
+def test_rows_a_tick_leaves_over_go_out_between_ticks_each_once() -> None:
+    b = Bench(TCAStage(TCAParameters(rows_per_tick=5)))
     b.feed(*(order(f"O{no}") for no in range(140)))
     b.tick(T0 + 6 * S)
     for no in range(140):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pipeline.domain.executions import FillKind, ReportKind
 from pipeline.domain.orders import OrdStatus
 from pipeline.stages.routing.child_orders import through_the_gate
-from pipeline.stages.routing.gate import GateParameters, GateReason
+from pipeline.stages.routing.gate import GateReason
 from pipeline.stages.routing.open_slice import OpenSlice
+from pipeline.stages.routing.parameters import GateParameters
 from pipeline.stages.routing.venue_selection import VenueChoice
 from tests.unit.stages.routing.routing_bench import RoutingBench, kinds
 
@@ -19,7 +20,7 @@ def test_a_refusal_by_the_gate_is_the_callers_to_act_on_and_changes_nothing() ->
     open_slice = OpenSlice(state.ledger.open_slices[key].slice)
     instrument = state.instruments.get("A", state.now_ns)
     assert instrument is not None
-    choice = VenueChoice(state.market, state.scorecards, state.switches)
+    choice = VenueChoice(state.market, state.scorecards, state.switches, state.parameters)
     placement = choice.next_child(open_slice, 11, instrument, state.venues.standing(state.now_ns), ())
     assert not isinstance(placement, str)
     before = dict(state.dump())

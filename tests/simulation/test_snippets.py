@@ -1,4 +1,4 @@
-"""The README's examples for the quant work as they stand."""
+"""The examples of docs/quant.md work as they stand."""
 
 from __future__ import annotations
 
