@@ -27,6 +27,7 @@ from pipeline.errors import PipelineError
 
 
 def main(arguments: list[str]) -> int:
+    """Run the command with these arguments (without the program's name); returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", nargs="?", choices=("run", "report"), default="run")
     parser.add_argument("--case", action="append", choices=list(CASES), help="only this case; may be repeated")
@@ -67,8 +68,8 @@ def measure(asked: argparse.Namespace, command: list[str]) -> int:
         except Exception:
             traceback.print_exc()
             failed.append(name)
-    told = f"; could not be measured: {', '.join(failed)}" if failed else ""
-    print(f"done in {time.monotonic() - begun:.0f} s, results in {results.path}{told}", flush=True)
+    missing = f"; could not be measured: {', '.join(failed)}" if failed else ""
+    print(f"done in {time.monotonic() - begun:.0f} s, results in {results.path}{missing}", flush=True)
     return 1 if failed else 0
 
 

@@ -1,4 +1,4 @@
-"""A case: a question that is measured, and what it is handed."""
+"""What a case of the benchmark is, and the object it reports its figures to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Options:
     """What the command line asks for."""
 
     runs: int | None = None
-    """Runs of each row; None: what the case thinks right."""
+    """Runs of each row; None: the case's own number."""
     quick: bool = False
     """Small counts, for trying: the figures mean little."""
     rate: int | None = None
@@ -25,7 +25,7 @@ class Options:
 
 
 class Bench:
-    """What a case measures with: it records figures of rows, or says why there are none."""
+    """Handed to a case while it runs: takes the figures of its rows, or the reason why a row has none."""
 
     def __init__(self, case: str, options: Options, results: Results) -> None:
         self.case: Final = case
@@ -34,29 +34,31 @@ class Bench:
         self._begun = time.monotonic()
 
     def runs(self, usual: int) -> range:
-        """1, 2 … for the runs of a row."""
+        """1, 2 …: the numbers of a row's runs, ``usual`` of them unless the command line says otherwise."""
         asked = self.options.runs
         return range(1, 1 + (asked if asked is not None else 1 if self.options.quick else usual))
 
     def count(self, usual: int, quick: int) -> int:
-        """How many of something."""
+        """``usual``, or ``quick`` in a quick run."""
         return quick if self.options.quick else usual
 
     def wanted(self, row: str) -> bool:
+        """Whether the command line asks for this row."""
         return self.options.row in row
 
     def record(self, row: str, figures: Figures, setting: Mapping[str, Figure] | None = None, note: str = "") -> None:
-        """One run of a row."""
+        """Record the figures of one run of a row, and print them."""
         self._results.add(self.case, row, figures, setting, note)
-        told = " · ".join(f"{n} {v if isinstance(v, str) else written(v)}" for n, v in figures.items())
-        self.say(f"{row}: {told}{' · ' + note if note else ''}")
+        shown = " · ".join(f"{n} {v if isinstance(v, str) else written(v)}" for n, v in figures.items())
+        self.say(f"{row}: {shown}{' · ' + note if note else ''}")
 
     def left_out(self, row: str, why: str) -> None:
-        """A row that could not be measured, and why: it stands in the table."""
+        """Record that a row could not be measured, and why; the report prints it."""
         self._results.add(self.case, row, {}, note=f"left out: {why}")
         self.say(f"{row}: left out: {why}")
 
     def say(self, text: str) -> None:
+        """Print a line with the case's name and seconds since it began."""
         print(f"[{self.case} {time.monotonic() - self._begun:5.0f} s] {text}", flush=True)
 
 
@@ -67,7 +69,7 @@ class Case:
     name: str
     title: str
     asked: str
-    """The figures it is held to."""
+    """The figures that the requirements ask for."""
     how: str
     """What exactly is measured, and what each row does: the report prints it above the table."""
     run: Callable[[Bench], None]

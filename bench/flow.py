@@ -18,6 +18,7 @@ from pipeline import topics
 from pipeline.domain.units import NS_PER_S
 
 ALL: Final = ("intake", "engine", "venues", "reporting")
+"""Every unit."""
 
 
 class Flow:
@@ -40,12 +41,13 @@ class Flow:
         """Wall time of the first order."""
 
     def watch(self) -> Watch:
+        """A watch over the CPU and memory of every process."""
         pids = {name.replace("-", "_"): process.pid for name, process in self.processes.items()}
         return Watch(market=self.market.pid, **pids, **self.stand.broker_pids)
 
     def send(self, rate: int, seconds: int, **more: Any) -> subprocess.Popen[bytes]:
         """Start the upstream systems; the first order is due at ``start_ns``, once all are made."""
-        # Making and encoding one takes some 30 µs on a quiet machine; thrice that is left for others' work.
+        # Making and encoding an order takes some 30 µs on a quiet machine; this allows for three times that.
         self.start_ns = time.time_ns() + int((3.0 + rate * seconds * 90e-6) * NS_PER_S)
         sending = Sending(
             bootstrap=self.stand.bootstrap, partitions=self.stand.partitions, instruments=len(self.world.instruments),
@@ -64,13 +66,14 @@ class Flow:
                 raise Failed(f"{name} ended with {process.returncode}: {self.stand.said(name)[-1500:]}")
 
     def stop(self) -> None:
+        """Stop the market and the units."""
         for process in (self.market, *self.processes.values()):
             if process.poll() is None:
                 self.stand.stop(process)
 
 
 class Seen:
-    """What a read-committed reader sees, and when: raw, to be decoded afterwards."""
+    """Collects raw records with the wall time at which a read-committed reader had them; decoded afterwards."""
 
     def __init__(self, stand: Stand, *names: str) -> None:
         self._consumer: Consumer = stand.reader(names, from_end=True)
@@ -78,7 +81,7 @@ class Seen:
         self._raw: list[tuple[int, str, bytes]] = []
 
     def until(self, end_ns: int) -> None:
-        """Read until a moment of wall time."""
+        """Read until a moment of wall time, ns since 1970."""
         while time.time_ns() < end_ns:
             messages = self._consumer.consume(1, 0.05)
             if messages:
@@ -89,8 +92,9 @@ class Seen:
                     self._raw.append((now_ns, str(message.topic()), bytes(message.value() or b"")))
 
     def records(self) -> list[tuple[int, Any]]:
-        """When each was seen (wall time), and what it was."""
+        """Wall time (ns since 1970) at which each record was read, and the record."""
         return [(at_ns, self._codec.decode(name, value)) for at_ns, name, value in self._raw]
 
     def close(self) -> None:
+        """Close the reader."""
         self._consumer.close()

@@ -1,7 +1,7 @@
-"""A unit on one partition without a broker: everything the worker does with a record but fetch it and send it.
+"""A unit on one partition without a broker: all that the worker does with a record, except fetching and sending it.
 
-Decoded, applied with all that it causes, encoded, hashed for the journal, state drained for the changelog: on one core.
-The garbage collector is set as a worker's process sets it.
+A record is decoded and applied with all that it causes; outputs are encoded and hashed for the journal, state is
+drained for the changelog; all on one core. The garbage collector is set as in a worker's process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Raw = tuple[bytes, bytes]
 
 
 class Inside:
-    """The cell of a unit of these stages."""
+    """The task group of a unit of these stages, on one partition."""
 
     def __init__(self, stages: Sequence[str], partition: int = 0, partitions: int = 1) -> None:
         gc_tuning.only_the_young()
@@ -42,14 +42,14 @@ class Inside:
         self.append_ns = 0
         """Append time of the last record."""
         self.outputs: dict[str, list[Raw]] = {}
-        """Outputs on this partition of the topics that were asked for in ``keep``."""
+        """Outputs on this partition of the topics named in ``keep``."""
         self.keep: set[str] = set()
         self.out_records = 0
         self.out_bytes = 0
         """Of all outputs and changelog records: values and keys."""
 
     def tell(self, records: Iterable[Record], append_ns: int) -> None:
-        """Outside records as objects, for reference data, quotes and ticks. Not part of what is timed."""
+        """Apply records given as objects: reference data, quotes, ticks. Not part of what is timed."""
         for record in records:
             topic = topic_of(type(record))
             if topic.name in self.wiring.readers and topic.name not in self.wiring.inner:
@@ -88,7 +88,7 @@ class Inside:
 
 
 class Chain:
-    """Several units, one after the other on one partition: what one writes and another reads is fed on, as bytes."""
+    """Several units one after the other on one partition: outputs of one that another reads are fed to it, as bytes."""
 
     def __init__(self, *units: Sequence[str]) -> None:
         self.insides = [Inside(stages) for stages in units]
@@ -97,7 +97,7 @@ class Chain:
             each.keep = set(self._topics)
 
     def feed(self, topic: Topic, raws: Sequence[Raw], append_ns: int, step_ns: int = 0) -> None:
-        """Give raw records to all who read them, then all that they cause, until nothing is left."""
+        """Feed raw records to every unit that reads them, then what those write, until nothing is left to feed."""
         waiting = deque([(topic, raws)])
         while waiting:
             topic, raws = waiting.popleft()
@@ -109,7 +109,7 @@ class Chain:
                     waiting.extend((self._topics[name], caused) for name, caused in outputs.items())
 
     def tell(self, records: Iterable[Record], append_ns: int) -> None:
-        """Outside records as objects, to all who read them."""
+        """Feed records given as objects to every unit that reads them."""
         codec = self.insides[0].codec
         for record in records:
             topic = topic_of(type(record))

@@ -1,4 +1,4 @@
-"""What the figures were measured on: stated with every row."""
+"""The machine, versions and broker settings that figures were measured with; every row carries them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def machine() -> dict[str, str]:
 
 
 def broker_settings(bootstrap_servers: str) -> dict[str, str]:
-    """What the broker itself says of verification, fsync and in-sync replicas."""
+    """The broker's own answer about verification, fsync, in-sync replicas and timestamps."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     node = next(iter(admin.list_topics(timeout=15).brokers))
     asked = admin.describe_configs([ConfigResource(ResourceType.BROKER, str(node))], request_timeout=15)

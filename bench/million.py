@@ -16,10 +16,10 @@ END: Final = "<!-- end of computed part -->"
 
 GOAL: Final = 1_000_000
 FULL: Final = 0.6
-"""How full a core may be on average, so that a lost worker's share and a busy minute fit into the others."""
+"""Average use of a core that leaves room for a lost worker's share and for a busy minute."""
 REPLICATION: Final = 3
 LINK_BYTES_S: Final = 25e9 / 8 * FULL
-"""What one broker's 25 Gbit/s carries, as full as a core may be."""
+"""Bytes a second that one broker's 25 Gbit/s carries at the same average use."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Cost:
     broker_us: float
     """CPU µs of the broker, one copy."""
     slowest_stage_us: float
-    """CPU µs of the dearest task an order passes: what binds a partition."""
+    """CPU µs of the most expensive task an order passes: it limits the rate of a partition."""
     slowest_stage: str
     out_bytes: float
     """Bytes on one broker's disk: orders, every output, journal, changelogs, and its share of the market."""

@@ -1,7 +1,7 @@
-"""Other people's engines on the same work: their programs, as they lie beside the checkout, on our broker.
+"""Other stream-processing engines on the same work: programs found beside the checkout, run against our broker.
 
-They are read from ``../shared/peers`` (or PIPELINE_PEERS) into a temporary folder, with the broker's address in them
-set to ours. Nothing of them is kept here. Each is a function from (name of the run, orders) to a command.
+They are copied from ``../shared/peers`` (or PIPELINE_PEERS) into a temporary folder, with the broker's address in them
+set to ours. None of their code is in this repository. Each is a method that returns the command of a run.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from bench.results import DEFAULT_FOLDER
 from bench.stand import ROOT
 
 ADDRESS: Final = "127.0.0.1:19092"
-"""What stands in the programs."""
+"""The broker's address in the programs as they are found."""
 QUIX: Final = "quixstreams==3.28.1"
 FOLDER: Final = Path(os.environ.get("PIPELINE_PEERS") or ROOT.parent / "shared" / "peers")
 _NEVER: Final = 10**12
-"""Programs that end themselves before their last commit are told to expect more than there is, and are ended by us."""
+"""Count of messages given to programs that would otherwise exit before their last commit; the case ends them."""
 
 
 class Absent(Exception):
-    """A peer cannot be run here, and why."""
+    """A peer cannot be run here; the message says why."""
 
 
 class Peers:
@@ -43,14 +43,14 @@ class Peers:
         self._classes: Path | None = None
 
     def common(self) -> types.ModuleType:
-        """Their schemas and encoder."""
+        """The programs' shared module: schemas and encoder."""
         module = types.ModuleType("peers_common")
         source = (self.folder / "common.py").read_text(encoding="utf-8")
         exec(compile(source, str(self.folder / "common.py"), "exec"), module.__dict__)
         return module
 
     def own_loop(self, name: str, count: int, *, each: bool) -> list[str]:
-        """The prototype our worker grew from."""
+        """The prototype of our worker: a plain consume, produce, commit loop."""
         return [sys.executable, "ck.py", str(count), "orders", name, "2000", *(["each"] if each else [])]
 
     def kafka_streams(self, name: str, guarantee: str = "exactly_once_v2") -> list[str]:

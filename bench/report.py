@@ -29,7 +29,7 @@ def write(folder: Path, *, quick: bool = False) -> int:
 
 
 def page(by_case: Mapping[str, Sequence[Line]]) -> str:
-    """The whole page."""
+    """The text of ops/benchmarks.md."""
     out = [
         "# Benchmarks",
         "",
@@ -71,11 +71,11 @@ def _case(case: Case, lines: Sequence[Line]) -> Iterator[str]:
     for row, runs in rows.items():
         for note in dict.fromkeys(run.note for run in runs if run.note):
             yield f"- *{row}*: {note}"
-    settings = list(dict.fromkeys(_told(line.setting) for line in lines if line.setting))
+    settings = list(dict.fromkeys(_listed(line.setting) for line in lines if line.setting))
     if settings:
         yield f"- Setting: {'; '.join(settings)}"
     for line in {line.session: line for line in lines}.values():
-        yield f"- {_told(line.machine)}"
+        yield f"- {_listed(line.machine)}"
         yield f"- `{line.command}`, {line.at[:16].replace('T', ' ')} UTC"
     yield ""
 
@@ -85,12 +85,12 @@ def _cell(runs: Sequence[Line], figure: str) -> str:
     return str(words[-1]) if words else spread(runs, figure)
 
 
-def _told(pairs: Mapping[str, object]) -> str:
+def _listed(pairs: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in pairs.items())
 
 
 def _compared(case: str, rows: Mapping[str, Sequence[Line]]) -> Iterator[str]:
-    """Our worker against each peer, in so many words."""
+    """A sentence for each peer: our worker's rate over its rate."""
     if case != "same-work":
         return
     ours = next((median(runs, "messages/s") for row, runs in rows.items() if row.startswith("our worker, a ch")), None)

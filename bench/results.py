@@ -32,7 +32,7 @@ class Line:
     setting: Mapping[str, Figure] = field(default_factory=dict)
     """Partitions, replication and what else shapes the row."""
     note: str = ""
-    """Why a row was left out, or what is to be known of it."""
+    """Why a row was left out, or what one must know to read it."""
     quick: bool = False
     machine: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
@@ -51,6 +51,7 @@ class Results:
     def add(
         self, case: str, row: str, figures: Figures, setting: Mapping[str, Figure] | None = None, note: str = ""
     ) -> Line:
+        """Append one run of a row to the file."""
         line = Line(
             case=case,
             row=row,
@@ -108,12 +109,13 @@ def values(runs: Iterable[Line], figure: str) -> list[float]:
 
 
 def median(runs: Iterable[Line], figure: str) -> float | None:
+    """The median of a figure over runs; None when no run has it as a number."""
     found = values(runs, figure)
     return statistics.median(found) if found else None
 
 
 def written(number: float) -> str:
-    """A number as a table shows it: three figures that count, thousands apart."""
+    """A number as a table shows it: three significant digits, thousands separated by commas."""
     size = abs(number)
     if size >= 100 or number == int(number):
         return f"{number:,.0f}"

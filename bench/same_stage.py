@@ -1,7 +1,7 @@
 """The peers' work as a stage of ours: order in, net position by instrument, one result out for each order.
 
-Two forms of its table. ``batch`` is the house's own: the changelog gets one record per key and transaction. ``each``
-writes one per message, at the moment of its change, as Kafka Streams does: the same work, record for record.
+Its table has two forms. ``batch`` is the pipeline's own: the changelog gets one record per key and transaction.
+``each`` writes one per message, at the moment of its change, as Kafka Streams does: the same work, record for record.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class BenchOrder(Record, frozen=True, kw_only=True):
     limit_price: int | None
     """Always null."""
     strategy: str
-    """A word."""
+    """Its name."""
     ts: int
     """Microseconds."""
 
@@ -133,7 +133,7 @@ def nets_topic(name: str) -> Topic:
 
 
 def install(nets: Topic) -> None:
-    """Make both topics known to this process as if they stood in ``pipeline.topics``, which is closed for others."""
+    """Make both topics known to this process as if ``pipeline.topics`` listed them; it has no way to add topics."""
     for topic in (ORDERS, nets):
         topics._BY_NAME[topic.name] = topic
         topics._BY_RECORD[topic.record] = topic

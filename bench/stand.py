@@ -1,4 +1,5 @@
-"""Where a case is measured: a broker (or three) of its own, topics, workers in processes, and a reader at the end."""
+"""The test stand of a case: a broker (or three) of its own, topics, workers in processes, readers of what they
+wrote."""
 
 from __future__ import annotations
 
@@ -28,11 +29,11 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 
 class Failed(PipelineError):
-    """A case could not be measured: a process died, an output is wrong, time is up."""
+    """A case could not be measured: a process died, an output is wrong, or it took too long."""
 
 
 class Stored(NamedTuple):
-    """A committed record as a reader finds it."""
+    """A committed record as a reader gets it; ``append_s``: the broker's append time, s since 1970."""
 
     append_s: float
     partition: int
@@ -41,7 +42,7 @@ class Stored(NamedTuple):
 
 
 class Stand:
-    """A cluster of one's own and every process started on it; leaving it ends them all."""
+    """A cluster of its own and the processes started on it. Use as a context manager: leaving it ends them all."""
 
     def __init__(
         self, partitions: int, *, brokers: int = 1, heap_mb: int = 1024, settings: Mapping[str, str] | None = None
@@ -66,9 +67,10 @@ class Stand:
         self.close()
 
     def start(self) -> None:
-        """Nothing to start: the cluster is."""
+        """Nothing to do when there is neither a cluster nor a single broker to start."""
 
     def close(self) -> None:
+        """Kill every process, stop the cluster, remove the folder."""
         for process in self._processes:
             if process.poll() is None:
                 process.kill()
@@ -80,6 +82,7 @@ class Stand:
 
     @property
     def bootstrap(self) -> str:
+        """host:port of the cluster."""
         cluster = self._cluster or self._single
         assert cluster is not None
         return cluster.bootstrap_servers
@@ -101,14 +104,14 @@ class Stand:
     # ------------------------------------------------------------------ topics
 
     def topics(self, sources: Iterable[str]) -> None:
-        """Every topic of the pipeline, as `pipeline topics apply` makes them."""
+        """Make every topic of the pipeline as `pipeline topics apply` does. Raises Failed when that fails."""
         names = [stage.name for stage in topology.STAGES]
         said: list[object] = []
         if topic_admin.apply(self.bootstrap, self.partitions, sources, names, say=said.append):
             raise Failed("\n".join(map(str, said)))
 
     def create(self, *names: str, partitions: int = 0, config: Mapping[str, str] | None = None) -> None:
-        """Topics of a case's own."""
+        """Make topics that only this case needs; ``partitions`` 0: the stand's number."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         new = [NewTopic(name, partitions or self.partitions, config=dict(config or {})) for name in names]
         for future in admin.create_topics(new).values():
@@ -117,13 +120,16 @@ class Stand:
     # ------------------------------------------------------------------ writing
 
     def edge(self, name: str) -> EdgeWriter:
-        """A gateway's writer."""
+        """A writer as gateways use it, with a name of its own at each call."""
         self._edges += 1
         sink = KafkaSink(self.bootstrap, f"{name}-{self._edges}", lambda text: None)
         return EdgeWriter(name, str(self._edges), self.partitions, self.codec, sink)
 
     def pour(self, rows: Iterable[tuple[str, int, bytes, bytes]]) -> int:
-        """Topic, partition, key, value: onto the broker as fast as it takes them. Returns how many."""
+        """Produce rows of topic, partition, key, value as fast as the broker takes them; returns how many.
+
+        Raises Failed when the broker has not taken them all after two minutes.
+        """
         producer = self.producer(linger_ms=20)
         count = 0
         for topic, partition, key, value in rows:
@@ -136,6 +142,7 @@ class Stand:
         return count
 
     def producer(self, linger_ms: int = 0) -> Producer:
+        """An idempotent producer without transactions."""
         return Producer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -154,6 +161,7 @@ class Stand:
         return self.process("bench.processes.unit_process", self.bootstrap, name, str(self.folder), *slots, log=name)
 
     def process(self, module: str, *arguments: str, log: str) -> subprocess.Popen[bytes]:
+        """A Python module as a process."""
         return self.command([sys.executable, "-m", module, *arguments], log)
 
     def command(
@@ -167,14 +175,16 @@ class Stand:
         return process
 
     def log(self, name: str) -> Path:
+        """The file that a process's output goes to."""
         return self.folder / f"{name}.log"
 
     def said(self, name: str) -> str:
+        """What a process has printed so far."""
         path = self.log(name)
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
-        """In good order."""
+        """Ask a process to end (SIGTERM), and kill it after 30 seconds."""
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(30)
@@ -189,7 +199,7 @@ class Stand:
     def until_read(self, unit: str, topic: str, timeout_s: float = 120.0) -> None:
         """Wait until a unit has committed all that a topic holds now."""
         settings = {"bootstrap.servers": self.bootstrap, "group.id": unit, "log_level": 0}
-        consumer = Consumer(settings)  # it does not join: it only asks
+        consumer = Consumer(settings)  # never joins the group: it only asks for committed offsets
         places = [TopicPartition(topic, partition) for partition in range(self.partitions)]
         ends = self.ends(topic)
         try:
@@ -202,7 +212,8 @@ class Stand:
             consumer.close()
 
     def wait(self, what: Callable[[], bool], timeout_s: float, otherwise: str, every_s: float = 0.05) -> None:
-        """Raises Failed with the logs' ends."""
+        """Wait until ``what`` is true. Raises Failed after ``timeout_s``, with ``otherwise`` and the ends of all
+        logs."""
         deadline = time.monotonic() + timeout_s
         while not what():
             if time.monotonic() > deadline:
@@ -211,6 +222,7 @@ class Stand:
             time.sleep(every_s)
 
     def logs(self) -> list[Path]:
+        """The log files of all processes."""
         return sorted(self.folder.glob("*.log"))
 
     # ------------------------------------------------------------------ reading
@@ -256,7 +268,8 @@ class Stand:
         return "\n".join(f"--- {path.stem}\n{self.said(path.stem)[-1500:]}" for path in self.logs())
 
     def read(self, topic: str, take: Callable[[Stored], None], timeout_s: float = 120.0) -> int:
-        """Give ``take`` every committed record up to the end there is now; returns how many."""
+        """Call ``take`` with every committed record up to the present end; returns how many. Raises Failed after
+        timeout."""
         targets = {p: end for p, end in enumerate(self.ends(topic)) if end}
         consumer = self.reader([topic], from_end=False)
         count, deadline = 0, time.monotonic() + timeout_s
@@ -313,7 +326,7 @@ class Stand:
 
 
 class Drained(NamedTuple):
-    """How a topic filled up: the part of it that counts, from the ``warm``-th record on, by the broker's clock."""
+    """The records written after the warm-up, and the broker's times (s since 1970) of the first and last of them."""
 
     records: int
     begin_s: float
@@ -326,12 +339,12 @@ class Drained(NamedTuple):
 
 
 def drained(append_s: Iterable[float], warm: int) -> Drained:
-    """What was written after the first ``warm`` records. Raises Failed when there is too little."""
+    """What was written after the first ``warm`` records, from append times. Raises Failed for fewer than 100 more."""
     times = sorted(append_s)
     if len(times) < warm + 100:
         raise Failed(f"{len(times)} records, {warm} of them to warm up: nothing to measure")
     begin_s = times[warm]
-    # Batches share an append time: what counts is what came after the batch that the warm-up ended in.
+    # Records of a batch share an append time: count those after the batch in which the warm-up ended.
     later = sum(1 for each in times if each > begin_s)
     return Drained(later, begin_s, times[-1])
 

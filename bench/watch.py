@@ -40,7 +40,7 @@ class Watch:
         self._processes = {**self._processes, name: psutil.Process(pid)}
 
     def cpu_s(self, name: str, begin_s: float = 0.0, end_s: float = float("inf")) -> float:
-        """CPU seconds used between two moments; as far as was sampled."""
+        """CPU seconds used between two moments (s since 1970), as far as samples go."""
         samples = self._cpu[name]
         if not samples:
             return 0.0
@@ -65,7 +65,7 @@ class Watch:
 
 
 def peak_kib(pid: int) -> int:
-    """VmHWM of a process."""
+    """Peak resident size of a process (VmHWM), KiB."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1])
@@ -73,7 +73,7 @@ def peak_kib(pid: int) -> int:
 
 
 def resident_bytes() -> int:
-    """Resident size of this process now."""
+    """Resident size of this process now, bytes."""
     return int(psutil.Process().memory_info().rss)
 
 

@@ -1,6 +1,6 @@
-"""A made-up firm at work: instruments, accounts, limits that do not bind, a quote for each, and orders without end.
+"""Made-up load: instruments, accounts, limits that refuse nothing, quotes, and any number of orders.
 
-Everything is spread evenly over the partitions, and drawn from one seed. Session time is wall time.
+All of it is spread evenly over the partitions, and drawn from one seed. Session time is wall time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VENUES: Final = (("XNAS", VenueKind.LIT), ("XBAT", VenueKind.LIT), ("XDRK", Venu
 
 
 class World:
-    """What the orders are about. ``base_ns`` is the session time of its beginning."""
+    """The instruments, sources and accounts, and the orders on them. ``base_ns``: session time of the beginning."""
 
     def __init__(
         self, partitions: int, *, instruments: int = 100, sources: int = 8, base_ns: int = 0, seed: int = 1
@@ -56,7 +56,7 @@ class World:
     # ------------------------------------------------------------------ before the first order
 
     def reference(self) -> Iterator[Owned]:
-        """Reference data: every limit is set, none binds."""
+        """Reference data: every limit is set, and so high that none refuses an order."""
         since_ns = self.base_ns - 86_400 * NS_PER_S
         for name in self.instruments:
             yield Instrument(
@@ -91,10 +91,11 @@ class World:
         )  # fmt: skip
 
     def tick(self, now_ns: int, kind: TickKind = TickKind.TICK) -> Tick:
+        """A tick whose session time and wall time are both ``now_ns``."""
         return Tick(kind=kind, now_ns=now_ns, wall_ns=now_ns, trade_date=self.trade_date)
 
     def open(self, now_ns: int) -> Iterator[Owned]:
-        """Every venue is open."""
+        """A status record for each instrument and venue: open."""
         for instrument in self.instruments:
             for venue, _ in VENUES:
                 yield VenueStatus(
@@ -146,7 +147,7 @@ class World:
 
 
 def even(prefix: str, count: int, partitions: int) -> list[str]:
-    """Names of which every partition gets as many as any other, give or take one; partition after partition."""
+    """``count`` names, spread over the partitions as keys so that no partition gets more than one more than another."""
     by_partition: list[list[str]] = [[] for _ in range(partitions)]
     due = -(-count // partitions)
     number = 0

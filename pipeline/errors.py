@@ -5,7 +5,7 @@ PipelineError                  1   a check found something, or the run could not
 └── PlatformError              3   a component is not there
     ├── Unreachable                nobody answers at a given address
     ├── AccessRefused              somebody answers, and does not let us in or is not who it should be
-    ├── PortTaken                  a port we were told to use belongs to somebody else
+    ├── PortTaken                  another process listens on the port we were given
     ├── DiskFull                   no room for the broker's data or for the files to fetch
     ├── ComponentDied              a child process of ours ended by itself
     └── ArtifactsMissing           the broker's or registry's files can neither be found nor fetched
@@ -64,7 +64,7 @@ class AccessRefused(PlatformError):
 
 
 class PortTaken(PlatformError):
-    """`component` was told to listen on `port`, which another process holds."""
+    """`component` cannot listen on `port` (of 127.0.0.1): another process does."""
 
     def __init__(self, component: str, port: int) -> None:
         super().__init__(
@@ -88,7 +88,7 @@ class DiskFull(PlatformError):
 
 
 class ComponentDied(PlatformError):
-    """A child process ended by itself; carries the tail of its log."""
+    """A child process of ours ended by itself; the message shows the end of its log."""
 
     def __init__(self, component: str, status: str, log_path: Path, log_tail: str) -> None:
         tail = "\n".join(f"    {line}" for line in log_tail.splitlines()) or "    (the log is empty)"

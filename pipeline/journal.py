@@ -1,4 +1,4 @@
-"""The journal's arithmetic: what is hashed, how, and how one entry hangs on the one before. Used by writer and auditor.
+"""The journal's hashes: what is hashed, how, and how entries form a chain. Used by the worker and by the auditor.
 
 Every part is framed by its length (4 bytes, big endian; 0xFFFFFFFF for "none"), so that no two lists of parts have the
 same bytes.
@@ -16,7 +16,8 @@ import msgspec
 from pipeline.domain.audit import JournalEntry
 
 SCHEMA_HEADER: Final = 5
-"""Length of the wire format's header. Its schema id is a registry's choice: outputs are compared after it."""
+"""Bytes of the wire format's header (magic byte, schema id). The id is the registry's choice, so outputs are hashed and
+compared without it."""
 
 _NONE: Final = b"\xff\xff\xff\xff"
 _encode = msgspec.json.Encoder().encode
@@ -24,17 +25,17 @@ _size = struct.Struct(">I").pack
 
 
 def input_frame(key: bytes | None, value: bytes | None) -> bytes:
-    """The bytes hashed for one record read."""
+    """The bytes hashed for one record that a task has read: key and value, each with its length."""
     return _frame(key) + _frame(value)
 
 
 def output_head(topic: str, partition: int, key: bytes | None) -> bytes:
-    """What the bytes hashed for a record written begin with: where it goes."""
+    """The first part of the bytes hashed for a record that a task has written: topic, partition, key."""
     return _frame(topic.encode()) + partition.to_bytes(4, "big") + _frame(key)
 
 
 def output_frame(head: bytes, value: bytes) -> bytes:
-    """The bytes hashed for one record written; ``head`` of :func:`output_head`."""
+    """The bytes hashed for one record written: ``head`` (of :func:`output_head`), and ``value`` after its header."""
     return head + _size(len(value) - SCHEMA_HEADER) + value[SCHEMA_HEADER:]
 
 

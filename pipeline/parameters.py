@@ -132,6 +132,7 @@ class Field(NamedTuple):
 
     @property
     def unit(self) -> str:
+        """Its unit, as documents show it; empty for a secret or a group."""
         return self.allowed.unit if isinstance(self.allowed, Allowed) else ""
 
     @property

@@ -1,8 +1,8 @@
 """What a stage is: a name, what it reads and writes, and one pure function of its state and a message.
 
 The host (a Kafka worker or the memory host) owns everything else: it decodes, merges, calls ``step`` with one
-message after the other, stamps writer and sequence on what comes out, and writes outputs, changed state and its
-place in one transaction. A stage sees no clock (time is a :class:`Tick`), no chance and no Kafka.
+message after the other, stamps writer and sequence on each output, and writes outputs, changed state and its input
+offsets in one transaction. A stage sees no clock (time is a :class:`Tick`), no randomness and no Kafka.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ class Meta(NamedTuple):
     """What the host knows of a message beside its content."""
 
     append_ns: int
-    """The broker's append time of the record; 0 for what was handed on in memory (its unit wrote it just now)."""
+    """The broker's append time of the record, ns since 1970; 0 for a record that was handed on in memory, since its own
+    unit has just written it."""
 
 
 Migration = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
-"""What becomes of an entry: changelog key ``table/key`` and encoded value to none, one or several of the next version.
+"""Turns one state entry (changelog key ``table/key``, encoded value) into none, one or several of the next version.
 
-A pure function of the entry alone. It decodes with a copy of the older Entry kept for it."""
+A pure function of the entry alone. To decode it, keep a copy of the older Entry class beside the migration."""
 
 S = TypeVar("S", bound=State)
 
@@ -41,13 +42,14 @@ class Stage(ABC, Generic[S]):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    """One line for the map: what it does."""
+    """What it does, in one line for `pipeline topology`."""
     reads: ClassVar[tuple[type[Record], ...]]
     writes: ClassVar[tuple[type[Owned], ...]]
     state_version: ClassVar[int] = 1
-    """To be raised when tables or their entries change otherwise than by a new last field with a default."""
+    """Raise it when tables or their entries change in any way but a new last field with a default."""
     migrations: ClassVar[Mapping[int, Migration]] = {}
-    """State version to how its entries become the next version's. Without one, older state is refused."""
+    """From a state version to the function that turns its entries into the next version's. Without one, state of that
+    version is refused at the start."""
 
     parameters: Parameters = Parameters()
     """What its decisions depend on beside what it reads. All of it: no number elsewhere may shape one."""

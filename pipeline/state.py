@@ -1,7 +1,7 @@
 """State of a task: typed tables in memory, of which the changed entries go to the stage's changelog.
 
-The host restores a table from there, one entry after the other; what a stage keeps elsewhere than in its tables is lost
-at a restore, or rebuilt by :meth:`State.restored`.
+The host (a Kafka worker or the memory host) restores a table from there, one entry after the other. What a stage keeps
+outside its tables is lost at a restore, unless :meth:`State.restored` rebuilds it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Task(NamedTuple):
 
     @property
     def writer(self) -> str:
-        """The name its records carry."""
+        """The name in ``writer`` of every record it writes: ``<stage>/<partition>``."""
         return f"{self.stage}/{self.partition}"
 
 
 class Entry(msgspec.Struct, array_like=True, gc=False):
-    """A value in a state table. Change it, then ``put`` it back: what is not put is not restored.
+    """A value in a state table. Change it, then ``put`` it back: a change that is not put does not reach the changelog.
 
-    A tree, never a cycle (it could not be encoded): so the cyclic collector need not look at it.
+    Never part of a reference cycle (it could not be encoded), so Python's cyclic collector need not track it.
     """
 
 
@@ -43,8 +43,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class Table(Generic[V]):
     """A keyed part of a stage's state. What was put or removed since the last drain goes to the changelog.
 
-    It cannot be iterated in the order of insertion, because a restored table has another: by key, or not at all.
-    What was restored stays encoded until it is first asked for: most of a day's rows never are, and bytes are small.
+    Its keys are given sorted only: the order of insertion is another one after a restore, so nothing may depend on it.
+    A restored row stays encoded until it is first read: most of a day's rows never are, and bytes take little memory.
     """
 
     __slots__ = ("_decode", "_dirty", "_rows", "get", "name")
@@ -53,7 +53,8 @@ class Table(Generic[V]):
         self.name = name
         self._rows: dict[str, V | bytes] = {}
         self.get: Callable[[str], V | None] = self._rows.get  # type: ignore[assignment]  # none is encoded yet
-        """The value of a key, None for none. Asked so often that it is the dict's own, until something is restored."""
+        """The value of a key, None where there is none. It is the dict's own ``get``, for speed, until a row is
+        restored."""
         self._dirty: dict[str, None] = {}
         self._decode = msgspec.msgpack.Decoder(entry).decode
 
@@ -76,16 +77,20 @@ class Table(Generic[V]):
         return row
 
     def peek(self, key: str) -> V:
-        """As ``[]``, for one look over all rows after a restore: a copy perhaps, so neither to be changed nor kept."""
+        """The value of ``key`` for reading only, as in a pass over all rows after a restore.
+
+        It may be a copy, so do not change or keep it. Raises KeyError for a key that is not there.
+        """
         row = self._rows[key]
         return self._decode(row) if isinstance(row, bytes) else row
 
     def put(self, key: str, value: V) -> None:
+        """Set the value of ``key``; it goes to the changelog with the next drain."""
         self._rows[key] = value
         self._dirty[key] = None
 
     def remove(self, key: str) -> None:
-        """Forget ``key``; it must be there."""
+        """Remove ``key``. Raises KeyError when it is not there."""
         del self._rows[key]
         self._dirty[key] = None
 
@@ -101,22 +106,22 @@ class Table(Generic[V]):
             yield key, None if row is None else row if isinstance(row, bytes) else _encode(row)
 
     def load(self, key: str, value: bytes) -> None:
-        """Restore one entry; it is not dirty. Whether it can be decoded shows when it is asked for, or dumped."""
+        """Restore one entry: it does not count as changed. Bytes that cannot be decoded raise only when it is read."""
         self._rows[key] = value
         self.get = self._get
 
     def unload(self, key: str) -> None:
-        """Restore a removal."""
+        """Restore a removal: forget ``key``, if it is there, without counting that as a change."""
         self._rows.pop(key, None)
 
     def dump(self) -> Iterator[tuple[str, bytes]]:
-        """All entries by key, encoded as this version does it (an older one may have written fewer fields)."""
+        """All entries sorted by key, encoded with this version's fields (an older version may have written fewer)."""
         for key in sorted(self._rows):
             yield key, _encode(self.peek(key))
 
     def fuzzy_dump(self) -> Iterator[tuple[str, bytes]]:
-        """All entries, encoded, in no order; between two of them the table may change. What is put or removed
-        meanwhile comes as it is at its turn, or not at all."""
+        """All entries, encoded, in no order, for a snapshot while the task goes on: the table may change between two of
+        them. An entry that is put or removed meanwhile comes as it is at its turn, or not at all."""
         for key in list(self._rows):
             row = self._rows.get(key)
             if row is not None:
@@ -124,7 +129,7 @@ class Table(Generic[V]):
 
 
 class Clock(Entry):
-    """The last applied tick."""
+    """The last applied tick: session time and wall time (ns since 1970), rate (ppm), trading date (yyyymmdd)."""
 
     now_ns: int = 0
     wall_ns: int = 0
@@ -139,42 +144,43 @@ class Counter(Entry):
 
 
 class State:
-    """A task's state: tables, made by ``self.table`` in the constructor of a stage's own subclass."""
+    """A task's state: its tables, which the constructor of a stage's own subclass makes with ``self.table``."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self._tables: dict[str, Table[Any]] = {}
         self._clock = self.table("clock", Clock)
         self.clock = Clock()
-        """The last applied tick. Not to be changed but by :meth:`apply_tick`."""
+        """The last applied tick. Only :meth:`apply_tick` changes it."""
         self.now_ns = 0
-        """Session time: the last applied tick; 0 before the first."""
+        """Session time of the last applied tick, ns since 1970; 0 before the first."""
         self._counters = self.table("counters", Counter)
 
     def table(self, name: str, entry: type[V]) -> Table[V]:
-        """A new table of this state. Names are part of the state's version."""
+        """A new table of this state. Its name begins its changelog keys: renaming it needs a new state version."""
         table = Table(name, entry)
         self._tables[name] = table
         return table
 
     def apply_tick(self, tick: Tick) -> None:
-        """Time passes; it never runs backwards."""
+        """Set the clock to ``tick``; a tick earlier than the last one is ignored, so time never runs backwards."""
         if tick.now_ns >= self.now_ns:
             self._clock.put("", Clock(tick.now_ns, tick.wall_ns, tick.rate, tick.trade_date))
             self._read_clock()
 
     def _read_clock(self) -> None:
-        # Asked several times for each message: attributes, not a look into the table each time.
+        # Read several times for each message: attributes are cheaper than a look-up in the table each time.
         self.clock = self._clock.get("") or Clock()
         self.now_ns = self.clock.now_ns
 
     def session_ns(self, wall_ns: int) -> int:
-        """Session time of a moment of wall time, by the last tick."""
+        """Session time of a moment of wall time (both ns since 1970), by the last tick and its rate."""
         clock = self.clock
         return clock.now_ns + (wall_ns - clock.wall_ns) * clock.rate // 1_000_000
 
     def next_number(self, name: str) -> int:
-        """1, 2, 3 … for ``name``: what ids are made of."""
+        """The next of 1, 2, 3 … for ``name``; ids are made of it. Never given twice, since the counter is restored
+        too."""
         counter = self._counters.get(name) or Counter()
         counter.value += 1
         self._counters.put(name, counter)
@@ -196,7 +202,7 @@ class State:
                 yield f"{name}/{key}", value
 
     def load(self, key: str, value: bytes | None) -> None:
-        """Restore one changelog record. Raises KeyError for a table this version does not have."""
+        """Restore one changelog record (None: a removal). Raises KeyError for a table this version does not have."""
         name, _, row = key.partition("/")
         if value is None:
             self._tables[name].unload(row)
@@ -206,19 +212,19 @@ class State:
             self._read_clock()
 
     def dump(self) -> Iterator[tuple[str, bytes]]:
-        """Everything, in a fixed order."""
+        """All entries of all tables, sorted by changelog key, with their values encoded."""
         for name in sorted(self._tables):
             for key, value in self._tables[name].dump():
                 yield f"{name}/{key}", value
 
     def fuzzy_dump(self) -> Iterator[tuple[str, bytes]]:
-        """Everything, while it may change between one entry and the next (:meth:`Table.fuzzy_dump`)."""
+        """All entries of all tables, while they may change between two of them (:meth:`Table.fuzzy_dump`)."""
         for name, table in self._tables.items():
             for key, value in table.fuzzy_dump():
                 yield f"{name}/{key}", value
 
     def digest(self) -> str:
-        """SHA-256 of everything."""
+        """SHA-256 (hex) over :meth:`dump`: equal states have equal digests, however they came about."""
         digest = hashlib.sha256()
         for key, value in self.dump():
             digest.update(f"{len(key)}:{key}:{len(value)}:".encode())

@@ -20,13 +20,14 @@ class Spread(Enum):
     """How a topic's records find their partitions."""
 
     KEYED = "by key"
-    """murmur2(key) mod P, passed explicitly; a record elsewhere is a dead letter."""
+    """murmur2(key) mod P, passed explicitly; a record found in another partition becomes a dead letter."""
     COPIED = "a copy on each partition"
     """Written P times in one transaction: every task sees it."""
     OWN = "the writer's own partition"
     """Written to the partition of the task that writes it."""
     SENDER = "by source, as senders will"
-    """Keyed by source; what lands elsewhere is forwarded by intake (`orders-in` only)."""
+    """By source, but senders may use any partitioner: intake forwards what is in another partition (`orders-in`
+    only)."""
     SINGLE = "one partition"
     """For readers only; no stage reads it."""
 
@@ -40,7 +41,7 @@ class Keep(Enum):
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: everything that is to be known of it."""
+    """A topic: name, record type, key, how it is partitioned, how long it is kept."""
 
     name: str
     record: type[Record]
@@ -56,7 +57,8 @@ class Topic:
         return self.name
 
     def name_for(self, record: Any) -> str:
-        """The topic's name for this record."""
+        """The name on the cluster of the topic this record goes to: with the record's source, where topics are per
+        source."""
         return f"{self.name}.{record.source}" if self.per_source else self.name
 
 
@@ -110,12 +112,12 @@ _BY_NAME: Final[dict[str, Topic]] = {topic.name: topic for topic in TOPICS}
 
 
 def topic_of(record_type: type[Record]) -> Topic:
-    """The topic of a record type. Raises KeyError for what is on no topic."""
+    """The topic of a record type. Raises KeyError for a type that has no topic."""
     return _BY_RECORD[record_type]
 
 
 def topic_named(name: str) -> Topic:
-    """The topic of a name on the cluster, sources' own topics included. Raises KeyError for others' topics."""
+    """The topic of a name on the cluster, sources' own topics included. Raises KeyError for a name that is not ours."""
     topic = _BY_NAME.get(name)
     if topic is None:
         topic = _BY_NAME[name.partition(".")[0]]
@@ -125,7 +127,8 @@ def topic_named(name: str) -> Topic:
 
 
 def partitions_for(topic: Topic, key: str, own_partition: int, partitions: int) -> range | tuple[int, ...]:
-    """Where a record of ``topic`` with ``key`` goes, written by a task of ``own_partition`` among ``partitions``."""
+    """The partitions that a record of ``topic`` with ``key`` is written to, by a task of ``own_partition`` among
+    ``partitions``."""
     if topic.spread is Spread.COPIED:
         return range(partitions)
     if topic.spread is Spread.OWN:
@@ -136,5 +139,5 @@ def partitions_for(topic: Topic, key: str, own_partition: int, partitions: int) 
 
 
 def changelog_of(stage: str) -> str:
-    """The compacted topic that a stage's state is restored from."""
+    """The name of the compacted topic that a stage's state is restored from."""
     return f"changelog.{stage}"

@@ -38,7 +38,7 @@ AnyStage = Stage[Any]
 
 @dataclass(frozen=True)
 class Unit:
-    """Stages that run in one process and hand messages on in memory. Its name is its consumer group."""
+    """Stages that run in one process and hand records on in memory. Its name is also its consumer group's."""
 
     name: str
     stages: tuple[AnyStage, ...]
@@ -102,29 +102,30 @@ EDGES: Final[dict[str, tuple[Topic, ...]]] = {
         topics.CROSSING_RULES,
     ),
 }
-"""Who writes what no stage writes."""
+"""The writers outside the stages, and the topics each writes."""
 
 MACHINE_TOPICS: Final = (topics.JOURNAL, topics.DEAD_LETTERS, topics.SCHEMAS)
-"""Written by the machine for every stage."""
+"""Topics that the worker itself writes, for every stage."""
 
 SHARED_TOPICS: Final = (topics.ORDER_EVENTS, topics.ALERTS)
-"""Topics of more than one stage: alerts of all; order events of intake (accepted, refused, repeated) and, for
-everything later, allocation."""
+"""Topics with more than one writer: every stage writes alerts; intake writes order events (accepted, refused, repeated)
+and, for all that follows, allocation."""
 
 
 def stage_named(name: str) -> AnyStage:
-    """The stage of that name. Raises KeyError."""
+    """The stage of that name. Raises KeyError when there is none."""
     return {stage.name: stage for stage in STAGES}[name]
 
 
 def single_units_of(stages: Sequence[AnyStage]) -> tuple[Unit, ...]:
-    """A unit for each stage, named as the stage; `<stage>-only` where a unit of several has that name already."""
+    """A unit for each stage, named as the stage; `<stage>-only` where a unit of several stages has that name
+    already."""
     shared = {unit.name for unit in units_of(stages) if len(unit.stages) > 1}
     return tuple(Unit(f"{stage.name}-only" if stage.name in shared else stage.name, (stage,)) for stage in stages)
 
 
 def unit_named(name: str, stages: Sequence[AnyStage] = STAGES) -> Unit:
-    """The unit of that name: one of the default ones, or a stage as a unit of its own. Raises KeyError."""
+    """The unit of that name: a default one, or a stage as a unit of its own. Raises KeyError when there is none."""
     return {unit.name: unit for unit in (*single_units_of(stages), *units_of(stages))}[name]
 
 
@@ -150,7 +151,7 @@ def written_by(stage: AnyStage) -> list[Topic]:
 
 
 def _topics(records: Iterable[type[Record]]) -> list[Topic]:
-    # Resumed is handed over by the host: it is on no topic.
+    # The host itself hands `Resumed` to a stage: no topic carries it.
     return [topic_of(record) for record in records if record in _ON_TOPICS]
 
 
@@ -194,7 +195,8 @@ def _wrapped(verb: str, names: list[Topic], width: int = 100) -> Iterator[str]:
 
 
 def as_mermaid() -> str:
-    """The drawing: the order path from left to right; copied and machine topics are left to the text."""
+    """The flow as a Mermaid drawing: the order path from left to right. Copied topics and the worker's own are not
+    drawn, since their arrows would cross everything; :func:`as_text` names them."""
     lines = ["flowchart LR"]
     for unit in UNITS:
         lines.append(f"  subgraph {unit.name}_unit[unit {unit.name}]")

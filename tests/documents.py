@@ -1,4 +1,4 @@
-"""What the documents show, for the tests that hold them to it: code blocks, commands, links, cited files."""
+"""Reads code blocks, commands, links and cited files out of the documents, for the tests that check them."""
 
 from __future__ import annotations
 

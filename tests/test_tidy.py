@@ -1,4 +1,4 @@
-"""What holds for every file of the house: import ladder, purity, cards, lengths, drawings, no hosts of registries."""
+"""What holds for every file: import ladder, purity, cards, lengths, drawings, no hosts of registries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A changelog with a long history and little alive in it: restored before and after the cleaner has come by."""
+"""A changelog of many changes to few entries: the time to restore it before and after the broker compacts it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS: Final = 1_000
 CHUNK: Final = 2_000
 """Changes in a transaction."""
 SOON: Final = {"segment.ms": "3000", "segment.bytes": "4194304", "max.compaction.lag.ms": "5000"}
-"""Segments are closed and cleaned after seconds instead of minutes, or the row would take a quarter of an hour."""
+"""Segments are closed and compacted after seconds instead of minutes, else the row would take a quarter of an hour."""
 
 
 def measure(bench: Bench, changes: int) -> None:

@@ -135,7 +135,7 @@ def _inside(bench: Bench, count: int, warm: int) -> None:
 
 
 def _parts(bench: Bench, raws: list[Raw], orders: list[Raw]) -> None:
-    """What of it the codec takes."""
+    """The codec's part of that time."""
     codec = Inside(["intake"]).codec
     name = topics.ORDERS_IN.name
     begun = timed_s()
@@ -189,7 +189,7 @@ def _on_broker(bench: Bench, count: int, warm: int) -> None:
 
 
 def _times(stand: Stand, topic: str, kind: Kind, due: int) -> list[float]:
-    """Append times of the records of a kind. Raises Failed unless there are as many as must be."""
+    """Append times of the records of a kind. Raises Failed unless their number is the expected one."""
     times: list[float] = []
 
     def take(stored: Stored) -> None:

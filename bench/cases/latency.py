@@ -1,4 +1,4 @@
-"""Case 4: how long an order takes to its first child order, what waits by design excluded."""
+"""Case 4: how long an order takes to its first child order, without the waiting that is by design."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Setting(NamedTuple):
     brokers: int = 1
     rate: int = RATE
     verified: bool = True
-    """Whether the broker asks its coordinator, for each partition of a transaction, whether it belongs to it."""
+    """Whether the broker verifies each partition of a transaction with its coordinator."""
 
 
 SETTINGS: Final = (
@@ -134,7 +134,7 @@ def latencies(records: Sequence[tuple[int, Any]], begin_ns: int) -> tuple[list[f
 
 
 def quantiles(found: Sequence[float]) -> Figures:
-    """In milliseconds."""
+    """Median, 99th percentile and maximum of ``found`` (ms). Raises Failed for fewer than two."""
     if len(found) < 2:
         raise Failed("nothing was seen")
     cuts = statistics.quantiles(found, n=100, method="inclusive")

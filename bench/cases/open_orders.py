@@ -46,7 +46,7 @@ class Found(msgspec.Struct):
 
 
 def run(bench: Bench) -> None:
-    """In a process of its own, whose memory is nobody else's."""
+    """Runs in a process of its own, so that its memory can be measured."""
     levels = [str(level) for level in ((1_000, 10_000, 30_000) if bench.options.quick else LEVELS)]
     command = [sys.executable, "-m", "bench.cases.open_orders", *levels]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -116,7 +116,7 @@ def main(levels: list[int]) -> None:
 
 
 def _check(chain: Chain, due: int) -> None:
-    """Every order is open, at the beginning and at the end of the house."""
+    """Check that every order is open, in intake's state and in allocation's."""
     tasks = {task.stage.name: task.state for inside in chain.insides for task in inside.task_group.tasks}
     intake, allocation = tasks["intake"], tasks["allocation"]
     assert isinstance(intake, IntakeState) and isinstance(allocation, AllocationState)

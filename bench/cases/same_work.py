@@ -41,7 +41,7 @@ class Row:
     net_of: Callable[[bytes], int] | None = None
     """The net position in an output value; None: the output is the input."""
     exact: bool = True
-    """Exactly once: every output there, and no more."""
+    """Whether it must be exactly once: every output there, and none twice."""
     peer: bool = False
     runs: int = 3
 
@@ -223,7 +223,7 @@ def _measure(
 
 
 def _check(row: Row, times: list[float], last: dict[bytes, bytes], nets: dict[bytes, int], count: int) -> None:
-    """What came out is what had to: all of it once, and the same positions."""
+    """Check an engine's outputs: each once, and the last position of every instrument right."""
     if not row.exact:
         return
     if len(times) != count:

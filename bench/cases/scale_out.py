@@ -32,7 +32,7 @@ def _measure(bench: Bench, workers: int) -> None:
         stand.edge("reference").write(world.reference())
         processes = [stand.unit("intake", slot) for slot in range(workers)]
         with Pulse(stand, world):
-            # Every worker has its share: the last words of each slot name partitions that are P together.
+            # Every worker has its share once the last log lines of all slots name P partitions together.
             stand.wait(lambda: _assigned(stand.said("intake"), workers) == P, 90, "the partitions are not shared out")
             stand.until_read("intake", topics.CREDIT.name)
             rows = []
@@ -73,7 +73,7 @@ _READY: Final = re.compile(r"(\S+): ready, on partitions \[([\d, ]*)\]")
 
 
 def _assigned(said: str, workers: int) -> int:
-    """How many partitions the slots' last words name."""
+    """How many partitions the slots' last log lines name."""
     last = {slot: len(numbers.split(",")) if numbers else 0 for slot, numbers in _READY.findall(said)}
     return sum(last.values()) if len(last) == workers else 0
 

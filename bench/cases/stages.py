@@ -22,7 +22,7 @@ from pipeline.runtime.worker import gc_tuning
 from pipeline.runtime.worker.task import TaskRunner
 
 PROFILED = 14
-"""Functions a profile shows."""
+"""How many functions a profile shows."""
 
 
 class Clocked:
@@ -34,12 +34,13 @@ class Clocked:
         self.records: dict[str, int] = {}
         self.outputs: dict[str, int] = {}
         self.own_ns = 0
-        """What a reading of the clock adds to each record."""
+        """The cost of reading the clock, ns for each record."""
 
 
 @contextmanager
 def clocked() -> Iterator[Clocked]:
-    """While it lasts every task of this process is timed. The clock's own price is measured and taken off."""
+    """A context in which every task of this process is timed; the cost of reading the clock is measured and
+    deducted."""
     found, now = Clocked(), time.thread_time_ns
     apply, close = TaskRunner.apply, TaskRunner.close
     begun = now()

@@ -72,7 +72,7 @@ def _measure(bench: Bench, stand: Stand, row: str, touched: int, apart_s: float,
 
 
 def _kill(bench: Bench) -> None:
-    """Overload, then KILL for all: the last new child that anybody sees after it."""
+    """Overload, then KILL for all: how long after it a reader still sees a new child order."""
     rate, seconds = bench.options.rate or bench.count(10_000, 500), bench.count(30, 12)
     kill_after_s = seconds * 2 // 3
     with Stand(2) as stand:

@@ -27,7 +27,7 @@ LATE_S = 2.0
 
 
 class Day(NamedTuple):
-    """What was found when all was over."""
+    """What the topics hold after the run."""
 
     offered: int
     accepted: int

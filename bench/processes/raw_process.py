@@ -1,4 +1,4 @@
-"""The limit of this client: consume, produce the same bytes, send offsets, commit; no decoding, no state, no journal.
+"""The most this client can do: consume, produce the same bytes, send offsets, commit; no decoding, state or journal.
 
 BOOTSTRAP TOPIC OUT GROUP BATCH
 """

@@ -1,4 +1,4 @@
-"""An audit of a cluster's recording, timed: BOOTSTRAP PARTITIONS. Prints one JSON line at its end."""
+"""Times an audit of what a cluster has recorded: BOOTSTRAP PARTITIONS. Prints one JSON line at its end."""
 
 from __future__ import annotations
 

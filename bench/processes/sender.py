@@ -33,15 +33,15 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     rate: int
     seconds: int
     live_s: int = 20
-    """An order ends so long after it was due, and then at the next whole ten seconds: alike ones share a bucket."""
+    """An order ends this long after it was due, rounded up to whole ten seconds, so that many share a bucket."""
     held_every: int = 0
-    """One in so many is held and lives for ``held_live_s``; 0: none."""
+    """One order in this many is held and lives for ``held_live_s``; 0: none."""
     held_live_s: int = 5
     largest_qty: int = 10
 
 
 def rows(sending: Sending) -> list[tuple[int, int, bytes, bytes]]:
-    """Every order: when it is due, partition, key, value."""
+    """Every order: when it is due (wall ns since 1970), partition, key, value."""
     world = World(sending.partitions, instruments=sending.instruments, base_ns=sending.base_ns)
     codec = Codec(LocalIds())
     found = []

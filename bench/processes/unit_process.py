@@ -1,6 +1,6 @@
 """A unit of the pipeline, or one stage of it, under the real worker: BOOTSTRAP UNIT STATE_DIR [SLOT].
 
-Schema ids come from a local list: what a registry is asked, it is asked once, at the start.
+Schema ids come from a local list instead of a registry, which a worker asks only once, at its start.
 """
 
 from __future__ import annotations

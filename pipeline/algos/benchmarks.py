@@ -1,9 +1,12 @@
-"""Benchmarks are prices, and what a price was worth against one.
+"""Benchmark prices (interval VWAP and TWAP), and what an execution cost against one.
 
-Source: Perold, The implementation shortfall, J. Portfolio Management 14 (1988), for cost
-against a benchmark. Signs and reference rows: docs/design-rules.md, Cost: positive cost
-hurt, positive performance helped, sides already applied. Prices are rounded to 1e-9 currency units and basis points
-to 1e-3 (`BPS_STEPS` to the basis point), halves to even, from exact integers, once.
+Sources: Perold (1988), The implementation shortfall: paper versus reality, J. Portfolio
+Management 14(3), for cost against the price of a paper trade; Berkowitz, Logue and Noser
+(1988), The total cost of transactions on the NYSE, J. Finance 43(1), for the VWAP of an
+interval as a benchmark. One sign per suffix, sides already applied (cost positive when
+it hurt, perf positive when it helped), and the reference rows of the tests:
+docs/design-rules.md, Cost (TCA). Prices are rounded to 1e-9 currency units and basis
+points to 1e-3 (`BPS_STEPS` to the basis point), halves to even, once, from exact integers.
 """
 
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ _STEPS_IN_ONE = 10_000 * BPS_STEPS
 
 
 class Print(NamedTuple):
-    """One eligible trade of the tape: event time, price, quantity."""
+    """One eligible trade of the tape: event time (ns), price (1e-9 currency units), quantity (units)."""
 
     event_ns: int
     px: int
@@ -25,7 +28,7 @@ class Print(NamedTuple):
 
 
 class PxAt(NamedTuple):
-    """A price that holds from `event_ns` on, until the next one."""
+    """A price (1e-9 currency units) that holds from `event_ns` on, until the next one."""
 
     event_ns: int
     px: int
@@ -92,7 +95,10 @@ def perf_bps(side: int, px: int, benchmark_px: int) -> int:
 
 
 def cost_bps_of_notional(side: int, notional: int, qty: int, benchmark_px: int) -> int:
-    """`cost_bps` of `qty` units that cost `notional`: no rounded average on the way."""
+    """`cost_bps` of `qty` units that cost `notional` (price x quantity): no rounded average on the way.
+
+    Raises ValueError for a side other than +1, -1, and for a benchmark or a quantity that is not positive.
+    """
     require_side(side)
     if benchmark_px <= 0 or qty <= 0:
         raise ValueError(f"benchmark {benchmark_px} and quantity {qty} must be positive")

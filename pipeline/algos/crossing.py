@@ -1,12 +1,14 @@
-"""Crossing inside: whether the midpoint may be used, and who meets whom.
+"""Crossing clients' orders with each other: whether the midpoint may be used, and who meets whom.
 
-The price must be safe: inside the NBBO; quote age, width, size and distance from the recent
-median within limits; inside LULD bands. Stale, locked, crossed, halted or missing: nothing
-crosses, all goes to market. Half ticks are exact (docs/design-rules.md, Crossing). Who may
-meet whom is the caller's table (`crossing-rules`), given here as a matrix.
+Source of the price checks: docs/design-rules.md, Crossing. Locked and crossed quotations
+are those of SEC Rule 610(d) of Regulation NMS (2005); the bands are those of the National
+Market System Plan to Address Extraordinary Market Volatility (2012), limit up - limit
+down. Who may meet whom is the caller's table (`crossing-rules`), given here as a matrix.
 
-Matching is a maximum flow (Ford and Fulkerson, 1956; shortest augmenting paths, Edmonds
-and Karp, 1972) started from proportional quantities.
+Matching is a maximum flow: Ford and Fulkerson (1956), Maximal flow through a network,
+Canadian J. Mathematics 8; by shortest augmenting paths: Edmonds and Karp (1972),
+Theoretical improvements in algorithmic efficiency for network flow problems, J. ACM
+19(2); started from proportional quantities.
 
 First form: the midpoint is that of one quote, not yet averaged over the last moments.
 """
@@ -129,7 +131,7 @@ def match_parties(buy: Sequence[int], sell: Sequence[int], allowed: Sequence[Seq
     answer; buyers and sellers swapped gives the mirror image, unless the problem is its own
     mirror image. Raises ValueError for negative quantities or a matrix of another shape.
 
-    Parties, not orders: work grows with buyers x sellers, so group orders first.
+    Parties, not single orders: work grows with buyers x sellers, so group orders first.
     """
     require_non_negative("buy", buy)
     require_non_negative("sell", sell)

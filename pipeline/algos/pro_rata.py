@@ -1,9 +1,11 @@
 """Sharing whole units in proportion, to the last unit and favouring nobody.
 
-Sources: Hamilton's method (largest remainder; Balinski and Young, Fair Representation,
-1982); rules in docs/design-rules.md, Allocation: proportional to what each member had in
+Sources: Hamilton's method, the largest remainder: Balinski and Young (1982), Fair
+Representation, Yale University Press, who also show that it is not monotone (a larger
+total can give a member less). What is shared by which weights (what each member had in
 the parent at the epoch's start, on the epoch's *cumulative* total, never beyond an order's
-leaves, the excess going round again, remainder units by carried balance and then by hash.
+leaves, the excess going round again, remainder units by carried balance and then by hash):
+docs/design-rules.md, Allocation.
 
 **How the carried balance is kept exactly.** A member's entitlement is a fraction; it is
 expressed in whole 1e-9 units (`BALANCE_SCALE` to the unit) by largest remainder over
@@ -129,7 +131,8 @@ def monotone_floor(weights: Sequence[int], total: int, caps: Sequence[int] | Non
     Never falls while `total` grows and never exceeds the final share, because each exact
     entitlement only grows; the remainder units are held back until the epoch is closed.
     Largest remainder itself is not monotone: weights (1, 3, 3) share 3 as (1, 1, 1) and
-    4 as (0, 2, 2). Weights and caps must be those of one epoch.
+    4 as (0, 2, 2). Weights and caps must be those of one epoch. Raises ValueError for
+    negative weights, caps or total and for sequences of different lengths.
     """
     require_non_negative("weight", weights)
     shares, free, left, _ = _fill_to_caps(weights, caps, total)

@@ -1,9 +1,10 @@
 """The one place where a number is rounded, each time with its remainder in sight.
 
 Prices are integers in 1e-9 currency units, quantities integers, money is price times
-quantity in the same 1e-9 units. Rules: docs/design-rules.md (Slicing: rounding to a tick
-knows the side; Allocation: the residual of a rounded average price is at most quantity x
-half a unit).
+quantity in the same 1e-9 units. Sources: ISO 80000-1 (2009), annex B, rule A: of two
+nearest numbers the even one; SEC Rule 612 of Regulation NMS: a displayed price is a whole
+number of ticks. That rounding to a tick knows the side: docs/design-rules.md, Slicing;
+what becomes of an average price's residual: docs/design-rules.md, Allocation.
 """
 
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ def tick_within_limit(px: int, tick_px: int, side: int) -> int:
     """The tick nearest to `px` that is no worse for us: buys down, sells up.
 
     For a limit this never pays more (or takes less) than was allowed, and for a
-    posted price it never locks or crosses what an exact price would not.
+    posted price it never locks or crosses what an exact price would not. Raises
+    ValueError for a side other than +1, -1 or a tick that is not positive.
     """
     require_side(side)
     below = px - px % tick_px if not is_on_tick(px, tick_px) else px
@@ -78,6 +80,7 @@ def tick_within_limit(px: int, tick_px: int, side: int) -> int:
 def tick_reaching(px: int, tick_px: int, side: int) -> int:
     """The tick nearest to `px` that reaches it: buys up, sells down.
 
-    For taking a price off the grid; the caller holds the result against the limit.
+    For taking a quote whose price is off the tick grid; the caller checks the result
+    against the order's limit. Raises ValueError as `tick_within_limit` does.
     """
     return tick_within_limit(px, tick_px, -side)

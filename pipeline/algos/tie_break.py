@@ -1,7 +1,7 @@
 """A stable draw between equals: a 64-bit hash of (parent, order).
 
-Rule: docs/design-rules.md, Allocation: remainder units go by carried balance first, then by
-this hash. BLAKE2b, RFC 7693; Python's own `hash` changes with PYTHONHASHSEED.
+Used where carried fractional balances are equal: docs/design-rules.md, Allocation. The
+hash is BLAKE2b (RFC 7693), because Python's own `hash` changes with PYTHONHASHSEED.
 """
 
 from hashlib import blake2b

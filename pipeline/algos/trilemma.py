@@ -107,17 +107,21 @@ class Situation:
 
     @property
     def need_qty(self) -> int:
+        """Units to send now to be on schedule, at most the leaves."""
         return max(0, min(self.behind_qty, self.leaves_qty))
 
     @property
     def must(self) -> bool:
+        """Whether the order must be completed."""
         return self.completion is Completion.MUST
 
     @property
     def risky(self) -> bool:
+        """Whether the remaining risk is above its budget; without a budget never."""
         return self.risk_budget is not None and self.remaining_risk > self.risk_budget
 
     def behind_by(self, share_ppm: int) -> bool:
+        """Whether what is due is at least this share of the leaves."""
         return self.behind_qty * PPM >= share_ppm * self.leaves_qty
 
 
@@ -211,6 +215,7 @@ def remaining_risk(leaves_qty: int, volatility_px: int, time_left_ns: int) -> in
 
     sigma x sqrt(t) x leaves, with `volatility_px` the standard deviation of the price over
     one second (1e-9 currency). Integers; the square root is floored to 1e-9 s^(1/2).
+    Raises ValueError for a negative argument.
     """
     if min(leaves_qty, volatility_px, time_left_ns) < 0:
         raise ValueError(f"negative risk input: {leaves_qty}, {volatility_px}, {time_left_ns}")

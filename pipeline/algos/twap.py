@@ -1,8 +1,10 @@
 """TWAP: equal quantity in equal time, by cumulative floor.
 
-Rule: docs/design-rules.md, Slicing: by cumulative floor no slice is off by more than one lot
-and the sum is exact. The target is a function of the time alone, so a slice that was
-missed, cut or partly filled is caught up by asking again: nothing is lost by rounding.
+Source: Bertsimas and Lo (1998), Optimal control of execution costs, J. Financial Markets
+1(1): where impact is linear and permanent and prices are a random walk, equal quantities
+cost least. By cumulative floor no slice is off by more than one lot and the sum is exact.
+The target is a function of the time alone, so a slice that was missed, cut or partly
+filled is caught up by asking again: nothing is lost by rounding.
 """
 
 from itertools import pairwise
@@ -40,7 +42,7 @@ def slice_quantities(total_qty: int, slice_count: int, lot_qty: int = 1) -> list
 
 
 def floor_to_lot(numerator: int, denominator: int, lot_qty: int) -> int:
-    """The most whole lots within numerator / denominator, in units."""
+    """The most whole lots within numerator / denominator, in units; the denominator and `lot_qty` are above 0."""
     return numerator // (denominator * lot_qty) * lot_qty
 
 

@@ -1,9 +1,10 @@
 """When in the day the volume comes: a curve in parts per billion, built from earlier days.
 
-Sources: Bialkowski, Darolles, Le Fol (2006) for the static part (mean of each day's
-fractions). Weights add up to one. A curve is a tuple of integers, one per bin of equal
-length from the opening, that adds up to exactly `CURVE_TOTAL`. Quantisation: each day's
-fractions to 1e-9 by largest remainder, then their mean again, so a bin is within 2e-9 of the exact mean.
+Source: Bialkowski, Darolles and Le Fol (2008), Improving VWAP strategies: a dynamic volume
+approach, J. Banking & Finance 32(9), for the static part (the mean of each day's
+fractions). A curve is a tuple of integers, one per bin of equal length from the opening,
+that adds up to exactly `CURVE_TOTAL`. Quantisation: each day's fractions to 1e-9 by
+largest remainder, then their mean again, so a bin is within 2e-9 of the exact mean.
 
 First form: not yet re-estimated from today's volume.
 """
@@ -23,10 +24,10 @@ class NoUsableDays(ValueError):
 def is_full_day(bin_qty: Sequence[int], bin_count: int, quiet_tail_ppm_max: int) -> bool:
     """True when the day has `bin_count` bins, volume, and did not close early.
 
-    `bin_qty` is volume per bin. A day silent for more than the last `quiet_tail_ppm_max` of
-    its bins closed early, or its record broke off: a US half day is silent for 46 % of a
+    `bin_qty` is volume per bin (units). A day silent for more than the last `quiet_tail_ppm_max`
+    of its bins closed early, or its record broke off: a US half day is silent for 46 % of a
     full day's bins, and the last tenth of a full day is its busiest. A half day averaged into
-    a curve of full days would move volume to the morning, so it must stand apart.
+    a curve of full days would move volume to the morning, so it must be left out.
     """
     if len(bin_qty) != bin_count or not any(bin_qty):
         return False
@@ -62,7 +63,7 @@ def build_curve(
 
 
 def flat_curve(bin_count: int) -> tuple[int, ...]:
-    """The curve of a market without memory: equal volume in each bin."""
+    """The curve where no earlier day is known: equal volume in each of `bin_count` bins, in parts per billion."""
     return tuple(largest_remainder([1] * bin_count, CURVE_TOTAL))
 
 
@@ -85,8 +86,8 @@ def volume_between(curve: Sequence[int], bin_ns: int, day_start_ns: int, start_n
     """Curve volume in [start, end), linear inside a bin, as an exact integer in ppb x ns.
 
     Outside the curve there is no volume. 0 when end <= start. Raises ValueError for
-    bin_ns below 1. Bins are not looked through here, at every tick of every parent:
-    who builds a curve (`build_curve`, `flat_curve`) sees that none is negative.
+    bin_ns below 1. That no bin is negative is not checked here, since this runs at every
+    tick of every parent: whoever builds a curve (`build_curve`, `flat_curve`) ensures it.
     """
     if bin_ns < 1:
         raise ValueError(f"a bin must last at least 1 ns, not {bin_ns}")
@@ -116,7 +117,7 @@ def progress(
 
 
 def fraction_done(curve: Sequence[int], bin_ns: int, day_start_ns: int, start_ns: int, end_ns: int, now_ns: int) -> int:
-    """`progress` in parts per billion, floored."""
+    """`progress` in parts per billion, floored. Raises ValueError as `progress` does."""
     part, whole = progress(curve, bin_ns, day_start_ns, start_ns, end_ns, now_ns)
     return part * CURVE_TOTAL // whole
 

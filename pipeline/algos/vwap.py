@@ -1,8 +1,8 @@
 """VWAP: quantity in step with the volume expected, by cumulative floor along a curve.
 
-Source: Konishi, Optimal slice of a VWAP trade, J. Financial Markets 5 (2002): with
-volume and price independent, the static optimum is the expected relative volume.
-The curve is that of `pipeline/algos/volume_curve.py`.
+Source: Konishi (2002), Optimal slice of a VWAP trade, J. Financial Markets 5(2): with
+volume and price independent, the static optimum is the expected relative volume. The
+curve is `volume_curve.py`'s.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,13 @@
 """Opaque ids for the wire: a keyed permutation of the child's number.
 
-Rule: docs/design-rules.md, Routing: from many wire ids nobody groups parents better than
-chance, and each is at most 20 characters.
-Construction: Luby and Rackoff (1988), a balanced Feistel network on 64 bits; round
-function is keyed BLAKE2b (RFC 7693); eight rounds. A permutation cannot collide, unlike
-a shortened hash, and its owner can read it back after a crash.
+A venue that sees many of them must not learn which children belong to one parent
+(docs/design-rules.md, Routing). Construction: Luby and Rackoff (1988), How to construct
+pseudorandom permutations from pseudorandom functions, SIAM J. Computing 17(2): a balanced
+Feistel network on 64 bits, eight rounds, whose round function is keyed BLAKE2b (RFC 7693).
+A permutation cannot collide, unlike a shortened hash, and its owner can invert it after a
+crash.
 
-Text: 13 characters of Crockford's base 32 (no I, L, O, U), safe for FIX ClOrdID (11).
+Text: 13 characters of Crockford's base 32 (no I, L, O, U), safe for a FIX ClOrdID (tag 11).
 """
 
 from hashlib import blake2b
@@ -36,7 +37,7 @@ def child_number(partition: int, counter: int) -> int:
 
 
 def split_child_number(number: int) -> tuple[int, int]:
-    """(partition, counter) of a `child_number`."""
+    """(partition, counter) of a `child_number`; any number below 2**64 has one."""
     return number >> COUNTER_BITS, number & (1 << COUNTER_BITS) - 1
 
 

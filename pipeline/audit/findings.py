@@ -1,4 +1,4 @@
-"""What an audit finds: one mismatch, where it is, and both values, short enough for a line."""
+"""A finding of an audit: one mismatch, where it is, and both values, short enough for a line."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 SHOWN_MAX: Final = 20
-"""Findings kept of one task or topic partition; the others are counted."""
+"""Findings kept of one task or topic partition; the others are only counted."""
 _VALUE_MAX: Final = 100
 """Characters of a value that are shown."""
 
 
 class FindingKind(StrEnum):
-    """What is wrong."""
+    """What is wrong, as the report says it."""
 
     CHAIN = "the journal's chain is broken"
     ENTRY = "the journal says otherwise"
@@ -31,7 +31,11 @@ class FindingKind(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One mismatch, and where it is. ``offset`` -1: at no offset; ``entry_no`` 0: at no journal entry."""
+    """One mismatch, and where it is.
+
+    ``writer``: the task, or for a seal's finding the seal's name. ``offset`` is -1 where none applies, ``entry_no`` (of
+    the journal) 0 where none does.
+    """
 
     kind: FindingKind
     writer: str
@@ -42,7 +46,7 @@ class Finding(NamedTuple):
     field: str
     recorded: str
     replayed: str
-    """What it should be: replayed, due, or sealed."""
+    """What it should be: the value replayed, required by the contract, or sealed."""
 
     def __str__(self) -> str:
         where = f"{self.topic}/{self.partition}" + (f"/{self.offset}" if self.offset >= 0 else "")
@@ -64,6 +68,7 @@ class Findings:
         self.kept: list[Finding] = []
 
     def add(self, finding: Finding) -> None:
+        """Count ``finding``, and keep it while fewer than SHOWN_MAX are kept."""
         self.count += 1
         if len(self.kept) < SHOWN_MAX:
             self.kept.append(finding)

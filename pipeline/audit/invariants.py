@@ -1,7 +1,7 @@
-"""The books of a day, kept from the records alone: whatever was accepted is somewhere, and only once.
+"""The books of a day, kept from the records alone: each quantity that was accepted is found in one place, and once.
 
-Nothing here knows how a stage works; each line sets what one topic says against what another says. Records may come
-in any order between topics; those of one topic and partition in theirs.
+Nothing here knows how a stage works; each line compares what one topic says with what another says. Records of
+different topics may come in any order; those of one topic and partition must come in theirs.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Line(NamedTuple):
 
     @property
     def holds(self) -> bool:
+        """Whether both figures are equal."""
         return self.left == self.right
 
     def __str__(self) -> str:
@@ -71,7 +72,7 @@ class _Parent:
 
 
 class Books:
-    """Add every record of the day, then ask for the lines. Memory: a few figures per order, execution and epoch."""
+    """Add every record of the day, then call :meth:`lines`. Memory: a few figures per order, execution and epoch."""
 
     def __init__(self) -> None:
         self._orders: dict[str, _ClientOrder] = {}
@@ -90,14 +91,14 @@ class Books:
         self._over = False
 
     def add(self, record: Record) -> None:
-        """Take in one record; those that say nothing about the books are passed over."""
+        """Enter one record; types that the books do not need are ignored."""
         match record:
             case Order():
                 if record.kind is OrderKind.NEW:
                     order = self._order(record.order_id)
                     order.side, order.qty = str(record.request.side), record.request.order_qty or 0
             case SourceEvent():
-                pass  # an order event again, for its source's eyes
+                pass  # a copy of an order event, for the client's own topic
             case OrderEvent():
                 self._on_event(record)
             case Lineage():
@@ -135,7 +136,7 @@ class Books:
 
     def _on_event(self, event: OrderEvent) -> None:
         if not event.order_id or event.event_no == 0:
-            return  # refused, repeated: no order's life
+            return  # the answer to a refused or repeated request: it belongs to no accepted order
         order = self._order(event.order_id)
         self._accepted_events += event.kind is OrderEventKind.ACCEPTED
         order.ends += event.kind in ENDS
@@ -165,7 +166,7 @@ class Books:
     # ------------------------------------------------------------------ the lines
 
     def lines(self) -> list[Line]:
-        """The books as they stand."""
+        """Every line, from the records added so far: quantities in units, money and fees in 1e-9 currency units."""
         self._share_out()
         return [
             Line("orders taken in, and events saying so", self._count_of_orders(), self._accepted_events),
@@ -208,7 +209,7 @@ class Books:
         for side in sorted({order.side for order in self._orders.values()}):
             own = [(order_id, order) for order_id, order in self._orders.items() if order.side == side]
             parts = dict.fromkeys(
-                ("crossed", "executed", "told, not yet shared out", "in parents", "waiting", "ended"), 0
+                ("crossed", "executed", "reported, not yet allocated", "in parents", "waiting", "ended"), 0
             )
             for order_id, order in own:
                 parts["crossed"] += order.crossed
@@ -219,10 +220,10 @@ class Books:
                 if order.ends:
                     parts["ended"] += last.order_qty - last.cum_qty
                 else:
-                    parts["told, not yet shared out"] += last.cum_qty - order.crossed - order.executed
+                    parts["reported, not yet allocated"] += last.cum_qty - order.crossed - order.executed
                     parts["in parents" if order_id in self._in_parent else "waiting"] += last.leaves_qty
             accepted = sum(order.qty or 0 for _, order in own)
-            name = f"accepted to {side or 'nobody knows what'}"
+            name = f"accepted to {side or 'an unknown side'}"
             lines.append(Line(name, accepted, sum(parts.values()), tuple(parts.items())))
         return lines
 
@@ -256,14 +257,14 @@ class Books:
 
     def _executed(self) -> list[Line]:
         lines = []
-        # An epoch without a side has no fill; one that was allocated all the same is off, below.
+        # An epoch without a side has no fill; if it was allocated all the same, the line after this loop shows it.
         for side in sorted({epoch.side for epoch in self._epochs.values()} - {""}):
             own = [epoch for epoch in self._epochs.values() if epoch.side == side]
             shared = [(epoch, epoch.reconciled) for epoch in own if epoch.reconciled is not None]
             parts = (
                 ("allocated", sum(epoch.allocated for epoch, _ in shared)),
                 ("error account", sum(reconciled.error_account_qty for _, reconciled in shared)),
-                ("not yet shared out", sum(epoch.executed for epoch in own if epoch.reconciled is None)),
+                ("not yet allocated", sum(epoch.executed for epoch in own if epoch.reconciled is None)),
             )
             executed = sum(epoch.executed for epoch in own)
             lines.append(Line(f"executed to {side}", executed, sum(qty for _, qty in parts), parts))
@@ -272,7 +273,8 @@ class Books:
         return lines
 
     def _cash(self) -> list[Line]:
-        """Money in 1e-9 currency units: executions and both sides of crosses, against what was given to whom."""
+        """Money in 1e-9 currency units: of executions and of both sides of crosses, against that of their
+        allocations."""
         shared = [(epoch, epoch.reconciled) for epoch in self._epochs.values() if epoch.reconciled is not None]
         parts = (
             ("allocated", sum(epoch.allocated_money for epoch, _ in shared)),
@@ -292,8 +294,8 @@ class Books:
         )
         beyond = any(r.error_account_qty for (_, _, cross_id), r in self._reconciled.items() if cross_id)
         lines = [
-            Line("money of executions shared out, 1e-9", executed, sum(money for _, money in parts), parts),
-            Line("fees of executions shared out, 1e-9", paid, sum(fee for _, fee in fees), fees),
+            Line("money of executions allocated, 1e-9", executed, sum(money for _, money in parts), parts),
+            Line("fees of executions allocated, 1e-9", paid, sum(fee for _, fee in fees), fees),
         ]
         if not beyond:
             lines.append(Line("money of crosses, both sides, and of their allocations, 1e-9", crosses, booked_crosses))
@@ -329,7 +331,10 @@ class Books:
 
 
 def booked(fill: Fill) -> tuple[int, int, int]:
-    """Quantity, money and fee that an execution, its bust or its correction adds to the books."""
+    """Quantity (units), money and fee (1e-9 currency units) that an execution, bust or correction adds to the books.
+
+    A bust and a correction to less add negative amounts; any other kind of fill adds nothing.
+    """
     qty, px, fee = fill.last_qty, fill.last_px or 0, fill.fee
     if fill.kind is FillKind.TRADE:
         return qty, qty * px, fee

@@ -1,4 +1,4 @@
-"""Where a thing came from and what became of it: from the client's order to the venue's execution and back.
+"""Lineage of any id: where it came from and what became of it, from the client's order to the execution and back.
 
     pipeline audit lineage ID     any id of an order, client request, parent, child, fill, execution, allocation, cross
     pipeline audit explain ID     a child's reasons
@@ -22,7 +22,7 @@ _MEMBERS_SHOWN = 12
 
 
 class History:
-    """Records of the order path, found again by their ids."""
+    """Records of the order path, indexed by their ids. Holds every record it is given."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self.orders: dict[str, list[Order]] = {}
@@ -45,7 +45,7 @@ class History:
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """Take in one record; other topics' are passed over."""
+        """Index one record; types that are not of the order path are ignored."""
         match record:
             case Order():
                 _push(self.orders, record.order_id, record)
@@ -92,7 +92,10 @@ class History:
     # ------------------------------------------------------------------ trees
 
     def tree(self, wanted: str) -> list[str] | None:
-        """The tree around an id, line by line; None for an id that no record has."""
+        """The tree around ``wanted``, line by line; None for an id that no record has.
+
+        Any id will do: of a cross, parent, child, order, allocation, fill or execution (ExecID), or a ClOrdID.
+        """
         if not wanted:
             return None
         if wanted in self.crosses:
@@ -149,7 +152,8 @@ class History:
                 yield f"   {line}"
 
     def _parent(self, parent_id: str, only: str = "", of: str = "") -> Iterator[str]:
-        """A parent's tree. ``only``: this child alone; ``of``: allocations of this order are told elsewhere."""
+        """A parent's tree. ``only``: this child alone; ``of``: shown within this order's own
+        tree, so without the other members."""
         for record in self.parents.get(parent_id, ()):
             if record.kind in (ParentKind.NEW, ParentKind.EPOCH):
                 yield _parent_line(record)
@@ -219,7 +223,10 @@ class History:
     # ------------------------------------------------------------------ why
 
     def explain(self, child_id: str) -> list[str] | None:
-        """Why a child was sent, to that venue, at that price; None for an id (of a child, or its wire id) not there."""
+        """Why a child was sent to that venue at that price; None for an id that no child has.
+
+        ``child_id`` may also be a wire id of the child.
+        """
         if child_id not in self.children:
             child_id = next((i for i, c in self.children.items() if any(r.wire_id == child_id for r in c)), "")
             if not child_id:

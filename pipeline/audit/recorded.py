@@ -1,4 +1,4 @@
-"""Recorded topics as an auditor reads them: forward, one partition at a time, of all writers or of one."""
+"""How an auditor reads recorded topics: forward, one partition at a time, records of all writers or of one."""
 
 from __future__ import annotations
 
@@ -12,32 +12,43 @@ Place = tuple[str, int]
 """A topic's name and a partition."""
 
 IN_MEMORY: Final = -1
-"""Offset of what was handed on inside a unit, as in the journal."""
+"""The offset that the journal gives for records handed on in memory inside a unit."""
 
 
 class Stored(Protocol):
-    """A record as it lies on a topic."""
+    """A record as it was read from a topic."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its offset in the partition."""
+        ...
+
     @property
-    def append_ns(self) -> int: ...
+    def append_ns(self) -> int:
+        """The broker's append time, ns since 1970."""
+        ...
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Its key as it was sent."""
+        ...
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Its value as it was sent, the schema id in front; None: a tombstone."""
+        ...
 
 
 class Log(Protocol):
     """The recorded topics: committed records only."""
 
     def read(self, topic: str, partition: int, offset: int) -> Iterator[Stored]:
-        """The records of a partition from ``offset`` on, in order; none for a topic that is not there."""
+        """The records of a partition from ``offset`` on, in order; none for a topic that does not exist."""
         ...
 
 
 class Cursor:
-    """Reads a partition forward; of one writer, or of writers whose name ends so, when given."""
+    """Reads a partition forward: all records, those of one ``writer``, or of writers whose name ends in ``suffix``."""
 
     def __init__(self, log: Log, topic: str, partition: int, *, writer: str = "", suffix: str = "") -> None:
         self._writer = writer
@@ -50,7 +61,7 @@ class Cursor:
         return self._ahead.popleft() if self._ahead else self._read()
 
     def peek(self) -> Stored | None:
-        """The record that :meth:`next` will give."""
+        """The record that :meth:`next` will return, or None at the end."""
         if not self._ahead:
             record = self._read()
             if record is None:
@@ -59,7 +70,7 @@ class Cursor:
         return self._ahead[0]
 
     def put_back(self, record: Stored) -> None:
-        """Give it again next time."""
+        """Make ``record`` the next one again."""
         self._ahead.appendleft(record)
 
     def _read(self) -> Stored | None:
@@ -73,7 +84,10 @@ class Cursor:
 
 
 def leading(value: bytes | None) -> tuple[str, int]:
-    """Writer and number of a record: every contract of ours begins with them. Empty for what is not ours."""
+    """Writer and sequence number of a record, read without its schema: every contract of ours begins with them.
+
+    ("", 0) for bytes that are no record of ours.
+    """
     value = value or b""
     try:
         length, at = _long(value, SCHEMA_HEADER)
@@ -85,7 +99,7 @@ def leading(value: bytes | None) -> tuple[str, int]:
 
 
 def _long(value: bytes, at: int) -> tuple[int, int]:
-    """Avro's zigzag number at ``at``, and where it ends."""
+    """The Avro long (zigzag, variable length) at ``at``, and the position after it."""
     number = shift = 0
     while True:
         byte = value[at]

@@ -1,8 +1,8 @@
 """Replay: a task is fed what the journal says it read, in that order, and must write what the topics say it wrote.
 
-Pure: topics come as a :class:`Log`, the task as a :class:`ReplayedTask`; findings go out. Nothing here knows where
-either comes from. Outputs are compared by (writer, seq): key, and value after the schema's id. The order of inputs is
-the journal's, and is checked: each transaction must have gone on, on every input, where the one before had stopped.
+Pure: topics come as a :class:`Log`, the task as a :class:`ReplayedTask`, and findings are returned. Outputs are matched
+by (writer, seq); their keys are compared, and their values after the schema id. The order of inputs is the journal's,
+and it is checked: each transaction must have begun, on every input, where the one before had stopped.
 """
 
 from __future__ import annotations
@@ -26,31 +26,47 @@ class Written(Protocol):
     """A record the replayed task has written."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The topic's name on the cluster."""
+        ...
+
     @property
-    def partition(self) -> int: ...
+    def partition(self) -> int:
+        """The partition it goes to."""
+        ...
+
     @property
-    def key(self) -> bytes: ...
+    def key(self) -> bytes:
+        """Its key."""
+        ...
+
     @property
-    def value(self) -> bytes: ...
+    def value(self) -> bytes:
+        """Its value, header first; the schema id in the header may be another than the recorded one."""
+        ...
 
 
 class ReplayedTask(Protocol):
     """The task under replay: the same code as live, from empty state."""
 
     @property
-    def writer(self) -> str: ...
+    def writer(self) -> str:
+        """The task's name in its records: ``<stage>/<partition>``."""
+        ...
 
     def start(self, wall_ns: int) -> Sequence[Written]:
-        """A task start, at the wall time the epoch record names."""
+        """Start the task at the wall time (ns since 1970) that the epoch record names; the records it writes then."""
         ...
 
     def apply(self, topic: str, record: Stored, in_memory: bool) -> tuple[bool, Sequence[Written]]:
-        """One record; whether it counted (what was applied before is passed over), and what it caused."""
+        """Apply one record. Returns whether it was new (a repeat is skipped, as it was live), and what it caused."""
         ...
 
     def end(self, recorded: JournalEntry) -> JournalEntry | None:
-        """End the transaction: the journal entry the task would write. It goes on from the recorded one's hash."""
+        """End the transaction; the journal entry the task writes, or None when nothing was applied.
+
+        Its chain goes on from the hash of ``recorded``, so that one altered entry is one finding and not many.
+        """
         ...
 
 
@@ -58,7 +74,7 @@ _COMPARED: Final = (
     "kind", "no", "epoch", "runs", "starts", "input_hash", "outputs", "output_hash", "state_hash",
     "partitions", "state_version",
 )  # fmt: skip
-"""Fields of an entry that a replay must find again; the others tell of the host."""
+"""Fields of an entry that a replay must reproduce; the others describe the host it ran on."""
 
 
 class Replay:
@@ -70,7 +86,7 @@ class Replay:
         self.outputs = 0
         self.last_hash = ""
         self.unread = 0
-        """Records at the ends of its inputs that no entry covers."""
+        """Records at the ends of its inputs that no journal entry covers: the task had not read them yet."""
         self._task = task
         self._partition = partition
         self._log = log
@@ -79,7 +95,7 @@ class Replay:
         self._reading: dict[tuple[str, bool], Cursor] = {}
         self._written: dict[Place, Cursor] = {}
         self._read: dict[str, tuple[int, int]] = {}
-        """Of the current entry: each input, the first and the last offset read."""
+        """Of the current entry: each input's first and last offset read."""
         self._last_read: dict[str, bool] = {}
         """Of each input: whether it was handed on in memory when it was last read."""
         self._entry_no = 0
@@ -90,9 +106,10 @@ class Replay:
         return self._digest.hexdigest()
 
     def run(self, entries: Iterable[JournalEntry], also: Iterable[Place] = ()) -> Iterator[Finding]:
-        """Replay the task's entries, in order. ``also``: more places where nothing of this writer may be left over.
+        """Replay the task's entries, in order; yields findings.
 
-        Ends early when the inputs are not those it read, or the stage raises: nothing after that could be judged.
+        ``also``: more partitions to search for records of this writer that no entry explains. Ends early when the
+        inputs are not those the task had read, or the stage raises: nothing after that could be judged.
         """
         for entry in entries:
             self._entry_no = entry.no
@@ -127,7 +144,7 @@ class Replay:
             yield self._of_journal(FindingKind.CHAIN, "previous_hash", entry.previous_hash, self.last_hash)
         if entry.no != self.entries + 1:
             yield self._of_journal(FindingKind.CHAIN, "no", str(entry.no), str(self.entries + 1))
-        # Entries are found by their writer: one that speaks of another task would explain nothing to anybody.
+        # Entries are looked up by their writer, so one whose fields name another task would never be checked.
         named = f"{entry.stage}/{entry.partition}"
         if named != self._task.writer:
             yield self._of_journal(FindingKind.CHAIN, "stage, partition", named, self._task.writer)
@@ -154,7 +171,7 @@ class Replay:
         return False
 
     def _feed_one(self, start: InputStart, due: int, read: int, outputs: list[Written]) -> Finding | None:
-        """Feed the next record of an input that counts; what was applied before is passed over, as it was live."""
+        """Feed the next new record of an input; repeats are skipped, as they were live."""
         topic, in_memory = start.topic, start.offset == IN_MEMORY
         reader = self._reader(topic, in_memory)
         while True:
@@ -162,7 +179,7 @@ class Replay:
             if record is None:
                 found, missing = str(due), f"{read}; cannot verify from here on"
                 return self._finding(FindingKind.INPUT_MISSING, topic, self._partition, -1, "count", found, missing)
-            # The first one tells whether the task went on where it had stopped; in memory there are no offsets.
+            # The first one shows whether the task went on where it had stopped; records in memory have no offsets.
             first = topic not in self._read and not in_memory
             if first and record.offset > start.offset:
                 found = str(start.offset)
@@ -193,7 +210,7 @@ class Replay:
     def _reader(self, topic: str, in_memory: bool) -> Cursor:
         cursor = self._reading.get((topic, in_memory))
         if cursor is None:
-            # In memory only what a task of the same partition wrote was handed on; others' bytes on the topic were not.
+            # Only records of tasks of the same partition were handed on in memory; the topic has others' records too.
             suffix = f"/{self._partition}" if in_memory else ""
             cursor = self._reading[topic, in_memory] = Cursor(self._log, topic, self._partition, suffix=suffix)
         return cursor
@@ -216,7 +233,8 @@ class Replay:
             recorded = cursor.next()
             number = 0 if recorded is None else leading(recorded.value)[1]
             if recorded is None or number > due:
-                # Usually. When the next one has the right number again, this one's own was altered.
+                # A higher number means that the record is missing, unless the one after it has the right number again:
+                # then this one's number was altered.
                 following = None if recorded is None else cursor.peek()
                 if recorded is None or following is None or leading(following.value)[1] != due + 1:
                     if recorded is not None:
@@ -273,7 +291,7 @@ class Replay:
                 yield self._of_journal(FindingKind.ENTRY, field, recorded, replayed)
 
     def _read_text(self) -> str:
-        """Where the entry's inputs lie: one of these records is not as it was read."""
+        """The offsets of the entry's inputs: one of these records is not as it was when it was read."""
         places = [
             f"{topic}/{self._partition}/{first}" + (f"…{last}" if last != first else "")
             for topic, (first, last) in self._read.items()

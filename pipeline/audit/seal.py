@@ -1,8 +1,8 @@
-"""Seals: what the log was at a moment, small enough to be kept where nobody who can write to the cluster can.
+"""Seals: hashes of the whole log at one moment, small enough to keep out of reach of whoever can write to the cluster.
 
-A seal holds the head of every task's journal, and of every partition of every topic of ours, inputs too, how far it
-went and the SHA-256 of all that stood there: offsets, append times, keys, values. A seal may go on from an earlier one,
-which it names by the SHA-256 of its bytes; it then covers what came since. Pure: bytes in, bytes out.
+A seal holds the last entry of every task's journal, and for every partition of every topic of ours, inputs too, its
+end offset and the SHA-256 of all its records: offsets, append times, keys, values. A seal may continue an earlier one,
+which it names by the SHA-256 of its bytes; it then covers the records since. Pure: bytes in, bytes out.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from pipeline.domain.audit import JournalEntry
 from pipeline.journal import entry_hash
 
 VERSION: Final = 1
-"""Of the file and of what is hashed. The hash is of this file's own, so that no other change breaks old seals."""
+"""Version of the file and of what is hashed. The hash is defined here alone, so that no other change breaks old
+seals."""
 CHECKPOINT_EVERY: Final = 4_096
-"""Records between two checkpoints: how closely a difference can be placed where no journal entry helps."""
+"""Records between two checkpoints: the precision with which a difference is located where no replay names it."""
 
 _HEAD: Final = struct.Struct(">qqii")
 DecodeEntry = Callable[[bytes | None], JournalEntry]
 
 
 class BadSeal(ValueError):
-    """These bytes are no seal as we write it."""
+    """The bytes are not a seal of this version, or not as a seal is written."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The hash so far, after the record before ``end_offset``."""
+    """The running hash (hex) over the records below ``end_offset``."""
 
     end_offset: int
     sha256: str
@@ -43,7 +44,8 @@ class SealedPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     topic: str
     topic_id: str = ""
-    """The broker's id of the topic; empty where it says none. A topic made anew has another one."""
+    """The broker's id of the topic, empty where it gives none. A topic that was deleted and made again has another
+    one."""
     partition: int
     first_offset: int
     end_offset: int
@@ -55,7 +57,7 @@ class SealedPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class SealedHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The last journal entry of a task. Its hash hangs on all entries before, and they on what the task had read."""
+    """The last journal entry of a task. Its hash covers all entries before it, and through them the task's inputs."""
 
     stage: str
     partition: int
@@ -64,6 +66,7 @@ class SealedHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @property
     def task(self) -> str:
+        """The task's name: ``<stage>/<partition>``."""
         return f"{self.stage}/{self.partition}"
 
 
@@ -78,7 +81,8 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cluster_id: str
     partitions: int
     previous: str = ""
-    """SHA-256 of the bytes of the seal this one goes on from; empty when it begins where the topics do."""
+    """SHA-256 of the bytes of the seal that this one continues; empty when it covers the topics from their
+    beginning."""
     heads: tuple[SealedHead, ...]
     places: tuple[SealedPlace, ...]
 
@@ -100,7 +104,10 @@ def to_bytes(seal: Seal) -> bytes:
 
 
 def from_bytes(name: str, data: bytes) -> SealFile:
-    """Raises BadSeal."""
+    """Read a seal's file; ``name`` is for messages and findings.
+
+    Raises BadSeal for bytes of another version, that cannot be decoded, or that :func:`to_bytes` would not write.
+    """
     try:
         version = msgspec.json.decode(data, type=dict[str, Any]).get("seal")
         if version != VERSION:
@@ -127,7 +134,7 @@ class PlaceDigest:
         self.records = 0
 
     def take(self, offset: int, append_ns: int, key: bytes | None, value: bytes | None) -> None:
-        """Append a record."""
+        """Hash the next record; offsets must rise. ``append_ns``: the broker's append time, ns since 1970."""
         key_size, value_size = -1 if key is None else len(key), -1 if value is None else len(value)
         self._digest.update(_HEAD.pack(offset, append_ns, key_size, value_size) + (key or b"") + (value or b""))
         self.end_offset = offset + 1
@@ -136,6 +143,7 @@ class PlaceDigest:
             self.checkpoints.append(Checkpoint(self.end_offset, self._digest.hexdigest()))
 
     def sealed(self) -> SealedPlace:
+        """The seal's entry for the partition, as far as it has been read."""
         return SealedPlace(
             topic=self._topic,
             topic_id=self._topic_id,
@@ -149,7 +157,7 @@ class PlaceDigest:
 
 
 class Heads:
-    """The last journal entry of every task, as the journal goes by."""
+    """Finds the last journal entry of every task while the journal is read."""
 
     def __init__(self, earlier: Iterable[SealedHead] = ()) -> None:
         self._earlier = {head.task: head for head in earlier}
@@ -157,14 +165,15 @@ class Heads:
         self._last: dict[str, bytes] = {}
 
     def take(self, value: bytes | None) -> None:
-        """A record of the journal."""
+        """Note a record of the journal, by its value; records that are not ours are ignored."""
         writer = leading(value)[0]
         if value is not None and writer:
             self._first.setdefault(writer, value)
             self._last[writer] = value
 
     def sealed(self, decode: DecodeEntry) -> tuple[SealedHead, ...]:
-        """Raises ValueError when the journal does not go on from the earlier seal."""
+        """Every task's head, sorted by task. Raises ValueError when a journal does not continue that of the earlier
+        seal."""
         heads = dict(self._earlier)
         for writer, value in self._last.items():
             first, last, earlier = decode(self._first[writer]), decode(value), self._earlier.get(writer)

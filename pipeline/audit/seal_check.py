@@ -1,4 +1,4 @@
-"""Checking the log against seals: what each covers must stand as it was sealed, and no journal may be shorter."""
+"""Checks the log against seals: what a seal covers must be as it was sealed, and no journal may be shorter."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pipeline.topics import JOURNAL
 
 
 class SealCheck(NamedTuple):
-    """What came of checking the log against seals."""
+    """The result of checking the log against seals."""
 
     seals: int
     records: int
-    """Records that stand as they were sealed."""
+    """Records found as they were sealed."""
     heads: int
     """Journal heads found as they were sealed."""
     last_made_at: str
@@ -30,7 +30,10 @@ class SealCheck(NamedTuple):
 def check(
     files: Sequence[SealFile], log: Log, decode: DecodeEntry, cluster_id: str, topic_ids: Mapping[str, str]
 ) -> SealCheck:
-    """The log against every seal; each covers what it covers, whether or not those before it are given."""
+    """Check ``log`` against every seal, each on its own, whether or not the seals it continues are given.
+
+    ``cluster_id`` and ``topic_ids`` (topic to the broker's id) are of the cluster now; empty ones are not compared.
+    """
     findings: list[Finding] = []
     notes: list[str] = []
     by_hash = {file.sha256: file for file in files}
@@ -72,11 +75,11 @@ def _cluster(file: SealFile, cluster_id: str, topic_ids: Mapping[str, str]) -> I
     sealed = file.seal.cluster_id
     if sealed and cluster_id and sealed != cluster_id:
         yield _finding(FindingKind.SEAL, file.name, "(cluster)", 0, -1, "cluster id", cluster_id, sealed)
-    told: dict[str, None] = {}
+    reported: dict[str, None] = {}
     for place in file.seal.places:
         now = topic_ids.get(place.topic, "")
-        if place.topic_id and now and now != place.topic_id and place.topic not in told:
-            told[place.topic] = None
+        if place.topic_id and now and now != place.topic_id and place.topic not in reported:
+            reported[place.topic] = None
             yield _finding(FindingKind.SEAL, file.name, place.topic, place.partition, -1, "topic id", now,
                            f"{place.topic_id}: the topic was made anew")  # fmt: skip
 
@@ -102,7 +105,7 @@ def _goes_on(earlier: SealFile, later: SealFile) -> Iterator[Finding]:
 def _entry_hashes(
     sealed: set[tuple[str, int]], log: Log, decode: DecodeEntry, partitions: set[int]
 ) -> Iterator[tuple[tuple[str, int], str]]:
-    """The hashes, computed, of the entries that are heads of a seal."""
+    """The hashes, computed again, of those journal entries that a seal names as heads."""
     tasks = {task for task, _ in sealed}
     for partition in sorted(partitions):
         for record in log.read(JOURNAL.name, partition, 0):
@@ -112,7 +115,7 @@ def _entry_hashes(
             try:
                 entry = decode(record.value)
             except ValueError:
-                continue  # a finding of the replay
+                continue  # the replay reports an entry that cannot be decoded
             if (writer, entry.no) in sealed:
                 yield (writer, entry.no), entry_hash(entry)
 
@@ -167,7 +170,7 @@ def _finding(
 
 
 def _count(places: Iterable[SealedPlace]) -> int:
-    """Records covered; seals may cover the same ones again."""
+    """How many records the ``places`` cover together; those of several seals may overlap."""
     count, end, at = 0, 0, None
     for place in sorted(places, key=lambda p: (p.topic, p.partition, p.first_offset, -p.end_offset)):
         if (place.topic, place.partition) != at:

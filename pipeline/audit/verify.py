@@ -1,6 +1,6 @@
-"""What an audit says: sweeps over topics for what no task can have written, epoch records against the code, the screen.
+"""The rest of an audit: sweeps for records that no task can have written, epoch records against the code, the screen.
 
-Pure. The replay itself is in ``audit/replay.py``; who feeds it, in ``runtime/auditing/verify.py``.
+Pure. The replay itself is in ``audit/replay.py``; ``runtime/auditing/verify.py`` reads the topics and calls both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.domain.audit import JournalEntry, JournalKind
 from pipeline.topics import JOURNAL
 
 MAGIC: Final = 0
-"""First byte of the wire format."""
+"""First byte of every value, by the registry's wire format."""
 
 
 class TaskResult(NamedTuple):
@@ -37,19 +37,20 @@ class TaskResult(NamedTuple):
     findings: tuple[Finding, ...]
     finding_count: int
     notes: tuple[tuple[str, int], ...]
-    """What may explain a difference, and how many of its starts say so."""
+    """What may explain a difference (another commit, say), and how many of its starts it was true of."""
     misled: bool = False
-    """It was given other inputs than it read live."""
+    """The replay was given other inputs than the task had read live."""
     unread: int = 0
     """Records at the ends of its inputs that no journal entry covers."""
 
     @property
     def writer(self) -> str:
+        """The task's name: ``<stage>/<partition>``."""
         return f"{self.stage}/{self.partition}"
 
 
 class SweepResult(NamedTuple):
-    """One partition of a topic that stages write."""
+    """The sweep over one partition of a topic that stages write."""
 
     topic: str
     partition: int
@@ -66,11 +67,11 @@ def sweep(
     due_fingerprint: str,
     fingerprint_of_id: Callable[[int], str],
 ) -> SweepResult:
-    """Every record must be of one of ``writers``, each writer's next, and under the contract's own schema.
+    """Check that every record is of one of ``writers``, has that writer's next number, and the contract's own schema.
 
-    A replay compares keys and what follows the schema's id; the rest is looked at here.
+    A replay compares keys and what follows the schema id; this checks what the replay leaves out.
 
-    ``fingerprint_of_id`` gives the fingerprint of a schema id, or a word for an unknown one.
+    ``fingerprint_of_id`` gives the fingerprint of a schema id, or for an unknown id a text that says so.
     """
     findings, count = Findings(), 0
     last: dict[str, int] = {}
@@ -103,7 +104,7 @@ def sweep(
 
 
 class Code(NamedTuple):
-    """The code that replays, as epoch records tell of code."""
+    """What identifies the code that replays: the same facts that an epoch record holds of the code that ran live."""
 
     config: Mapping[str, int | str | bool]
     """Parameters of the stage in question, by dotted name."""
@@ -117,9 +118,10 @@ class Code(NamedTuple):
 
 
 def against_code(entry: JournalEntry, code: Code) -> tuple[list[Finding], list[str]]:
-    """An EPOCH entry against the code that replays it: findings where it decides differently, notes where it may not.
+    """Compare an EPOCH entry with the code that replays it.
 
-    Hosts without a configuration (the memory host) record none: nothing is compared then.
+    Findings: parameters and contracts that differ, so decisions would too. Notes: another commit, lock or Python, which
+    may decide the same. What a host has not recorded (the memory host records no parameters) is not compared.
     """
     findings: list[Finding] = []
     notes: list[str] = []
@@ -191,7 +193,7 @@ _WITHOUT_SEALS: Final = (
 
 
 class Audit(NamedTuple):
-    """All of it."""
+    """The result of an audit: every task's replay, every sweep, the check against seals."""
 
     cluster: str
     partitions: int
@@ -200,17 +202,18 @@ class Audit(NamedTuple):
     tasks: tuple[TaskResult, ...]
     sweeps: tuple[SweepResult, ...]
     later: int = 0
-    """Records written while the audit read: explained by later journal entries, not judged."""
+    """Partitions written to while the audit read: those records are of later journal entries, and not judged."""
     sealed: SealCheck | None = None
-    """What the log is against the seals given, when any were."""
+    """The check against the seals given; None when there were none."""
 
     @property
     def findings(self) -> list[Finding]:
-        """The findings kept, causes first.
+        """The findings kept, causes before consequences.
 
-        Inputs that are not what was sealed come before all else. Then tasks that read what they had read live, and yet
-        wrote other records: they show where the log was changed. Those that read other records than live only show
-        what would have followed. What else differs from a seal is named last: a replay names it to the field.
+        First inputs that are not as they were sealed. Then tasks that read the same as they did live and yet wrote
+        other records: they show where the log was changed. Then tasks that read other records than live, which only
+        shows what follows from those. Then sweeps. Outputs that differ from a seal come last, since a replay has named
+        the same difference to the field.
         """
         ordered = sorted(self.tasks, key=lambda task: task.misled)
         kept = [finding for task in ordered for finding in task.findings]
@@ -222,6 +225,7 @@ class Audit(NamedTuple):
 
     @property
     def finding_count(self) -> int:
+        """All findings, also those not kept."""
         replayed = sum(task.finding_count for task in self.tasks)
         swept = sum(each.finding_count for each in self.sweeps)
         return replayed + swept + (len(self.sealed.findings) if self.sealed is not None else 0)
@@ -233,11 +237,12 @@ class Audit(NamedTuple):
 
     @property
     def verified(self) -> bool:
+        """Whether something was audited, nothing was found, and all replays wrote the same bytes."""
         return self.anything and self.finding_count == 0 and len(set(self.digests)) == 1
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """Of each run: SHA-256 over every record of every task, tasks in flow order, records in theirs."""
+        """For each replay of the whole: SHA-256 over every record written, tasks in flow order, records as written."""
         runs = min((len(task.digests) for task in self.tasks), default=0)
         return tuple(self._digest(run) for run in range(runs))
 
@@ -252,7 +257,7 @@ class Audit(NamedTuple):
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def text(self) -> str:
-        """One screen."""
+        """The report: a table of stages, the findings or what was verified, what that proves, notes."""
         lines = [
             f"audit of {self.cluster}: {self.records:,} records on {self.topics} topics, "
             f"{len(self.tasks)} tasks on {self.partitions} partitions",
@@ -296,7 +301,7 @@ class Audit(NamedTuple):
         ]
 
     def _claims(self) -> list[str]:
-        """What can be said beyond that, with these seals or without any."""
+        """What the seals prove beyond that; without any, what only a seal could prove."""
         sealed = self.sealed
         if sealed is None or not sealed.seals:
             return list(_WITHOUT_SEALS)
@@ -305,7 +310,7 @@ class Audit(NamedTuple):
         where = "from the beginning up to" if sealed.whole else "in the parts that these cover, up to"
         return [
             f"SEALED by {many}, the last of {sealed.last_made_at}: {sealed.records:,} records, inputs too, {where} it",
-            f"stand where they stood, with the times, keys and bytes they had; {sealed.heads} journal heads are there.",
+            f"are as they were sealed, in offset, time, key and bytes; so are {sealed.heads} journal heads.",
             f"Of the {after:,} records after it nothing is said, nor whether what is covered was true when sealed.",
             "A seal is not signed: it is worth what its keeping is worth.",
         ]

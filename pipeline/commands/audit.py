@@ -9,6 +9,7 @@ from pipeline.commands.grammar import Commands, Parser, command, settings_of, ta
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline audit` and its options to ``commands``."""
     audit = command(
         commands, "audit", "recompute every decision from the log; seal it; follow an id; ask a child why",
         "audit verify", "audit seal 2026-01-05.seal", "audit verify --seal 2026-01-05.seal", "audit lineage O0-17",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline controls` and its options to ``commands``."""
     parser = command(
         commands, "controls", "an order of the desk, with who and why",
         'controls kill --scope all --who ann --why "runaway strategy"',

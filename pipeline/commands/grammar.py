@@ -28,6 +28,7 @@ class Parser(argparse.ArgumentParser):
     """Ends with exit code 2 and one line that says what was wrong, after the usage."""
 
     def error(self, message: str) -> NoReturn:
+        """Print usage and ``message`` to stderr, and exit with code 2."""
         self.print_usage(sys.stderr)
         self.exit(EXIT_WRONG_USE, f"{self.prog}: {message}\n")
 

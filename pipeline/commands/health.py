@@ -8,6 +8,7 @@ from pipeline.commands.grammar import Commands, Parser, command, settings_of
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline health` and its options to ``commands``."""
     health = command(
         commands, "health", "ask whether a worker is ready, a unit a member, a topic written to, the platform there",
         "health ready engine-0", "health unit engine", "health topic clock 30", "health platform",

@@ -8,6 +8,7 @@ from pipeline.commands.grammar import Commands, command
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline local` and its options to ``commands``."""
     parser = command(
         commands, "local", "a real broker and registry on this machine", "local up", "local status",
         "local down --wipe",

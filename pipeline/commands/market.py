@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline market` and its options to ``commands``."""
     parser = command(
         commands, "market", "a market and its clock: recorded or simulated",
         "market replay AMZN_2012-06-21.zip --seconds 600 --rate 10", "market simulate --instrument SIMX",
@@ -33,7 +34,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--seconds", type=int, default=23_400, metavar="SECONDS",
                         help="length of the window (default %(default)s)")  # fmt: skip
     parser.add_argument("--rate", type=int, default=1, metavar="TIMES",
-                        help="how many times as fast as life (default %(default)s)")  # fmt: skip
+                        help="how many times as fast as real time (default %(default)s)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="simulate: another number, another market")
 
 
@@ -65,7 +66,7 @@ def _simulated(instrument: str, seconds: int, seed: int) -> Source:
 
 
 def _publish(settings: Settings, source: Source, rate: int) -> int:
-    """Publish a market and its clock, `rate` times as fast as life, until the end or Ctrl-C."""
+    """Publish a market and its clock, `rate` times as fast as real time, until the end or Ctrl-C."""
     from pipeline.commands.deployment import edge
     from pipeline.gateways import clock
     from pipeline.simulator.market.market import market_records, window_of
@@ -89,7 +90,7 @@ def _publish(settings: Settings, source: Source, rate: int) -> int:
             print(f"market time {(now_ns - window.start_ns) // 1_000_000_000} s, {count} records")
 
     pacer = clock.Pacer(window.start_ns, rate * 1_000_000, window.trade_date)
-    print(f"{window.instrument}: from {window.start_ns} ns, {rate} times as fast as life")
+    print(f"{window.instrument}: from {window.start_ns} ns, {rate} times as fast as real time")
     count = clock.replay(
         market_records(source), writer, pacer, window.start_ns, window.end_ns, stop=lambda: stopping, told=progress
     )

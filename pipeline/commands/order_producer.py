@@ -43,6 +43,7 @@ class OrderProducer:
         self.delivered = 0
 
     def send(self, request: OrderRequest, partition: int | None = None) -> None:
+        """Send an order; `partition` None is the source's own."""
         self.send_raw(request.source, self._codec.encode(request), partition)
 
     def send_raw(self, source: str, value: bytes, partition: int | None = None) -> None:

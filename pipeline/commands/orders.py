@@ -11,6 +11,7 @@ from pipeline.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline orders` and its options to ``commands``."""
     parser = command(
         commands, "orders", "send orders from a file, checked line by line first",
         "orders send programme.csv", "orders send orders.jsonl --skip-bad",

@@ -10,6 +10,7 @@ from pipeline.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline parameters` and its actions to ``commands``."""
     parameters = command(
         commands, "parameters", "the numbers that shape decisions: show them, check a file of them, compare two",
         "parameters show > today.toml", "parameters check today.toml", "parameters diff yesterday.toml today.toml",

@@ -10,6 +10,7 @@ from pipeline.errors import EXIT_GOOD
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline reference` and its options to ``commands``."""
     parser = command(
         commands, "reference", "reference data from JSON lines", "reference load venues.jsonl",
         more="The file is checked whole before any of it is sent. Lines to begin with: "

@@ -24,6 +24,7 @@ DESK_PORT_VARIABLE: Final = "PIPELINE_DESK_PORT"
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline run` and its options to ``commands``."""
     parser = command(
         commands, "run", "run units or stages until Ctrl-C", "run engine", "run netting slicing", "run --all",
         "run desk", "run --all --parameters today.toml",

@@ -16,6 +16,7 @@ Say = Callable[[str], None]
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline schemas` and its options to ``commands``."""
     parser = command(
         commands, "schemas", "the contracts: check, register, render",
         "schemas check", "schemas check --online", "schemas register",

@@ -8,6 +8,7 @@ from pipeline.commands.grammar import Commands, command, settings_of
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline tca` and its options to ``commands``."""
     parser = command(
         commands, "tca", "what it cost, by strategy and venue", "tca report",
         more="Costs are in basis points, positive when they hurt. Exit code 1: no parent is over yet.",

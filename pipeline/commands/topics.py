@@ -15,6 +15,7 @@ Say = Callable[[str], None]
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline topics` and its options to ``commands``."""
     parser = command(
         commands, "topics", "topics as code: say or do what is missing; never deletes",
         "topics plan", "topics apply --source oms-a --source oms-b",

@@ -9,6 +9,7 @@ from pipeline.errors import EXIT_GOOD
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline topology` and its options to ``commands``."""
     parser = command(
         commands, "topology", "print the map: stages, topics, units", "topology", "topology --mermaid",
         handler=_topology, connects=False,

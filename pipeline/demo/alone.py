@@ -1,7 +1,7 @@
-"""The same orders, each sent alone through the same market: no aggregation, no crossing. In the memory host.
+"""The demo's orders each sent alone through the same market, without aggregation or crossing, in the memory host.
 
-A sample of them, evenly over the day, is enough to compare costs and is done in seconds. First form: the sample's
-orders meet the market without the others' presence in it, which flatters being alone.
+A sample of them, spread evenly over the day, is enough to compare costs and takes seconds. First form: the sample's
+orders meet a market in which the other orders do not trade, so their cost alone comes out too low.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ from pipeline.domain.record import Record
 from pipeline.topology import AnyStage
 
 SAMPLE_SIZE: Final = 500
+"""About how many orders are sent alone."""
 
 
 def run_alone(asked: Asked, market: str | None, flow: Sequence[AnyStage] = topology.STAGES) -> list[Record]:
-    """Run the sample through ``flow``; the records that costs are computed from. Can be called in another process."""
+    """Run the sample through ``flow``; returns the records that costs are computed from.
+
+    Picklable, so that another process can run it.
+    """
     env = {**os.environ, **({"MARKET": market} if market else {})}
     today = scenario(env, orders=asked.orders, seconds=asked.seconds, seed=asked.seed)
     stages = [stage for stage in flow if stage.name != "publishing"]
@@ -35,7 +39,7 @@ def run_alone(asked: Asked, market: str | None, flow: Sequence[AnyStage] = topol
 
 
 def sample_of(today: Scenario) -> list[Sending]:
-    """Every so many-th good new order, changed to stand alone."""
+    """About SAMPLE_SIZE of the valid new orders, at equal distances, without consent to aggregate or cross."""
     good = [
         sending
         for sending in today.sendings
@@ -44,7 +48,7 @@ def sample_of(today: Scenario) -> list[Sending]:
         and sending.request.cl_ord_id
         and not sending.request.cl_ord_id.startswith("BAD")
     ]
-    # Repeats and contradictions have the id of an order before them.
+    # Repeats and contradictions reuse the ClOrdID of an earlier order.
     first: dict[tuple[str, str], Sending] = {}
     for sending in good:
         assert sending.request is not None

@@ -1,4 +1,4 @@
-"""`pipeline demo`, as the command line knows it; what it does is in run.py."""
+"""The options of `pipeline demo`; run.py does the work."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pipeline.commands.grammar import Commands, command, takes_parameters
 
 
 def add(commands: Commands) -> None:
+    """Add `pipeline demo` and its options to ``commands``."""
     parser = command(
         commands, "demo", "the whole life of thousands of orders on a real broker, audited at the end",
         "demo", "demo --save reports/today", "demo --kill engine@30",
@@ -19,7 +20,7 @@ def add(commands: Commands) -> None:
                         help="how many, before repeats, cancels and bad ones (default %(default)s)")  # fmt: skip
     parser.add_argument("--seconds", type=int, default=600, help="market time (default %(default)s)")
     parser.add_argument("--rate", type=int, default=10, metavar="TIMES",
-                        help="how many times as fast as life (default %(default)s)")  # fmt: skip
+                        help="how many times as fast as real time (default %(default)s)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=2012, help="another number, other orders (default %(default)s)")
     parser.add_argument(
         "--max-backlog",
@@ -33,7 +34,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--unit-per-stage", action="store_true", help="a process for each stage instead of each unit")
     parser.add_argument(
         "--kill", action="append", default=[], metavar="UNIT@SECOND",
-        help="kill -9 a unit so many seconds after the opening (wall time); may be repeated",
+        help="kill -9 a unit this many seconds after the start (wall time); may be repeated",
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""Prints of earlier days, simulated, so that there is something to learn a volume curve from.
+"""Simulated prints of earlier days, so that analytics can build a volume curve.
 
-No earlier day is recorded of the demo's instruments. Three days of one print a minute follow the U that volume has in
-US equities (heavy at the opening and the close); their shape is made up and says so.
+No earlier day of the demo's instruments is recorded. Three days of one print a minute follow the U shape of volume in
+US equities (heavy at the opening and the close). They are made up, and each print's conditions say so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MINUTE_NS: Final = 60 * NS_PER_S
 
 
 def earlier_days(day: SessionDay, listed: Sequence[Listed], session_ns: int) -> Iterator[Owned]:
-    """One print a minute and instrument over DAYS earlier sessions, in order of time."""
+    """One print a minute and instrument over DAYS earlier sessions of ``session_ns`` each, in order of time."""
     minutes = session_ns // _MINUTE_NS
     # A parabola with its lowest point in the middle of the session: ends are four times as busy.
     weights = [minutes * minutes + 3 * (2 * minute - minutes) ** 2 for minute in range(minutes)]

@@ -15,11 +15,14 @@ from pipeline.gateways.clock import Pacer, replay
 from pipeline.runtime.settings import Settings
 
 DRAIN_NS: Final = 5_000_000_000
-"""Session time after the market's end before the day may end."""
+"""Least session time from the market's end to the day's end, for reports still on their way."""
 
 
 class Live:
-    """Two threads on one clock: the market edge and the upstream systems. Use as a context manager."""
+    """Two threads on one clock: the market edge and the upstream systems. Use as a context manager.
+
+    ``rate``: session time over wall time; ``closed``: whether every order is finished, so that the day may end.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,7 @@ class Live:
         self.sent = 0
         self._writer = edge(settings, "market", say, self._stop.is_set)
         self._producer = OrderProducer(settings, say)
-        # Earlier days first. It also opens the connection: the clock must not run before its first tick can be sent.
+        # Earlier days first. This also opens the connection: the clock must not start before a tick can be sent.
         self._writer.write(scenario.earlier())
         self._pacer = Pacer(scenario.day.open_ns, rate * 1_000_000, scenario.day.trade_date)
         self._threads = [threading.Thread(target=self._guarded, args=(work,), daemon=True) for work in self._works()]
@@ -56,7 +59,7 @@ class Live:
 
     @property
     def over(self) -> bool:
-        """Both have sent all they had. Raises what one of them died of."""
+        """Whether both threads have sent all they had. Raises the exception that ended one of them."""
         if self._failures:
             raise self._failures[0]
         return not any(thread.is_alive() for thread in self._threads)

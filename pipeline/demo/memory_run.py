@@ -15,6 +15,7 @@ from pipeline.runtime.memory.host import MemoryHost
 from pipeline.topology import AnyStage
 
 DRAIN_S = 30
+"""Session time from the market's end to the day's end."""
 
 
 def run_in_memory(
@@ -27,15 +28,19 @@ def run_in_memory(
     one_unit_per_stage: bool = False,
     progress: Callable[[int], None] = lambda now_ns: None,
 ) -> MemoryHost:
-    """The whole day; returns the host with every topic in it. `progress` hears of each second of session time."""
+    """Run the whole day; returns the host with every topic in it.
+
+    `progress` is called about once a second of session time, with it. `encode`: records go through Avro as on a broker;
+    without, they are handed on as objects, which is faster, and there is no journal to audit.
+    """
     together = _whole(stages) and not one_unit_per_stage
     units = [[stage.name for stage in unit.stages] for unit in topology.units_of(stages)] if together else None
     host = MemoryHost(stages, partitions, encode=encode, units=units)
-    told_ns = 0
+    last_ns = 0
     for at_ns in published(host, scenario, sendings=sendings, encode=encode):
         host.run()
-        if at_ns - told_ns >= 1_000_000_000:
-            told_ns = at_ns
+        if at_ns - last_ns >= 1_000_000_000:
+            last_ns = at_ns
             progress(at_ns)
     if encode:
         host.commit()
@@ -45,7 +50,7 @@ def run_in_memory(
 def published(
     host: MemoryHost, scenario: Scenario, *, sendings: Sequence[Sending] | None = None, encode: bool = True
 ) -> Iterator[int]:
-    """Publish the day record by record, running nothing; gives each record's append time."""
+    """Publish the day record by record without running a stage; yields each record's append time, ns since 1970."""
     for record in scenario.reference():
         host.publish(record, scenario.day.open_ns)
         yield scenario.day.open_ns
@@ -62,7 +67,7 @@ def _whole(stages: Sequence[AnyStage]) -> bool:
 
 
 def _inputs(scenario: Scenario, sendings: Sequence[Sending]) -> Iterator[tuple[int, Record | Sending]]:
-    """Market, clock and orders in order of time; orders after what the market did in the same moment."""
+    """Market, clock and orders in order of time; an order comes after market records of the same moment."""
     end_ns = scenario.end_ns + DRAIN_S * 1_000_000_000
     market = _timed(in_steps(scenario.market_window(), scenario.day.open_ns, end_ns, scenario.day.trade_date))
     for record in scenario.earlier():

@@ -1,4 +1,4 @@
-"""Watches the topics while the demo runs: what is in, what is out, whether all is over. Committed records only."""
+"""Watches the topics while the demo runs: what was sent, what came of it, what is open. Committed records only."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _WATCHED: Final = (
 
 @dataclass
 class Counts:
-    """Counts so far."""
+    """Counts so far; quantities in units."""
 
     events: Counter[str] = field(default_factory=Counter)
     accepted_ids: set[str] = field(default_factory=set)
     final_ids: set[str] = field(default_factory=set)
     parents: int = 0
-    over: int = 0
+    parents_done: int = 0
     crossed_qty: int = 0
     fills: int = 0
     executed_qty: int = 0
@@ -46,26 +46,27 @@ class Counts:
 
     @property
     def accepted(self) -> int:
+        """Orders accepted."""
         return len(self.accepted_ids)
 
     @property
     def open_orders(self) -> int:
-        """Accepted and not over."""
+        """Orders accepted and not finished."""
         return len(self.accepted_ids - self.final_ids)
 
     @property
     def exposure_qty(self) -> int:
-        """At venues, not known to be dead."""
+        """Quantity of children at venues that are not known to be finished."""
         return sum(self.live_qty.values())
 
 
 class Monitor:
-    """A thread that reads. Use as a context manager."""
+    """A thread that reads the topics into ``seen``. Use as a context manager."""
 
     def __init__(self, bootstrap_servers: str, partitions: int, codec: Codec) -> None:
         self.seen = Counts()
         self._codec = codec
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._consumer = Kafka(bootstrap_servers).consumer(
             {
                 "group.id": "demo-monitor",
@@ -83,12 +84,12 @@ class Monitor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join(10)
         self._consumer.close()
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        while not self._stopped.is_set():
             for message in self._consumer.consume(500, 0.2):
                 if message.error() is None:
                     self._take(str(message.topic()), message.value())
@@ -122,7 +123,7 @@ class Monitor:
                     seen.fills += 1
                     seen.executed_qty += record.last_qty
                 if record.kind is FillKind.QUIET and record.final:
-                    seen.over += 1
+                    seen.parents_done += 1
                 seen.live_qty[record.parent_id] = record.parent_live_qty
             case _:
                 pass

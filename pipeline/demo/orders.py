@@ -1,7 +1,7 @@
 """The orders of the demo: thousands of small ones from three sources, with every kind of bad one among them.
 
-Drawn from one seed. Sizes are chosen so that it is credible: what is left after crossing is a small part of the
-volume that was traded in the recorded ten minutes.
+All are drawn from one seed. Their sizes are such that the quantity left after crossing is a small part of the volume
+that traded in the recorded ten minutes, as it would be of a real desk.
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ from pipeline.domain.orders import (
 from pipeline.domain.units import NS_PER_S, PX_ONE
 
 WINDOW_NS: Final = 120 * NS_PER_S
-"""Orders end at whole multiples of this after the opening, so that those alike can be one."""
+"""Orders end at whole multiples of this after the opening, so that many have equal terms and can be aggregated."""
 REST_NS: Final = 20 * NS_PER_S
-"""Orders end this long before the market's window does: at ten times life's pace a word to a venue takes seconds."""
+"""Orders end this long before the market's window does: at ten times real pace a message to a venue and back takes
+seconds of session time."""
 FIRST_NS: Final = 5 * NS_PER_S
 """The first orders come this long after the opening."""
 
 
 @dataclass(frozen=True)
 class Sending:
-    """What is sent, when (session time), and by whom; `raw` goes out as it is, for what no schema can carry."""
+    """One message to `orders-in`: when (session time), by whom, and what; `raw` bytes are sent as they are."""
 
     at_ns: int
     source: str
     request: OrderRequest | None = None
     raw: bytes | None = None
     misplaced: bool = False
-    """Sent to another partition than the source's own, as a client library with another partitioner would."""
+    """Sent to another partition than the source's own, as a client library with another partitioner would send it."""
 
 
 @dataclass(frozen=True)
 class Flow:
-    """How many orders an instrument gets, and how large they are."""
+    """How many orders an instrument gets, and their largest quantity (units)."""
 
     listed: Listed
     count: int
@@ -56,7 +57,7 @@ class Flow:
 
 
 def sendings(day: SessionDay, flows: list[Flow], seed: int, length_ns: int) -> list[Sending]:
-    """All of them, in the order they are sent."""
+    """All messages of the day, in the order they are sent; ``length_ns`` is the market's window."""
     draw = random.Random(seed)
     all_of_them: list[Sending] = []
     numbers = dict.fromkeys(SOURCES, 0)
@@ -82,7 +83,7 @@ def _order(
     windows = (at_ns - day.open_ns) // WINDOW_NS + 2
     limit = draw.random() < 0.04
     side = Side.BUY if draw.random() < 0.45 else Side.SELL
-    # A limit well away from the market, and the same for many: limits only aggregate when they are equal.
+    # A limit well away from the market, and the same for many orders: only equal limits are aggregated.
     away = flow.listed.reference_px // 100 * 2 // CENT * CENT
     limit_px = flow.listed.reference_px + side.sign * away if limit else None
     return OrderRequest(
@@ -107,11 +108,11 @@ def _order(
 def _afterwards(
     draw: random.Random, order: OrderRequest, at_ns: int, misplaced: bool, end_ns: int
 ) -> Iterator[Sending]:
-    """What a real sender does later: repeats itself, contradicts itself, changes its mind."""
+    """What a real sender does later: sends the order again, sends it with another quantity, or cancels it."""
     chance = draw.random()
     later_ns = at_ns + draw.randrange(NS_PER_S, 60 * NS_PER_S)
     if chance < 0.010:
-        # The same again; half of them on another partition than before.
+        # The same order again; half of the repeats go to another partition than before.
         yield Sending(later_ns, order.source, order, misplaced=misplaced != (draw.random() < 0.5))
     elif chance < 0.012:
         other = msgspec.structs.replace(order, order_qty=(order.order_qty or 0) + 1)
@@ -130,7 +131,7 @@ def _afterwards(
 
 
 def _bad(draw: random.Random, day: SessionDay, listed: Listed, last_ns: int) -> Iterator[Sending]:
-    """One order of every bad kind, and bytes that are no order at all."""
+    """One order of each kind that intake refuses, and bytes that are no order at all."""
     source = SOURCES[0]
     good = OrderRequest(
         kind=RequestKind.NEW,

@@ -41,7 +41,8 @@ class SessionDay:
 
 @dataclass(frozen=True)
 class Listed:
-    """An instrument of the demo and what is known of it before the day."""
+    """An instrument of the demo and what is known of it before the day: price in 1e-9 currency units, volume in
+    units."""
 
     symbol: str
     reference_px: int
@@ -55,12 +56,15 @@ RESTRICTED: Final = Listed("LOCKD", 50 * PX_ONE, 1_000_000, restricted=True)
 
 
 def account_names(source: str) -> list[str]:
-    """The accounts of a source, twenty each."""
+    """The names of a source's twenty accounts."""
     return [f"{source[:3].upper()}-{number:02d}" for number in range(1, 21)]
 
 
 def account_class(number: int) -> AccountClass:
-    """One account in ten is a registered fund, one a pension plan: their crossing rules are other ones."""
+    """The class of a source's account by its number: one in ten is a registered fund, one in ten a pension plan.
+
+    They have crossing rules of their own.
+    """
     if number % 10 == 9:
         return AccountClass.REGISTERED_FUND
     return AccountClass.PENSION if number % 10 == 0 else AccountClass.CLIENT

@@ -1,4 +1,4 @@
-"""`pipeline demo`: the whole life of thousands of orders on a real broker, from one command, audited at the end."""
+"""`pipeline demo`: the whole life of thousands of orders on a real broker, audited at the end."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings, parameters_f
 from pipeline.runtime.supervisor import Supervisor
 from pipeline.topology import AnyStage
 
-_READY_S: Final = 60.0
+_READY_S: Final = 180.0
 _SETTLE_S: Final = 120.0
-"""Longest wait for the books to close after the market's end."""
+"""Longest wait for all orders to finish after the market's end, in wall seconds."""
 
 
 def demo(
@@ -55,10 +55,15 @@ def demo(
     parameters: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> int:
-    """Run it; 0 when the books balance and the audit verifies, else 1. Raises WrongUse, Unreachable."""
+    """Run the demo; returns 0 when the books balance and the audit verifies, else 1.
+
+    ``seconds`` of market time, ``rate`` times as fast as real time; ``kill``: UNIT@SECOND (wall time) to end with
+    kill -9; ``save``: a folder for report and logs. Raises WrongUse for an unknown unit, a broken
+    MARKET or a cluster that is not empty, Unreachable when the broker or the registry does not answer.
+    """
     chosen = topology.single_units_of(topology.STAGES) if unit_per_stage else topology.UNITS
     units = [unit.name for unit in chosen]
-    kills = [_kill(word, units) for word in kill]
+    kills = [_kill(text, units) for text in kill]
     named = parameters_file(parameters)
     stages = topology.flow(deployed_parameters(named))
     require(Extra.DESK)
@@ -80,7 +85,7 @@ def demo(
         _require_unused(settings)
         set_up(settings, today, say)
         say(f"market: {today.title}")
-        say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as life")
+        say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as real time")
         with units_running(settings, work / "logs", say, units) as supervisor:
             with Monitor(settings.bootstrap_servers, settings.partitions, codec_for(settings)) as monitor:
                 with Live(today, settings, rate, say, lambda: monitor.seen.open_orders == 0) as live:
@@ -103,7 +108,7 @@ def _judge(
     save: Path | None,
     say: Callable[[str], None],
 ) -> int:
-    """Everything is recorded: recompute it, sum it up, say whether it holds."""
+    """From the recorded topics: replay every stage, add up the books, compare costs, and report."""
     # The comparison runs beside the audit: there are two cores.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
@@ -135,8 +140,11 @@ def _judge(
 
 
 def set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> None:
-    """Topics, contracts, reference data."""
-    quiet: Callable[[str], None] = lambda text: None  # noqa: E731 - the details are for the commands of their own
+    """Make the topics, register the contracts, publish the reference data.
+
+    Raises WrongUse when the cluster has topics that are not as the demo needs them.
+    """
+    quiet: Callable[[str], None] = lambda text: None  # noqa: E731 - the details are for `pipeline topics` and `schemas`
     if apply_topics(settings, quiet) != EXIT_GOOD:
         plan_topics(settings, say)
         raise WrongUse("the topics of this cluster are not as the demo needs them, see above")
@@ -147,7 +155,7 @@ def set_up(settings: Settings, today: Scenario, say: Callable[[str], None]) -> N
 
 
 def _require_unused(settings: Settings) -> None:
-    """A demo adds up its own day: on a cluster that already has one, its books could not balance."""
+    """The demo counts every record on the cluster: its books could not balance where another run has left some."""
     admin = Kafka(settings.bootstrap_servers).admin()
     if topics.JOURNAL.name in admin.list_topics(timeout=15).topics:
         raise WrongUse(
@@ -160,7 +168,10 @@ def _require_unused(settings: Settings) -> None:
 def units_running(
     settings: Settings, logs: Path, say: Callable[[str], None], units: Sequence[str] = ()
 ) -> Iterator[Supervisor]:
-    """Every unit and the desk, running and ready."""
+    """A context in which every unit and the desk run; entered once all units are ready.
+
+    Raises PipelineError when a unit fails or is not ready within a minute.
+    """
     env = {**os.environ, **environment(settings)}
     names = list(units) or [unit.name for unit in topology.UNITS]
     supervisor = Supervisor([*names, DESK], logs, env, say)
@@ -185,11 +196,11 @@ def _is_ready(admin: AdminClient, unit: str) -> bool:
     try:
         return unit_is_healthy(admin, unit, here=None)
     except KafkaException:
-        return False  # the group's coordinator is not ready itself: look again
+        return False  # the group's coordinator is not ready itself: try again
 
 
 def desk_url() -> str:
-    """Where the desk's page is."""
+    """The address of the desk's page."""
     return f"http://127.0.0.1:{os.environ.get('PIPELINE_DESK_PORT') or 6066}/"
 
 
@@ -201,10 +212,13 @@ def watch(
     kills: list[tuple[str, float]],
     say: Callable[[str], None],
 ) -> bool:
-    """Show progress, kill what is to be killed, until all is over; False when the books do not close in time."""
+    """Show progress and kill the units of ``kills`` in their seconds, until every order is finished.
+
+    Returns False when that takes more than two minutes after the market's end. Raises PipelineError when a unit fails.
+    """
     started = time.monotonic()
     pending = sorted(kills, key=lambda each: each[1])
-    told, over_at, still_at, records = 0.0, 0.0, 0.0, -1
+    shown_at, ended_at, still_at, records = 0.0, 0.0, 0.0, -1
     tty = sys.stdout.isatty()
     while True:
         time.sleep(0.1)
@@ -217,33 +231,33 @@ def watch(
             say(f"kill -9 {unit} (pid {supervisor.pid_of(unit)})")
             os.kill(supervisor.pid_of(unit), signal.SIGKILL)
         seen = monitor.seen
-        if now - told >= (0.5 if tty else 5):
-            told = now
+        if now - shown_at >= (0.5 if tty else 5):
+            shown_at = now
             second = (live.now_ns - today.day.open_ns) // 1_000_000_000
             line = (
                 f"{second:4d} s  orders {seen.accepted:5d} (open {seen.open_orders:5d})  parents {seen.parents:4d} "
-                f"(over {seen.over:4d})  children {seen.children:6d}  at venues {seen.exposure_qty:5d}  "
+                f"(done {seen.parents_done:4d})  children {seen.children:6d}  at venues {seen.exposure_qty:5d}  "
                 f"fills {seen.fills:5d}  executed {seen.executed_qty:6d}  crossed {seen.crossed_qty:6d}"
             )
             print(f"\r{line}" if tty else line, end="" if tty else "\n", flush=True)
         if live.now_ns < today.end_ns or pending:
             continue
-        over_at = over_at or now
+        ended_at = ended_at or now
         if seen.records != records:
             records, still_at = seen.records, now
-        # Over when every order is, and nothing has been said for a while (reports, rows and events after the last one).
+        # Finished when every order is and no record has come for a while: reports and cost rows follow the last order.
         if live.over and seen.open_orders == 0 and now - still_at > 2:
             if tty:
                 print()
             return True
-        if now - over_at > _SETTLE_S:
+        if now - ended_at > _SETTLE_S:
             return False
 
 
-def _kill(word: str, units: Sequence[str]) -> tuple[str, float]:
-    unit, _, second = word.partition("@")
+def _kill(text: str, units: Sequence[str]) -> tuple[str, float]:
+    unit, _, second = text.partition("@")
     if unit not in units or not second.replace(".", "", 1).isdigit():
-        raise WrongUse(f"--kill {word}: UNIT@SECOND, where UNIT is one of {', '.join(units)}")
+        raise WrongUse(f"--kill {text}: UNIT@SECOND, where UNIT is one of {', '.join(units)}")
     return unit, float(second)
 
 

@@ -1,4 +1,4 @@
-"""Reference data to begin with, as the JSON lines that `pipeline reference load` reads: the demo's, for today.
+"""Sample reference data to start from, as the JSON lines that `pipeline reference load` reads: the demo's, for today.
 
     python -m pipeline.demo.sample_reference SIMX > reference.jsonl
 
@@ -21,7 +21,7 @@ SESSION_NS = 23_400 * NS_PER_S
 
 
 def lines(symbol: str, open_ns: int) -> Iterator[str]:
-    """The lines, for a session of ``symbol`` that opens at ``open_ns``."""
+    """The lines, for a session of ``symbol`` that opens at ``open_ns`` (ns since 1970)."""
     trade_date = int(time.strftime("%Y%m%d", time.gmtime(open_ns // NS_PER_S)))
     day = SessionDay(trade_date, open_ns, open_ns + SESSION_NS)
     return (line_of(record) for record in records(day, [Listed(symbol, 50 * PX_ONE, 8_000_000)]))

@@ -1,4 +1,4 @@
-"""The demo's day: which markets, which orders. Everything follows from the data found and one seed."""
+"""The demo's day: its markets and orders. All of it follows from the recorded data that is found, and one seed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SESSION_NS: Final = 23_400 * NS_PER_S
 _SECOND: Final = "SIMX"
 _RECORDED_DAY: Final = "LOBSTER_SampleFile_AMZN_2012-06-21_5.zip"
 _SIMULATED_OPEN_NS: Final = 1_340_285_400 * NS_PER_S
-"""2012-06-21 13:30 UTC, where nothing is recorded."""
+"""The opening of a simulated day, used where none is recorded: 2012-06-21 13:30 UTC."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What makes a scenario, beside the data found."""
+    """The arguments that make a scenario, beside the data found: orders, seconds of market time, seed."""
 
     orders: int
     seconds: int
@@ -40,7 +40,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A day to run."""
+    """A day to run: markets, instruments, orders; ``length_ns`` is the market's window from the opening."""
 
     title: str
     asked: Asked
@@ -53,19 +53,19 @@ class Scenario:
 
     @property
     def end_ns(self) -> int:
-        """Where the market's window ends."""
+        """The end of the market's window, ns since 1970."""
         return self.day.open_ns + self.length_ns
 
     def reference(self) -> Iterator[Owned]:
-        """The reference data."""
+        """The reference data of the day's instruments, accounts and venues."""
         return reference_data.records(self.day, list(self.listed), int(self.asked.max_backlog_s * NS_PER_S))
 
     def earlier(self) -> Iterator[Owned]:
-        """Earlier days' prints, simulated: nothing is recorded of them."""
+        """Simulated prints of earlier days, for the volume curves."""
         return history.earlier_days(self.day, self.listed, SESSION_NS)
 
     def market_window(self) -> Iterator[tuple[int, Record]]:
-        """The market of the window, in order of time."""
+        """Event time (ns since 1970) and record of both markets, in order of time."""
         return market_records(*self.sources)
 
 
@@ -79,7 +79,7 @@ def scenario(
 ) -> Scenario:
     """The demo's day: MARKET=path, else the recorded day beside the checkout, else a simulated one.
 
-    Raises WrongUse when MARKET names what is not there or is no LOBSTER day.
+    Raises WrongUse when MARKET names no LOBSTER day, or one without a quote in the first ``seconds``.
     """
     env = os.environ if env is None else env
     path = _market_path(env)
@@ -130,7 +130,7 @@ def _simulated(window: Window, seed: int, symbol: str, open_px: int) -> Simulate
 
 
 def _opening_px(market: Source) -> int:
-    """The first midpoint, on a tick: stands for the last close, of which a sample file says nothing."""
+    """The first midpoint, on a tick. It is used as the last close, which a sample file does not contain."""
     for _, record in market_records(market):
         if isinstance(record, NBBO) and record.midpoint_px is not None:
             return record.midpoint_px // CENT * CENT

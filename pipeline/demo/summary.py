@@ -1,4 +1,4 @@
-"""The screen at the end of a demo: what came in, what became of it, whether the books balance, what it cost."""
+"""The screen at the end of a demo: orders and what became of them, whether the books balance, what it cost."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _SKIPPED: Final = frozenset(
         topics.BARS,
     )
 )
-"""Not in the books: the market, the machine, and what came in undecoded."""
+"""Topics that the books do not need: market data, the worker's own, and `orders-in` (its bytes may not decode)."""
 
 COSTED: Final = (Order, TCARow, Allocation, Cross, ChildOrder, Fill)
-"""What costs and savings are computed from."""
+"""Records that costs and savings are computed from."""
 
 
 @dataclass
 class DayBooks:
-    """Everything the screen needs, from one pass over the records."""
+    """All that the screen shows, from one pass over the records; quantities in units."""
 
     books: Books = field(default_factory=Books)
     events: Counter[str] = field(default_factory=Counter)
@@ -65,6 +65,7 @@ class DayBooks:
     """Records that costs and savings are computed from."""
 
     def add(self, record: Record) -> None:
+        """Count one record."""
         self.books.add(record)
         if isinstance(record, COSTED):
             self.kept.append(record)
@@ -97,7 +98,7 @@ class DayBooks:
 
 
 def read_books(recording: Recording) -> DayBooks:
-    """One pass over the recorded topics."""
+    """Read the recorded topics once."""
     day = DayBooks()
     codec = Codec(recording.schemas)
     for topic in recording.topics:
@@ -113,7 +114,7 @@ def _records(recording: Recording, codec: Codec, topic: str, partition: int) -> 
         try:
             yield codec.decode(topic, stored.value)
         except Undecodable:
-            continue  # it stands in dead-letters, which are counted
+            continue  # there is a dead letter for it, and dead letters are counted
 
 
 def balanced(day: DayBooks) -> bool:
@@ -122,7 +123,7 @@ def balanced(day: DayBooks) -> bool:
 
 
 def lines(today: Scenario, day: DayBooks, restarts: dict[str, int]) -> list[str]:
-    """The screen."""
+    """The screen, line by line. ``restarts``: unit to how often it was started again."""
     executed = sum(day.filled.values())
     text = [
         f"THE DAY: {today.title}",
@@ -153,17 +154,17 @@ def lines(today: Scenario, day: DayBooks, restarts: dict[str, int]) -> list[str]
 
 
 def saved(day: DayBooks, alone: Sequence[Record]) -> list[str]:
-    """The same orders together and alone: what aggregation and crossing were worth."""
+    """The lines on what aggregation and crossing saved; ``alone``: records of the same orders sent alone."""
     found = savings(day.kept, alone)
     together, apart = found.together, found.alone
     costs = f"{bps(together.total_mbps)} bps together, {bps(apart.total_mbps)} bps alone"
     return [
-        "WHAT TOGETHERNESS SAVED",
+        "WHAT AGGREGATION AND CROSSING SAVED",
         f"  all-in cost against arrival (price and fees) of {together.orders} sampled orders: {costs}: "
         f"{bps(found.saved_mbps)} bps saved",
         f"  of {together.order_qty:,} asked, executed {together.executed_qty:,} together "
         f"({together.crossed_qty:,} of it crossed) and {apart.executed_qty:,} alone",
-        "  first form: alone means without the others in the market at all, which flatters it",
+        "  first form: alone means without the others in the market at all, so the cost alone is too low",
         f"  crossing, an upper bound: {money(found.crossing_bound)} had both sides of every cross crossed the spread",
     ]
 

@@ -1,10 +1,9 @@
 """The desk: orders, fills, exposure and alerts as they happen, in a browser. Display only, never an input of decisions.
 
-Faust shares the partitions out among the workers of group `desk` and streams them; the tables are ours
-(:mod:`pipeline.desk.windows`), in memory, and rebuilt from the topics: a worker that starts, or is given a partition,
-reads that partition from its beginning. Nothing is kept anywhere else, so there is nothing that could be wrong after a
-kill: no offsets are committed and there is no changelog. What Faust may still lose is found and read again
-(:meth:`Desk.audit`).
+Faust assigns the partitions to the workers of group `desk` and streams them. The tables are ours
+(:mod:`pipeline.desk.windows`), in memory only, and rebuilt from the topics: a worker that starts, or is given a
+partition, reads that partition from its beginning. So nothing can be wrong after a kill: no offsets are committed and
+there is no changelog. Records that Faust may still lose are found and read again (:meth:`Desk.audit`).
 """
 
 from __future__ import annotations
@@ -39,20 +38,21 @@ from pipeline.topics import topic_named
 DEFAULT_PORT: Final = 6066
 GROUP: Final = "desk"
 AUDIT_S: Final = 2.0
-"""How long between two looks into the books."""
+"""Time between two comparisons of the tables with the topics."""
 _REBUILD_S: Final = 30.0
-"""A part that differs from the books is rebuilt at most so often; it is shown as wrong meanwhile."""
+"""A partition whose tables differ from the topic is rebuilt at most this often, and shown as wrong meanwhile."""
 STANDSTILL_S: Final = 10.0
-"""A part that stands so long before a record that the books have is read on from its place."""
+"""When a partition's tables have not reached a record of its topic for this long, Faust is told to read from there."""
 _SESSION_S: Final = 6.0
-"""A killed worker's partitions move to the others after this; the least a broker allows by default."""
+"""A killed worker's partitions move to the others after this; a broker's default allows no less."""
 
 Say = Callable[[str], object]
 ReadAgain = Callable[[Mapping[TP, int]], Awaitable[None]]
 
 
 class Check(NamedTuple):
-    """What the last look into the books said of a part."""
+    """The last comparison of a partition's tables with its topic: when (wall ms), whether records are missing yet, and
+    what differs."""
 
     at_ms: int
     behind: bool
@@ -60,7 +60,7 @@ class Check(NamedTuple):
 
 
 class Desk:
-    """The parts this worker has, and how they are kept right. All calls from one event loop."""
+    """The tables of the partitions this worker has, and how they are kept right. All calls from one event loop."""
 
     def __init__(
         self, codec: Codec, partitions: int, say: Say = print, clock: Callable[[], float] = time.monotonic
@@ -70,18 +70,19 @@ class Desk:
         self.peers: list[str] = []
         self._checks: dict[tuple[str, int], Check] = {}
         self._behind: dict[tuple[str, int], tuple[int, float]] = {}
-        """Where a part stands before a record, and since when."""
+        """The offset that a partition's tables do not get past, and since when (monotonic s)."""
         self._rebuilt_at: dict[tuple[str, int], float] = {}
         self._codec = codec
         self._say = say
         self._clock = clock
 
     def expected(self) -> list[tuple[str, int]]:
-        """Every partition the desk shows, whoever has it."""
+        """Topic and partition of all that the desk shows, on whichever worker."""
         return [(topic.name, partition) for topic in TOPICS for partition in range(self.partitions)]
 
     def own(self, assigned: set[TP]) -> Mapping[TP, int]:
-        """These partitions are this worker's now: where each is to be read from. Others' tables are dropped."""
+        """Take over an assignment: returns the offset each partition is to be read from; drops the tables of all
+        others."""
         now = {(tp.topic, tp.partition) for tp in assigned}
         for place in [place for place in self.parts if place not in now]:
             del self.parts[place]
@@ -94,7 +95,8 @@ class Desk:
         return {tp: self.parts[tp.topic, tp.partition].next_offset for tp in assigned}
 
     async def take(self, message: Any, read_again: ReadAgain) -> None:
-        """A record from Faust. A gap before it sends the part back to the beginning."""
+        """Count a record from Faust. If records before it are missing, its partition is read again from the
+        beginning."""
         part = self.parts.get((message.topic, message.partition))
         if part is None or message.offset < part.next_offset:
             return
@@ -115,11 +117,14 @@ class Desk:
                 await asyncio.sleep(1)
 
     def shown(self) -> list[ShownFigures]:
-        """What this worker shows at this moment, for the books."""
+        """The figures this worker shows now, to be compared with the topics."""
         return [ShownFigures.of(self.parts[place]) for place in sorted(self.parts)]
 
     async def audit(self, findings: list[Discrepancy], read_again: ReadAgain) -> None:
-        """What the books say: a difference rebuilds the part, a standstill before a record reads on from its place."""
+        """Act on a comparison with the topics: a difference rebuilds a partition's tables, a standstill reads on.
+
+        Findings about tables that were rebuilt since are ignored.
+        """
         for finding in findings:
             place = finding.shown.topic, finding.shown.partition
             part = self.parts.get(place)
@@ -147,7 +152,8 @@ class Desk:
         return offset == part.next_offset
 
     def parts_as_json(self, minutes_max: int) -> list[dict[str, Any]]:
-        """This worker's own parts, each with what the books said of it."""
+        """This worker's own partitions as JSON, each with its last comparison, and its newest ``minutes_max``
+        windows."""
         return [
             {
                 **self.parts[place].as_json(minutes_max),
@@ -160,7 +166,10 @@ class Desk:
 def run_desk(
     settings: Settings, *, host: str = "127.0.0.1", port: int = DEFAULT_PORT, group: str = GROUP, say: Say = print
 ) -> int:
-    """Serve the desk's pages at host:port (0: any free one) until SIGTERM or SIGINT; the exit code. Main thread only.
+    """Serve the desk's pages at host:port (0: any free one) until SIGTERM or SIGINT; returns the exit code.
+
+    PortTaken, Unreachable and WrongUse are passed to ``say``, not raised: their exit code is returned. Call it in the
+    main thread only.
 
     Workers of one ``group`` share the partitions, and each shows the whole by asking the others, at the host they
     serve on: leave it at the loopback interface, or see to it that only the desk reaches it.
@@ -198,7 +207,7 @@ def _serve(settings: Settings, host: str, port: int, group: str, say: Say) -> in
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]
     async def assigned(_app: Any, *args: Any, **_kwargs: Any) -> None:
-        desk.own(args[0])  # an empty assignment is never sought
+        desk.own(args[0])  # for an empty assignment Faust never calls place_of
 
     @app.task  # type: ignore[untyped-decorator]
     async def audit() -> None:
@@ -277,7 +286,7 @@ def _codec(settings: Settings) -> Codec:
 
 
 def _require_topics(settings: Settings) -> None:
-    """Nothing is created here: `topics apply` does that."""
+    """The desk creates no topics: `pipeline topics apply` does. Raises WrongUse when one is missing."""
     found = Kafka(settings.bootstrap_servers).require_answer(15).topics
     for topic in TOPICS:
         count = len(found[topic.name].partitions) if topic.name in found else 0
@@ -289,7 +298,7 @@ def _require_topics(settings: Settings) -> None:
 
 
 def _advertised(host: str) -> str:
-    """Where the other workers find this one."""
+    """The host at which other workers reach this one."""
     try:
         anywhere = ipaddress.ip_address(host).is_unspecified
     except ValueError:

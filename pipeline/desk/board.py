@@ -1,7 +1,7 @@
-"""The whole out of all workers' parts. Pure: JSON in, JSON out.
+"""Adds up the tables of all workers into one picture. Pure: JSON in, JSON out.
 
-A part is a function of a prefix of its partition, so of two workers that show the same partition (for a moment, while
-one takes over from the other) the one that has read further is right.
+A part (the tables of one partition) depends only on how far the partition was read. So when two workers show the same
+partition (for a moment, while one takes over from the other), the part that has read further is the right one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from pipeline.desk.windows import MINUTE_NS
 
 Json = dict[str, Any]
 CHECK_AGE_MS: Final = 20_000
-"""An older look into the books says nothing of now."""
+"""A comparison with the topics older than this does not count any more."""
 _SECONDS: Final = 60
 _COUNTS: Final = ("records", "unreadable", "repeats", "rebuilds")
 
 
 class Whole:
-    """Every partition's part once."""
+    """Every partition once, from all workers' answers."""
 
     def __init__(self, answers: Iterable[Json], expected: Iterable[tuple[str, int]]) -> None:
-        """``answers`` are workers' ``{"worker", "parts"}``; ``expected`` the partitions there are."""
+        """``answers``: each worker's ``{"worker": address, "parts": [...]}``; ``expected``: topic and partition of
+        all."""
         self.workers: list[Json] = []
         chosen: dict[tuple[str, int], Json] = {}
         for answer in answers:
@@ -37,7 +38,10 @@ class Whole:
         self.parts = [chosen[place] for place in expected if place in chosen]
 
     def summary(self, now_ms: int) -> Json:
-        """Totals, by instrument, venue and source, with the last full minute; and how far they can be believed."""
+        """Totals by instrument, venue and source, the last full minute, and whether figures are complete and checked.
+
+        ``now_ms``: wall time, ms since 1970. Units of measures: :mod:`pipeline.desk.measures`.
+        """
         totals = _summed(((d, t), amounts) for part in self.parts for d, t, amounts in part["totals"])
         minute_ns = self._last_full_minute()
         recent = _summed(

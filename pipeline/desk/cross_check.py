@@ -1,7 +1,7 @@
-"""The books: what the topics really hold, counted again by another client and other arithmetic.
+"""Checks a worker's tables against the topics, with another Kafka client and other arithmetic.
 
-A small committed reader on librdkafka follows each partition that a worker shows, exactly as far as the worker has
-come, and compares. It also looks one record further: a worker that stands still before a committed record has lost it.
+A small read-committed reader on librdkafka counts each partition that a worker shows up to the same offset, and
+compares. It also looks one record further: a worker that does not get past a committed record has lost it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from pipeline.topics import topic_named
 
 _BATCH: Final = 1_000
 _QUIET_S: Final = 3.0
-"""When nothing comes for so long, the partitions that have not answered are left for the next time."""
+"""When nothing comes for this long, the partitions that have not been read to their offset are left for the next
+check."""
 
 Figure = tuple[str, str, str]
 """Dimension, thing, measure."""
 
 
 class ShownFigures(NamedTuple):
-    """What a worker shows of a partition, at one moment."""
+    """The figures a worker shows of a partition at one moment."""
 
     topic: str
     partition: int
@@ -40,12 +41,13 @@ class ShownFigures(NamedTuple):
 
     @staticmethod
     def of(part: PartitionTables) -> ShownFigures:
+        """A copy of the figures in ``part``, safe to hand to another thread."""
         totals = {cell: dict(amounts) for cell, amounts in part.totals.items()}
         return ShownFigures(part.topic, part.partition, part.next_offset, part.records, part.rebuilds, totals)
 
 
 class Discrepancy(NamedTuple):
-    """What the books say to that."""
+    """The result of comparing one partition's figures with its topic."""
 
     shown: ShownFigures
     differences: tuple[str, ...]
@@ -56,14 +58,14 @@ class Discrepancy(NamedTuple):
 
 
 class PartitionFigures:
-    """The figures of one partition, up to ``next_offset``."""
+    """The figures of one partition's records below ``next_offset``, counted from the topic."""
 
     def __init__(self) -> None:
         self.next_offset = 0
         self.records = 0
         self.figures: Counter[Figure] = Counter()
         self.answer: bool | None = None
-        """Of the last look: whether a record follows where the worker is; None when it was not come so far."""
+        """Whether a record follows at the worker's offset; None when the last check did not read that far."""
 
     def add(self, record: Record | None) -> None:
         """Count one more committed record; None is one that cannot be read."""
@@ -91,7 +93,7 @@ class PartitionFigures:
                 add({(*venue, "fill_qty"): qty - old_qty, (*venue, "fill_money"): qty * px - old_qty * old_px})
 
     def differences(self, shown: ShownFigures) -> tuple[str, ...]:
-        """Where ``shown`` says otherwise."""
+        """Each figure that ``shown`` has otherwise, in words."""
         found = []
         if shown.records != self.records:
             found.append(f"records: shown {shown.records}, in the topic {self.records}")
@@ -103,14 +105,14 @@ class PartitionFigures:
 
 
 class CrossCheck:
-    """The books of all partitions a worker shows. For one thread; has a codec and a consumer of its own."""
+    """Checks all partitions a worker shows. Use from one thread; it has a codec and a consumer of its own."""
 
     def __init__(self, bootstrap_servers: str, codec: Codec, group: str) -> None:
         self._codec = codec
         self._books: dict[tuple[str, int], PartitionFigures] = {}
         self._consumer = Kafka(bootstrap_servers).consumer(
             {
-                "group.id": f"{group}.books",  # asked for by the client; nothing is joined or committed
+                "group.id": f"{group}.books",  # the client requires one; nothing is joined or committed
                 "client.id": f"{group}.books",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
@@ -122,7 +124,10 @@ class CrossCheck:
         )
 
     def check(self, shown: Sequence[ShownFigures], stopped: Callable[[], bool] = lambda: False) -> list[Discrepancy]:
-        """Compare. Raises KafkaException when the broker cannot be read, Unreachable when the registry cannot."""
+        """Compare ``shown`` with the topics; ``stopped`` ends the reading early.
+
+        Raises KafkaException when the broker cannot be read, Unreachable when the registry cannot.
+        """
         self._read({(each.topic, each.partition): each for each in shown}, stopped)
         findings = []
         for each in shown:
@@ -133,7 +138,8 @@ class CrossCheck:
         return findings
 
     def _read(self, shown: Mapping[tuple[str, int], ShownFigures], stopped: Callable[[], bool]) -> None:
-        """Read every book on to where ``shown`` is, and find out whether a record follows there."""
+        """Count each partition up to the offset that ``shown`` has reached, and find out whether a record follows
+        there."""
         places = []
         for place, each in shown.items():
             book = self._books.setdefault(place, PartitionFigures())
@@ -157,7 +163,7 @@ class CrossCheck:
             self._consumer.unassign()
 
     def _answers(self, message: Message, shown: ShownFigures, book: PartitionFigures) -> bool:
-        """Add a message to its book; True when it is one that the worker has not come to, or the end."""
+        """Count a message; True when it is the first that the worker has not counted, or the end of the partition."""
         error = message.error()
         if error is not None:
             if error.code() != KafkaError._PARTITION_EOF:
@@ -180,5 +186,5 @@ class CrossCheck:
             return None
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Close the consumer."""
         self._consumer.close()

@@ -1,4 +1,4 @@
-"""Faust 0.15.3 mended as far as the desk relies on it: committed records only, and a place of our own.
+"""Repairs of Faust 0.15.3 that the desk relies on: committed records only, read from offsets that we choose.
 
 Found by experiment on Kafka 4.1, over Faust's aiokafka transport:
 
@@ -8,7 +8,7 @@ Found by experiment on Kafka 4.1, over Faust's aiokafka transport:
 3. It loses records at rebalances: what was fetched is dropped when its flow stops or an agent's queue is cleared, and a
    partition without a committed offset is never sought afterwards; and when its own mutable set of active partitions
    empties during a fetch, records of every partition are fetched and dropped. Here **every** resumption seeks to the
-   place the tables themselves are at (:attr:`CommittedApp.place_of`), whatever Faust thinks it has read; records that
+   offsets that the tables have reached (:attr:`CommittedApp.place_of`), whatever Faust thinks it has read; records that
    come twice are skipped by the tables; the fetch is handed a copy of the set; and Faust's own filter of "already
    read" offsets, which would drop what is read again, is out of use.
 4. Its confluent transport does not start and knows no transactions: not used.
@@ -34,10 +34,10 @@ Place = Callable[[set[TP]], Mapping[TP, int]]
 
 
 class CommittedApp(faust.App):
-    """A Faust app whose consumer reads committed records from the places :attr:`place_of` names."""
+    """A Faust app whose consumer reads committed records from the offsets that :attr:`place_of` returns."""
 
     place_of: Place
-    """Of the partitions this worker now has: the offset each is to be read from (0 is the beginning)."""
+    """Called with the partitions this worker now has; returns the offset each is to be read from (0: the beginning)."""
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
@@ -46,7 +46,7 @@ class CommittedApp(faust.App):
         return _Web(self)
 
     async def read_again(self, places: Mapping[TP, int]) -> None:
-        """Go to these offsets."""
+        """Seek to these offsets now, while assigned."""
         await cast(_Consumer, self.consumer).go_to(places)
 
 

@@ -13,9 +13,9 @@ instrument, in `_money` 1e-9 currency units of money (price times quantity); the
     bars            market_qty                                                        instrument
     alerts          alerts                                                            instrument
 
-Exposure: `open_*_qty` is what is accepted and neither done nor given up (the leaves of client orders, by what their own
-events say); `live_qty` is what venues last said rests with them. A cross counts once for its instrument, and for each
-source what that source bought and sold in it.
+Exposure: `open_*_qty` is accepted quantity that is neither done nor cancelled (the leaves in client orders' own
+events); `live_qty` is the open quantity at venues by their last reports. A cross counts once for its instrument, and
+for each source with what that source bought and sold in it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ALL: Final[Cell] = ("all", "")
 DIMENSIONS: Final = ("all", "instrument", "venue", "source")
 
 _ENDED_KEPT: Final = 20_000
-"""Children that are over, remembered so that a late or repeated report does not bring them back to life."""
+"""Finished children remembered, so that a late or repeated report does not count them as open again."""
 _SAYS_NOTHING_OF_LEAVES: Final = frozenset({ReportKind.BUST, ReportKind.CORRECT, ReportKind.CANCEL_REJECT})
 _ENDING: Final = frozenset(
     {ReportKind.REJECTED, ReportKind.CANCELED, ReportKind.EXPIRED, ReportKind.DONE_FOR_DAY, ReportKind.NOT_SENT}
@@ -53,14 +53,14 @@ class Change(NamedTuple):
 
 
 class ChildAtVenue(NamedTuple):
-    """What a venue last said of a child."""
+    """Executed and open quantity (units) of a child, by the venue's last report."""
 
     cum_qty: int
     leaves_qty: int
 
 
 class Memory:
-    """What must be remembered to turn a record's levels into changes."""
+    """What must be remembered to turn the levels in records (leaves, volume so far) into changes."""
 
     def __init__(self) -> None:
         self.open_orders: dict[str, int] = {}
@@ -76,7 +76,7 @@ class Memory:
 
 
 def changes_of(memory: Memory, record: Record) -> Iterator[Change]:
-    """The changes ``record`` makes, and ``memory`` brought up to it. Nothing for records the desk does not count."""
+    """The changes that ``record`` makes; updates ``memory``. None for records that the desk does not count."""
     match record:
         case Order():
             yield from _order(record)
@@ -95,7 +95,7 @@ def changes_of(memory: Memory, record: Record) -> Iterator[Change]:
 
 
 def cells(*, instrument: str = "", venue: str = "", source: str = "") -> tuple[Cell, ...]:
-    """The cells a record falls in: always ALL, and one for each thing that is named."""
+    """The cells that a record counts in: always ALL, and one for each argument that is not empty."""
     named = (("instrument", instrument), ("venue", venue), ("source", source))
     return (ALL, *(cell for cell in named if cell[1]))
 
@@ -113,7 +113,8 @@ _ANSWERS: Final = {
     OrderEventKind.REPEATED: "repeated",
     OrderEventKind.CANCEL_REFUSED: "cancels_refused",
 }
-"""Answers to a request: no events in the life of an order, and of an instrument that need not exist."""
+"""Kinds that answer a request and are no event of an accepted order: their instrument need not exist, so they count for
+the source only."""
 
 
 def _order_event(memory: Memory, event: OrderEvent) -> Iterator[Change]:

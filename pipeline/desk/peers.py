@@ -1,4 +1,4 @@
-"""Where the desk's other workers are. The consumer group is the directory: each member's client id is its address."""
+"""Finds the desk's other workers through the consumer group: each member's client id contains its address."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def client_id(host: str, port: int) -> str:
 
 
 def address_in(text: str) -> str | None:
-    """host:port out of a member's client id; None when it is no worker of the desk."""
+    """The host:port in a member's client id; None when the member is no worker of the desk."""
     match = _CLIENT_ID.fullmatch(text)
     return f"{match[1]}:{match[2]}" if match else None
 
 
 class Directory:
-    """The members of a group, asked for again and again. For one thread."""
+    """The addresses of a group's members, asked from the broker each time. Use from one thread."""
 
     def __init__(self, bootstrap_servers: str, group: str) -> None:
         self._bootstrap_servers = bootstrap_servers
@@ -35,7 +35,7 @@ class Directory:
         self._admin: AdminClient | None = None
 
     def addresses(self) -> list[str]:
-        """Of every member, each once; a worker that was killed stays until its session times out.
+        """The address of every member, sorted; a worker that was killed stays until its session times out.
 
         Raises KafkaException or TimeoutError when the broker does not answer.
         """
@@ -43,9 +43,10 @@ class Directory:
             self._admin = Kafka(self._bootstrap_servers).admin()
         try:
             asked = self._admin.describe_consumer_groups([self._group], request_timeout=_TIMEOUT_S)[self._group]
-            # Longer than the request: librdkafka 2.16 aborts the process when a client goes with a request in flight.
+            # Longer than the request's own timeout: librdkafka 2.16 aborts the process when a client is destroyed with
+            # a request in flight.
             described = asked.result(3 * _TIMEOUT_S)
         except KafkaException:
-            self._admin = None  # after an outage of the broker the old client was seen never to find it again
+            self._admin = None  # after a broker outage the old client has been seen not to recover
             raise
         return sorted({found for member in described.members if (found := address_in(member.client_id or ""))})

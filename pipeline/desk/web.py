@@ -1,4 +1,4 @@
-"""The desk's pages: JSON, and one page for people. Each worker answers for all by asking the others."""
+"""The desk's web pages: JSON, and one HTML page. Each worker answers for all by asking the others."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosni
 
 
 class Shown(Protocol):
-    """What the pages ask of the worker whose pages they are."""
+    """What the pages need from their worker."""
 
     peers: list[str]
     """Addresses of the desk's other workers, host:port."""
 
     def expected(self) -> list[tuple[str, int]]:
-        """Topic and partition of all that the whole desk shows."""
+        """Topic and partition of all that the desk shows, on whichever worker."""
 
     def parts_as_json(self, minutes_max: int) -> list[dict[str, Any]]:
         """This worker's own partitions, with the last ``minutes_max`` minutes of each."""
 
 
 def serve(app: CommittedApp, desk: Shown, address: str) -> None:
-    """Put the pages on Faust's web server. ``address`` is this worker's own."""
+    """Add the pages to Faust's web server. ``address``: host:port of this worker."""
 
     async def whole(minutes: int) -> Whole:
         own = {"worker": address, "parts": desk.parts_as_json(minutes)}
@@ -74,7 +74,8 @@ def serve(app: CommittedApp, desk: Shown, address: str) -> None:
 
 
 async def _ask(addresses: list[str], minutes: int) -> list[dict[str, Any]]:
-    """What the others show. Who does not answer in time is left out: the answer then says what is missing."""
+    """The others' answers. A worker that does not answer in time is left out; the summary then names what is
+    missing."""
     if not addresses:
         return []
     timeout = aiohttp.ClientTimeout(total=_PEER_TIMEOUT_S)
@@ -98,7 +99,7 @@ def _number(request: Any, name: str, default: int, most: int) -> int:
 
 
 def _json(app: CommittedApp, value: Any, status: int = 200) -> Any:
-    # The standard library's writer: sums of money outgrow 64 bits.
+    # The standard library's encoder, since sums of money can exceed 64 bits.
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return app.web.text(text, content_type="application/json", status=status, headers=dict(_HEADERS))
 

@@ -1,9 +1,9 @@
 """The desk's tables: totals, and one window per minute of session time, of one partition of one topic. Pure.
 
-A :class:`PartitionTables` is a function of a prefix of its partition's committed records, so it does not matter who
-reads them, how often, or from where: what it has, it skips (by offset, and by each writer's sequence); what it
-misses, it notices (a gap in a writer's sequence) and asks to be rebuilt from the topic's beginning. The tables of a
-worker are the parts it was given; the whole is the sum over all parts (:mod:`pipeline.desk.board`).
+A :class:`PartitionTables` depends only on how far its partition's committed records were read, not on who read them,
+how often, or from where. It skips what it has counted (by offset, and by each writer's sequence); it notices what it
+misses (a gap in a writer's sequence) and asks to be rebuilt from the topic's beginning. Each worker has the tables of
+its partitions; :mod:`pipeline.desk.board` adds up those of all workers.
 
 Windows are plain tables keyed by (minute of the event, cell): late records go where they belong, and nothing expires by
 a clock.
@@ -21,16 +21,16 @@ from pipeline.domain.record import Owned, Record
 from pipeline.topics import ALERTS, BARS, CROSSES, FILLS, ORDER_EVENTS, ORDERS, VENUE_REPORTS, Topic
 
 TOPICS: Final[tuple[Topic, ...]] = (ORDERS, ORDER_EVENTS, FILLS, CROSSES, VENUE_REPORTS, BARS, ALERTS)
-"""What the desk shows."""
+"""The topics that the desk counts."""
 
 MINUTE_NS: Final = 60_000_000_000
 MINUTES_KEPT: Final = 1_000
-"""Windows kept per part: two trading days and more. Older ones go; the totals keep what was in them."""
+"""Windows kept per partition: more than two trading days. Older ones are dropped; the totals still contain them."""
 ALERTS_KEPT: Final = 200
 
 
 class RecordOutcome(Enum):
-    """What became of a record."""
+    """What was done with a record."""
 
     APPLIED = "applied"
     SKIPPED = "had it"
@@ -38,13 +38,13 @@ class RecordOutcome(Enum):
 
 
 class Hole(NamedTuple):
-    """Records of a writer that were not there when the next one was."""
+    """Records of a writer that were missing when a later one of it came."""
 
     writer: str
     first_seq: int
     last_seq: int
     offset: int
-    """Where the next one stands."""
+    """The offset of that later one."""
 
 
 class PartitionTables:
@@ -64,10 +64,10 @@ class PartitionTables:
         self.records = 0
         self.unreadable = 0
         self.repeats = 0
-        """Records whose sequence number their writer had used before: never, if the pipeline keeps its promise."""
+        """Records whose sequence number their writer had used before: 0, if exactly-once holds."""
         self.newest_append_ms = 0
         self.holes: list[Hole] = []
-        """Gaps that were there again after a rebuild: they are in the topic itself."""
+        """Gaps found again after a rebuild, so they are in the topic itself."""
         self.totals: dict[Cell, Amounts] = {}
         self.minutes: dict[int, dict[Cell, Amounts]] = {}
         self.alerts: deque[Alert] = deque(maxlen=ALERTS_KEPT)
@@ -75,7 +75,10 @@ class PartitionTables:
         self._seqs: dict[str, int] = {}
 
     def apply(self, offset: int, append_ms: int, record: Record | None) -> RecordOutcome:
-        """Count a record once; ``None`` is one that could not be read. GAP changes nothing: rebuild and read again."""
+        """Count a record, unless it was counted before; None stands for one that cannot be decoded.
+
+        ``append_ms``: the broker's append time. After GAP nothing has changed: call :meth:`rebuild` and read again.
+        """
         if self._resume_at_or_below is not None:
             if offset > self._resume_at_or_below:
                 return RecordOutcome.SKIPPED  # fetched before the rebuild: it will come again, in its place
@@ -109,8 +112,8 @@ class PartitionTables:
     def rebuild(self, seen_offset: int | None = None) -> None:
         """Forget the tables; the next record applied is the partition's first.
 
-        ``seen_offset`` is the offset of a record the reader has met: until it or an earlier one comes, what comes was
-        fetched before the reader went back to the beginning. None: the last one applied.
+        ``seen_offset``: the highest offset the reader has delivered (None: the last one applied). Higher offsets that
+        still come were fetched before the reader went back; they are skipped until that offset or a lower one comes.
         """
         met = self.next_offset - 1 if seen_offset is None else seen_offset
         if seen_offset is None:

@@ -1,4 +1,4 @@
-"""What goes home to the clients and to post-trade: allocations, trade reports, the reconciliation."""
+"""What clients and post-trade get: allocations, trade reports, the reconciliation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What steers from outside: ticks of the clock, the desk's controls, credit, and alerts back to the desk."""
+"""Inputs that steer the flow: ticks of the clock, the desk's controls, credit leases; and alerts to the desk."""
 
 from __future__ import annotations
 

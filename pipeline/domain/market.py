@@ -1,4 +1,4 @@
-"""What the market says: order-by-order events, depth, the best bid and offer, others' trades, the state of a venue."""
+"""Market data: order-by-order events, depth, the best bid and offer, others' trades, the state of a venue."""
 
 from __future__ import annotations
 

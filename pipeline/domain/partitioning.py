@@ -1,4 +1,4 @@
-"""Which partition a key lives in: one function, everywhere, always passed explicitly.
+"""Which partition a key belongs to: computed by one function everywhere, and always passed to the client explicitly.
 
 ``murmur2(key) mod P`` as Java's producer does it. librdkafka's default partitioner agrees with it on 16 of 200 keys,
 so no sender of ours leaves the choice to its client.
@@ -35,5 +35,5 @@ def murmur2(key: bytes) -> int:
 
 @lru_cache(maxsize=65536)
 def partition_of(key: str, partitions: int) -> int:
-    """The partition of ``key`` among ``partitions``, as Java's default partitioner chooses it."""
+    """The partition of ``key`` (UTF-8) in [0, ``partitions``), as Java's default partitioner chooses it."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions

@@ -1,4 +1,4 @@
-"""Every named reason for which something is refused by us. Refused by us is not rejected by a venue."""
+"""Every named reason for which we refuse something: *refused* is by us, *rejected* by a venue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Integers as people read them. Exact: no float on the way."""
+"""Prices, money and times as text for people. Exact: no float on the way."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pipeline.domain.units import NS_PER_S, PX_ONE
 
 
 def price(px: int | None) -> str:
-    """A price in currency units, at least two decimals, as many as it has: 100.005."""
+    """A price (1e-9 currency units) in currency units, with all its decimals but at least two: 100.005; None:
+    "none"."""
     return "none" if px is None else _decimal(px, 2)
 
 
 def money(amount: int) -> str:
-    """Money in currency units, as many decimals as it has, at least two."""
+    """Money (1e-9 currency units) in currency units, with all its decimals but at least two."""
     return _decimal(amount, 2)
 
 
 def moment(at_ns: int) -> str:
-    """Time of day in UTC, milliseconds; the date is the day's."""
+    """The time of day in UTC with milliseconds, without the date, of ns since 1970; 0 is "at no time"."""
     if not at_ns:
         return "at no time"
     at = datetime.fromtimestamp(at_ns // NS_PER_S, tz=UTC)

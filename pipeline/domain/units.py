@@ -1,4 +1,4 @@
-"""The units every number of ours is in. A number without one of these names is a bug.
+"""The units of all numbers in records. A numeric field whose type is none of these names is a bug.
 
 Prices are 1e-9 currency units in a 64-bit integer (as Databento and Nautilus do), quantities whole units of the
 instrument, money price times quantity and so 1e-9 currency units too. Nothing here is a float: what must be
@@ -13,7 +13,7 @@ from typing import Annotated, Final, NamedTuple, TypeAlias
 
 
 class UnitOfMeasure(NamedTuple):
-    """What a schema field is measured in; it stands in the schema as the attribute ``unit``."""
+    """What a schema field is measured in: the attribute ``unit`` in the schema."""
 
     text: str
 

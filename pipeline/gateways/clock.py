@@ -1,8 +1,9 @@
 """The clock gateway: publishes market records and ticks together, at the pace of wall time times a rate.
 
-A tick with *now* = t follows all market records of times ≤ t, from the same writer of the same process. Session time is
-bound to wall time once, at the start: after an outage it is where the wall says, the records in between come in a
-burst, and the next tick shows the gap in its wall time — by which stages know that what waited is stale.
+A tick of session time t is written after all market records of times ≤ t, by the same writer. Session time is bound to
+wall time once, at the start. So after an outage of this process session time has gone on with the wall clock: the
+records of the gap come in a burst, and the next tick's wall time shows the gap, by which stages know that what waited
+is stale.
 """
 
 from __future__ import annotations
@@ -19,21 +20,24 @@ from pipeline.domain.units import NS_PER_MS, NS_PER_S, PPM_ONE
 from pipeline.runtime.kafka.edge_writer import BATCH_MAX, EdgeWriter
 
 TICK_NS: Final = 250 * NS_PER_MS
-"""Session time between ticks, unless that would be more than ten ticks in a second of wall time: every task
-commits at every tick, and a transaction costs the broker some milliseconds."""
+"""Session time between ticks, unless that would be more than ten ticks a second of wall time: every task commits at
+every tick, and a transaction costs the broker some milliseconds."""
 _WALL_STEP_NS: Final = 100 * NS_PER_MS
 
 
 @dataclass(frozen=True)
 class Wall:
-    """The only clock of the house, to be replaced in tests."""
+    """The clock that session time is bound to; tests replace it."""
 
     now_ns: Callable[[], int] = time.time_ns
     sleep: Callable[[float], None] = time.sleep
 
 
 class Pacer:
-    """Binds session time to wall time: ``start_ns`` is now, and it runs ``rate_ppm`` / 1,000,000 times as fast."""
+    """Binds session time to wall time: ``start_ns`` is now, and it runs ``rate_ppm`` / 1,000,000 times as fast.
+
+    Raises ValueError for a rate that is not above 0.
+    """
 
     def __init__(self, start_ns: int, rate_ppm: int, trade_date: int, wall: Wall | None = None) -> None:
         if rate_ppm <= 0:
@@ -46,15 +50,15 @@ class Pacer:
 
     @property
     def step_ns(self) -> int:
-        """Session time between two ticks."""
+        """Session time between two ticks, ns."""
         return max(TICK_NS, _WALL_STEP_NS * self.rate_ppm // PPM_ONE)
 
     def session_ns(self) -> int:
-        """Session time now, by the wall."""
+        """Session time now, ns since 1970, by the wall clock."""
         return self._start_ns + (self._wall.now_ns() - self._start_wall_ns) * self.rate_ppm // PPM_ONE
 
     def wait_until(self, session_ns: int, stop: Callable[[], bool] = lambda: False) -> bool:
-        """Sleep until session time is there; False when told to stop before."""
+        """Sleep until session time is ``session_ns``; returns False when ``stop`` is true before or then."""
         while (left_ns := session_ns - self.session_ns()) > 0:
             if stop():
                 return False
@@ -62,7 +66,7 @@ class Pacer:
         return not stop()
 
     def tick(self, now_ns: int, kind: TickKind = TickKind.TICK) -> Tick:
-        """A tick of session time ``now_ns``, stamped with the wall's own time."""
+        """A tick of session time ``now_ns``, stamped with the wall time of this call."""
         return Tick(
             kind=kind, now_ns=now_ns, wall_ns=self._wall.now_ns(), rate=self.rate_ppm, trade_date=self.trade_date
         )
@@ -81,10 +85,10 @@ def replay(
 ) -> int:
     """Publish a market and its clock, from a DAY_START tick to a DAY_END tick ``drain_ns`` after the end.
 
-    The day ends no earlier than ``closed`` says that the books are: without ticks nothing would come home any more.
-
-    ``records`` in order of time (``market.market_records``). Returns how many records of theirs were published; fewer
-    than all only when ``stop`` said so. ``told`` hears of each tick: session time and records so far.
+    ``records``: event time and record, in order of time (``market.market_records``). The day does not end before
+    ``closed`` returns True: orders still open could no longer be finished without ticks. ``told`` is called after
+    each tick with session time and the count of records so far. Returns how many of ``records`` were published: fewer
+    than all only when ``stop`` returned True.
     """
     waiting = iter(records)
     following: tuple[int, Record] | None = next(waiting, None)
@@ -113,7 +117,7 @@ def replay(
 
 
 def ticks_only(pacer: Pacer, writer: EdgeWriter, start_ns: int, stop: Callable[[], bool]) -> None:
-    """A clock without a market, until told to stop."""
+    """Publish the clock alone, until ``stop`` returns True."""
     now_ns = start_ns
     while not stop():
         writer.write([pacer.tick(now_ns)])
@@ -124,9 +128,9 @@ def ticks_only(pacer: Pacer, writer: EdgeWriter, start_ns: int, stop: Callable[[
 def in_steps(
     records: Iterable[tuple[int, Record]], start_ns: int, end_ns: int, trade_date: int, step_ns: int = TICK_NS
 ) -> Iterator[Record]:
-    """The same stream without a clock, for the memory host: records, and a tick after each ``step_ns``.
+    """The records and their ticks without waiting, for the memory host: a tick after each ``step_ns`` of session time.
 
-    The ticks' wall time is the session time: one day, as fast as it can be computed, always the same.
+    The ticks' wall time is the session time, so the day is the same each time it is run.
     """
     now_ns = start_ns
     kind = TickKind.DAY_START
@@ -149,7 +153,7 @@ def in_steps(
 
 
 def _next_tick_ns(now_ns: int, start_ns: int, pacer: Pacer) -> int:
-    """The next step; after an outage the last one that the wall has passed: ticks in between are left out."""
+    """The next step; after an outage the last step that session time has passed: ticks in between are left out."""
     step_ns = pacer.step_ns
     passed = start_ns + (pacer.session_ns() - start_ns) // step_ns * step_ns
     return max(now_ns + step_ns, passed)

@@ -1,4 +1,4 @@
-"""The desk's controls, from words on the command line to records: with who, when and why, or not at all."""
+"""Makes the desk's control records from words on the command line; none without who gives it and why."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NEEDS_SCOPE: Final = {
 def control(
     kind: str, scope: str, scope_id: str, who: str, why: str, at_ns: int, old: str | None = None, new: str | None = None
 ) -> Control:
-    """A control. ``kind`` and ``scope`` in any case, ``-`` for ``_``; ``at_ns`` is the wall time it is given at.
+    """A control. ``kind`` and ``scope`` in any case, ``-`` for ``_``; ``at_ns``: wall time of the control, in ns.
 
     Its id is made of that time and of who gave it. Raises WrongUse for an unknown word, a scope without its id, a scope
     that the kind cannot have, and for a control without who or why.
@@ -35,7 +35,7 @@ def control(
     if not who.strip() or not why.strip():
         raise WrongUse("a control says who gives it and why (--who, --why)")
     if what is ControlKind.SKIP:
-        # Its id is a position, which is in no scope: the task that reads there takes it.
+        # Its id is the position of a record, which belongs to no scope: the task that reads there obeys it.
         if where is not ControlScope.ALL or not _POSITION.fullmatch(scope_id):
             raise WrongUse("SKIP names a position, and no scope: --id topic/partition/offset")
     elif (where in _WITHOUT_SCOPE_ID) == bool(scope_id):

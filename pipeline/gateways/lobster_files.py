@@ -24,7 +24,7 @@ from pipeline.simulator.market.lobster import (
 
 @dataclass(frozen=True)
 class LobsterDay:
-    """A pair of files of one symbol and day, found but not read."""
+    """A pair of files of one symbol and day, found but not yet read."""
 
     path: Path
     """The zip or folder they are in."""
@@ -33,7 +33,7 @@ class LobsterDay:
     name: TapeName
 
     def rows(self) -> Iterator[tuple[TapeMessage, TapeBook]]:
-        """Each message with the book after it. Raises WrongUse naming file and line for what cannot be read."""
+        """Each message with the book after it. Raises WrongUse, with file and line, for a row that cannot be read."""
         with self._open(self.message) as messages, self._open(self.orderbook) as books:
             line_no = 0
             while True:
@@ -66,8 +66,8 @@ class LobsterDay:
 def find_day(path: Path, symbol: str | None = None) -> LobsterDay:
     """The recorded day at ``path``: a zip, a folder, or one csv file of a pair.
 
-    Raises WrongUse, saying what is missing.
-    A folder may hold several days or symbols: then ``symbol`` chooses, and the first day of it is taken.
+    A folder may hold several days or symbols: ``symbol`` chooses one, and its first day is taken. Raises WrongUse,
+    saying what is missing, when there is no such file, no LOBSTER data or no complete pair.
     """
     if not path.exists():
         raise WrongUse(f"{path}: there is no such file or folder. MARKET wants a LOBSTER zip, folder or csv file.")

@@ -1,8 +1,8 @@
 """Orders from a file: JSON lines or CSV, each line checked against the contract of `orders-in` before anything is sent.
 
-A line that does not fit is named with its number and what is wrong; with any such line nothing at all is sent, unless
-the user says to send the rest. Field names are those of the schema. In CSV, lists are separated by `|`, an empty cell
-is null (or the field's default), booleans are true or false.
+A line that does not fit is reported with its number and what is wrong; then nothing at all is sent, unless the user
+asks to send the rest. Field names are those of the schema. In CSV, lists are separated by `|`, an empty cell is null
+(or the field's default), booleans are true or false.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ _FIELDS: Final = {field.name: field for field in msgspec.structs.fields(OrderReq
 
 
 class BadLine(NamedTuple):
-    """A line that is no order, and why."""
+    """A line that is no order: its number, from 1, and what is wrong with it."""
 
     number: int
     why: str
 
 
 def read_orders(path: Path) -> Iterator[OrderRequest | BadLine]:
-    """The orders of a file (`.csv`, anything else is JSON lines), line by line; `-` is for the caller to open."""
+    """The orders of a file, line by line: `.csv` is CSV, any other name JSON lines. `-` (stdin) is for the caller to
+    open."""
     with path.open(encoding="utf-8", newline="") as handle:
         yield from parse_csv(handle) if path.suffix.lower() == ".csv" else parse_json_lines(handle)
 
 
 def parse_json_lines(lines: io.TextIOBase | Any) -> Iterator[OrderRequest | BadLine]:
-    """One JSON object a line; empty lines are passed over."""
+    """Orders from one JSON object a line; empty lines are skipped."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -49,7 +50,7 @@ def parse_json_lines(lines: io.TextIOBase | Any) -> Iterator[OrderRequest | BadL
 
 
 def parse_csv(lines: io.TextIOBase | Any) -> Iterator[OrderRequest | BadLine]:
-    """A header of field names, then an order a line."""
+    """Orders from a header of field names, then an order a line."""
     reader = csv.DictReader(lines)
     for row in reader:
         number = reader.line_num
@@ -101,7 +102,8 @@ def send(
     publish: Callable[[OrderRequest], None],
     progress: Callable[[int, int], None],
 ) -> None:
-    """Publish them one after the other, telling how far it is."""
+    """Publish the orders in their sequence; ``progress`` is called with done and total every hundred, and at the
+    end."""
     for number, order in enumerate(orders, start=1):
         publish(order)
         if number % 100 == 0 or number == len(orders):

@@ -23,7 +23,10 @@ _RECORDS: Final[dict[str, type[Owned]]] = {
 
 
 def load(path: Path) -> list[Owned]:
-    """All records of a file, in its order. Raises WrongUse naming the line that does not fit; then nothing is sent."""
+    """All records of a file, in its order, for the caller to send.
+
+    Raises WrongUse when the file cannot be read, or with the number of the first line that does not fit.
+    """
     try:
         with path.open("rb") as handle:
             return list(parse(handle, str(path)))
@@ -32,7 +35,8 @@ def load(path: Path) -> list[Owned]:
 
 
 def parse(lines: Iterable[bytes | str], name: str = "reference data") -> Iterator[Owned]:
-    """The records of ``lines``; empty lines are passed over. Raises WrongUse."""
+    """The records of ``lines``; empty lines are skipped. Raises WrongUse, with ``name`` and line, where one does not
+    fit."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -43,7 +47,7 @@ def parse(lines: Iterable[bytes | str], name: str = "reference data") -> Iterato
 
 
 def line_of(record: Owned) -> str:
-    """The line that ``parse`` reads back as ``record``."""
+    """The JSON line that :func:`parse` reads back as ``record``."""
     fields = msgspec.to_builtins(record)
     for stamped in ("writer", "seq"):
         fields.pop(stamped)

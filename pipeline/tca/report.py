@@ -21,7 +21,7 @@ from pipeline.domain.units import MILLI_BPS_ONE
 
 
 class Against(NamedTuple):
-    """Executions against a benchmark: quantity that has one, what it would have cost, what was lost against it."""
+    """Executions against a benchmark: units that have one, their money at it and beyond it (1e-9 currency units)."""
 
     qty: int = 0
     paper: int = 0
@@ -30,7 +30,7 @@ class Against(NamedTuple):
     """Sum over rows of quantity times their cost in 1e-3 bps, for the quantity-weighted mean."""
 
     def plus(self, row: TCARow, benchmark_px: int | None) -> Against:
-        """With one row more; a row without a benchmark or an execution changes nothing."""
+        """The sums with one row more; a row without a benchmark or an execution changes nothing."""
         if not benchmark_px or not row.executed_qty or row.avg_px is None:
             return self
         paper = benchmark_px * row.executed_qty
@@ -45,18 +45,18 @@ class Against(NamedTuple):
 
     @property
     def perf_mbps(self) -> int | None:
-        """The opposite: positive when it helped."""
+        """``cost_mbps`` with the sign turned: positive when it helped."""
         cost = self.cost_mbps
         return None if cost is None else -cost
 
     @property
     def qty_weighted_cost_mbps(self) -> int | None:
-        """Mean of the rows' costs, weighted by quantity."""
+        """Mean of the rows' costs weighted by quantity, in 1e-3 bps; None without an execution."""
         return divide_half_even(self.weighted, self.qty) if self.qty else None
 
 
 class Group(NamedTuple):
-    """Rows of a kind."""
+    """Sums over the rows of one strategy, venue or instrument; quantities in units, money in 1e-9 currency units."""
 
     name: str
     rows: int = 0
@@ -68,10 +68,10 @@ class Group(NamedTuple):
     arrival: Against = Against()
     vwap: Against = Against()
     delay: Against = Against()
-    """Release against arrival, on the executed quantity: the price of our own window."""
+    """Release against arrival, on the executed quantity: what waiting in our own netting window cost."""
 
     def plus(self, row: TCARow) -> Group:
-        """With one row more."""
+        """The sums with one row more."""
         delay = self.delay
         if row.level is not TCALevel.CHILD and row.release_px and row.arrival_px and row.executed_qty:
             paper = row.arrival_px * row.executed_qty
@@ -96,11 +96,12 @@ class Group(NamedTuple):
 
     @property
     def fee_mbps(self) -> int | None:
+        """Fees over the money of the executions, in 1e-3 bps; None without an execution."""
         return divide_half_even(self.fees * MILLI_BPS_ONE, self.traded) if self.traded else None
 
 
 def latest(rows: Iterable[Record]) -> list[TCARow]:
-    """The highest revision of each row, by level and id; records of other topics are passed over."""
+    """The highest revision of each row, by level and id; records of other types are ignored."""
     found: dict[tuple[str, str], TCARow] = {}
     for row in rows:
         if isinstance(row, TCARow):
@@ -112,7 +113,7 @@ def latest(rows: Iterable[Record]) -> list[TCARow]:
 
 
 def grouped(rows: Iterable[TCARow], by: Callable[[TCARow], str]) -> list[Group]:
-    """Groups of rows, by name."""
+    """The rows in groups named by ``by``, sorted by name."""
     groups: dict[str, Group] = {}
     for row in rows:
         name = by(row)
@@ -121,7 +122,10 @@ def grouped(rows: Iterable[TCARow], by: Callable[[TCARow], str]) -> list[Group]:
 
 
 class Markout(NamedTuple):
-    """An account's crosses, some time later: positive when the price moved its way. Zero on average in a fair book."""
+    """What the price did after an account's crosses: positive when it moved in the account's favour.
+
+    Zero on average in a fair book. ``traded`` and ``gained`` are money in 1e-9 currency units.
+    """
 
     account: str
     legs: int
@@ -131,13 +135,14 @@ class Markout(NamedTuple):
 
     @property
     def mbps(self) -> int:
+        """``gained`` over ``traded``, in 1e-3 bps."""
         return divide_half_even(self.gained * MILLI_BPS_ONE, self.traded)
 
 
 def fairness(records: Iterable[Record], horizon_ns: int) -> list[Markout]:
     """Every account's markout on its crosses: midpoint ``horizon_ns`` after the cross against the cross's price.
 
-    Busted crosses are left out, corrected ones counted as corrected; so are those without a quote that late.
+    Corrected crosses count as corrected. Busted ones are left out, and those after which the quotes end too early.
     """
     crosses: dict[str, Cross | None] = {}
     quotes: dict[str, list[tuple[int, int]]] = {}
@@ -181,7 +186,7 @@ def _midpoint_at(quotes: Sequence[tuple[int, int]], at_ns: int) -> int | None:
 
 
 def bps(mbps: int | None) -> str:
-    """1e-3 basis points as basis points, two decimals."""
+    """``mbps`` (1e-3 basis points) as basis points with sign and two decimals: "+0.07"; "-" for None."""
     if mbps is None:
         return "-"
     hundredths = divide_half_even(mbps, 10)
@@ -189,7 +194,7 @@ def bps(mbps: int | None) -> str:
 
 
 def table(title: str, groups: Sequence[Group]) -> list[str]:
-    """A table of groups, a line each."""
+    """A table as text, one line per group: counts, money in currency units, costs in bps."""
     lines = [
         f"{title:<16}{'rows':>7}{'asked':>9}{'done':>9}{'money':>16}{'arrival':>9}{'VWAP':>9}{'delay':>9}{'fees':>9}"
     ]

@@ -1,8 +1,8 @@
 """What aggregation and crossing saved: the same orders in the same market, together and each alone.
 
-Both days are given as records; an order is found again by its source and ClOrdID. Costs are against arrival, the
-midpoint at receipt, which is the same for both. Beside it the upper bound for the crosses: as if both sides had
-crossed the spread.
+Both days are given as records; an order is recognised by its source and ClOrdID. Costs are against arrival, the
+midpoint at receipt, which is the same for both. The report adds an upper bound of what crossing saved: as if both
+sides had otherwise paid the spread at a venue.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class DayCost(NamedTuple):
     order_qty: int
     executed_qty: int
     crossed_qty: int
-    """Of executed_qty, inside."""
+    """The part of executed_qty that crossed with other clients' orders."""
     children: int
     paper: int
-    """executed_qty at arrival."""
+    """The money of executed_qty at the arrival price."""
     cost: int
-    """Paid beyond paper."""
+    """Money paid beyond ``paper``, side applied."""
     fees: int
     spread_paid: int
-    """Of executions at venues: price against the midpoint when the child was sent."""
+    """Executions at venues: price against the midpoint at the moment the child was sent, times quantity."""
     opportunity: int
-    """What was not executed, at the last midpoint against arrival."""
+    """Quantity not executed, times the last midpoint against arrival."""
     without_arrival: int
     """Orders left out of paper and cost, since no quote was there when they came."""
 
@@ -55,31 +55,33 @@ class DayCost(NamedTuple):
 
     @property
     def total_mbps(self) -> int | None:
+        """``total`` over ``paper`` in 1e-3 bps; None when nothing was executed."""
         return divide_half_even(self.total * MILLI_BPS_ONE, self.paper) if self.paper else None
 
 
 class Savings(NamedTuple):
-    """Both days, and what lies between them."""
+    """The costs of both days, and the difference."""
 
     together: DayCost
     alone: DayCost
     crossing_bound: int
-    """Money: the whole spread on every unit crossed, half of it saved by each side."""
+    """The whole spread on every unit crossed, half of it for each side; 1e-9 currency units."""
 
     @property
     def saved_mbps(self) -> int | None:
-        """Alone less together, each on its own executed money; positive when working together was cheaper."""
+        """Cost alone less cost together, in 1e-3 bps of what each executed; positive when working together was
+        cheaper."""
         together, alone = self.together.total_mbps, self.alone.total_mbps
         return None if together is None or alone is None else alone - together
 
     @property
     def saved(self) -> int | None:
-        """saved_mbps on the money that was really executed."""
+        """``saved_mbps`` of the money executed together, in 1e-9 currency units."""
         saved = self.saved_mbps
         return None if saved is None else divide_half_even(saved * self.together.paper, MILLI_BPS_ONE)
 
     def text(self) -> list[str]:
-        """A small table and two lines."""
+        """The comparison as text: a table of both days, and what was saved and not executed."""
         rows = (("as it was", self.together), ("each order alone", self.alone))
         lines = [
             f"{'':<20}{'executed':>10}{'crossed':>9}{'children':>10}{'cost':>14}{'spread paid':>14}"
@@ -106,10 +108,10 @@ class Savings(NamedTuple):
 
 
 def savings(together: Iterable[Record], alone: Iterable[Record]) -> Savings:
-    """Compare two days of the same orders. Orders that only one of them has taken in are left out of both."""
+    """Compare two days of the same orders. An order that only one of them has accepted is left out of both."""
     first, second = _Day(together), _Day(alone)
     keys = [key for key in sorted(first.orders) if key in second.orders]
-    # One benchmark for both: arrival as the real day has it.
+    # One benchmark for both days: the arrival price of the day together, where it has one.
     arrivals = {key: first.arrival(key) or second.arrival(key) for key in keys}
     return Savings(first.cost(keys, arrivals), second.cost(keys, arrivals), first.crossing_bound())
 

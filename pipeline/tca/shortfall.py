@@ -1,10 +1,11 @@
-"""Implementation shortfall: paper return less real return, in Perold's parts (Perold 1988), in money.
+"""Implementation shortfall: the return of a paper trade less the real return, in parts, in money.
 
-All in 1e-9 currency units, positive when it hurt, side already applied. The parts add up exactly:
+Source: Perold (1988), The implementation shortfall: paper versus reality, J. Portfolio Management 14(3). All in 1e-9
+currency units, positive when it hurt, side already applied. The parts add up exactly:
 
-    delay        (release - arrival) x executed        the price of waiting in our own window
-    trading      (paid - release) x executed           the price of the trading itself
-    opportunity  (last - arrival) x not executed       the price of what was not done
+    delay        (release - arrival) x executed        the cost of waiting in our own netting window
+    trading      (paid - release) x executed           the cost of the trading itself
+    opportunity  (last - arrival) x not executed       the cost of what was not executed
     explicit     fees
 """
 
@@ -16,7 +17,7 @@ from pipeline.algos.rounding import require_side
 
 
 class Shortfall(NamedTuple):
-    """The parts."""
+    """The parts of an implementation shortfall, each in 1e-9 currency units, positive when it hurt."""
 
     delay: int
     trading: int
@@ -25,6 +26,7 @@ class Shortfall(NamedTuple):
 
     @property
     def total(self) -> int:
+        """The sum of the parts."""
         return self.delay + self.trading + self.opportunity + self.explicit
 
 
@@ -38,9 +40,10 @@ def shortfall(
     last_px: int,
     release_px: int | None = None,
 ) -> Shortfall:
-    """What an order cost against having all of it at the arrival price, for nothing, at once.
+    """What an order cost against a paper trade of all of it at the arrival price, without fees or delay.
 
-    ``release_px`` None: it did not wait. Raises ValueError for a side other than +1, -1 or more executed than ordered.
+    Quantities in units, prices, money and fees in 1e-9 currency units; ``release_px`` None: no window delayed it.
+    Raises ValueError for a side other than +1, -1 or more executed than ordered.
     """
     require_side(side)
     if not 0 <= executed_qty <= order_qty:

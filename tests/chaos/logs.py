@@ -1,4 +1,4 @@
-"""What stands on the topics, read by itself: records as a consumer sees them, and as they lie in the broker's files.
+"""What the topics contain: records as a consumer sees them, and as they are in the broker's files.
 
 Shares no code with the pipeline. Whether a record was aborted is not asked of the broker, nor of the client library:
 it is read from the segment files, where every transactional batch is followed by its producer's marker.

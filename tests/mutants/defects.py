@@ -1,7 +1,7 @@
-"""The defects, as exact replacements in the worker's source, and what is to find each.
+"""The defects, as exact replacements in the worker's source, and the test that must find each.
 
-A text that is not there any more, or is there twice, fails the command: then mend the defect, or find another that
-means the same.
+A text that is no longer in the source, or is there twice, fails the command: then adapt the defect to the new source,
+or write another of the same meaning.
 """
 
 from __future__ import annotations

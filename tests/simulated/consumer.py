@@ -1,4 +1,4 @@
-"""librdkafka's consumer, as far as the worker can tell: one queue of records, ends of partitions and rebalances.
+"""librdkafka's consumer, as far as the worker can observe: one queue of records, ends of partitions and rebalances.
 
 Callbacks run inside ``poll`` and ``consume``, in their place in the queue: so a rebalance may come inside ``consume``
 after ``poll`` has returned a record of the old assignment. Records of an assignment that is no more are thrown away

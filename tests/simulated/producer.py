@@ -1,4 +1,4 @@
-"""librdkafka's transactional producer, as far as the worker can tell: states, errors and their flags."""
+"""librdkafka's transactional producer, as far as the worker can observe: states, errors and their flags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promises of the worker on the simulated broker, one by one: what the seeds have found stands here by name."""
+"""Promises of the worker on the simulated broker, one by one: each defect that the seeds found has a test here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of docs/quant.md work as they stand."""
+"""The examples of docs/quant.md run as printed."""
 
 from __future__ import annotations
 

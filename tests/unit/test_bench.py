@@ -1,4 +1,4 @@
-"""The measuring instrument: what it computes from what it has seen."""
+"""The benchmark: how its figures are computed from what it has sampled."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the market shows of its books: depth, best bid and offer, prints, status — made of book events.
+"""The market-data feed of an instrument: depth, best bid and offer, prints and venue status, made of book events.
 
-A replayed record does not say when a feed would have had it: ``received_ns`` is the event's own time here.
+A recorded day does not say when a feed would have delivered an event: ``received_ns`` is the event's own time here.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from pipeline.domain.units import NS_PER_MS
 from pipeline.simulator.venues.book import OrderBook
 
 DEPTH_LEVELS: Final = 5
+"""Price levels of each side in a depth record."""
 DEPTH_EVERY_NS: Final = 100 * NS_PER_MS
-"""Depth without a new best price is told no more often than this."""
+"""While the best prices stay the same, a venue's depth is published at most this often."""
 ROUND_LOT: Final = 100
-"""Smaller prints are odd lots: they count in volume and VWAP, and are no last sale."""
+"""Smaller prints are odd lots: they count in volume and VWAP, but not as a last sale."""
 
 
 class Best(NamedTuple):
-    """The best of one side: price, size, and who shows it."""
+    """The best of one side: price (1e-9 currency units), quantity, and the venue that displays it."""
 
     px: int
     qty: int
@@ -42,7 +43,11 @@ class Best(NamedTuple):
 
 
 class Feed:
-    """The feed of one instrument. ``books``: the lit venues' books by code, the first one wins ties."""
+    """The feed of one instrument.
+
+    ``books``: the lit venues' books by venue code; of equal best prices the first venue's is the best. ``quote_lot``:
+    the least quantity of a level that counts for the best bid and offer.
+    """
 
     def __init__(
         self, instrument: str, books: Sequence[tuple[str, OrderBook]], name: str, kind: QuoteKind, quote_lot: int = 1
@@ -59,7 +64,8 @@ class Feed:
         self._shown_ns: dict[str, int] = {}
 
     def after(self, at_ns: int, events: Sequence[BookEvent]) -> list[Record]:
-        """What the feed says after ``events``, which happened in one moment and stand in the books already."""
+        """What the feed publishes after ``events`` of one moment, which the books already contain: prints, quote,
+        depth."""
         records: list[Record] = [said for event in events if (said := self._print(event)) is not None]
         quote = self._quote(at_ns)
         if quote is not None:
@@ -71,7 +77,7 @@ class Feed:
         return records
 
     def status(self, at_ns: int, venues: Sequence[str], state: SessionState) -> list[Record]:
-        """The same state at each of ``venues``."""
+        """A status record of ``state`` for each of ``venues``."""
         return [
             VenueStatus(venue=venue, instrument=self._instrument, state=state, event_ns=at_ns, received_ns=at_ns)
             for venue in venues
@@ -120,7 +126,7 @@ class Feed:
     def _best(self, side: Side) -> Best | None:
         best: Best | None = None
         for venue, book in self._books:
-            # An odd lot sets no national best; on one venue's record (quote_lot 1) every order counts.
+            # An odd lot sets no national best (quote_lot 100); for one venue's best (quote_lot 1) any order counts.
             for px, qty in book.levels(side, DEPTH_LEVELS):
                 if qty >= self._quote_lot:
                     if best is None or (px - best.px) * side.sign > 0:

@@ -1,8 +1,9 @@
-"""Reads LOBSTER files: lines of text to typed rows, exactly. Opening the files is the gateway's business.
+"""Parses lines of LOBSTER files into typed rows, exactly. `gateways/lobster_files.py` opens the files.
 
 Format: the files' own ReadMe (LOBSTER, 2013). Message: seconds after midnight in New York, type, order id, size, price
 × 10⁴, direction of the *resting* order. Book: ask price, ask size, bid price, bid size, level by level; row *i* is the
-book after message *i*. Times are decimal text that went through floats: read as decimals, rounded to nanoseconds.
+book after message *i*. Times were floats once, so their decimals are noise beyond 1e-9: they are read as decimals and
+rounded to nanoseconds.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _EPOCH: Final = date(1970, 1, 1)
 
 
 class TapeError(ValueError):
-    """A line or a file name that is not what the format says."""
+    """A line or a file name that does not follow the format."""
 
 
 class TapeType(IntEnum):
@@ -65,7 +66,7 @@ class TapeBook(NamedTuple):
 
 
 class TapeName(NamedTuple):
-    """What a file's name tells."""
+    """The parts of a file's name: symbol, day, "message" or "orderbook", price levels per side."""
 
     symbol: str
     day: date
@@ -82,7 +83,10 @@ def parse_name(name: str) -> TapeName:
 
 
 def parse_time(text: str) -> int:
-    """Seconds with any number of decimals, as nanoseconds, rounded half up. No float takes part."""
+    """Seconds with any number of decimals, as nanoseconds, rounded half up, without a float on the way.
+
+    Raises TapeError for text that is no such number.
+    """
     match = _TIME.match(text)
     if match is None:
         raise TapeError(f"not a time: {text!r}")
@@ -91,7 +95,7 @@ def parse_time(text: str) -> int:
 
 
 def parse_message(line: str) -> TapeMessage:
-    """Read a line of a message file. Raises TapeError, saying what is wrong with it."""
+    """Read a line of a message file. Raises TapeError when it does not follow the format, saying where."""
     cells = line.strip().split(",")
     if len(cells) != _MESSAGE_COLUMNS:
         raise TapeError(f"a message has 6 columns, not {len(cells)}: {line.strip()[:80]!r}")
@@ -109,7 +113,7 @@ def parse_message(line: str) -> TapeMessage:
 
 
 def parse_book(line: str) -> TapeBook:
-    """Read a line of an order book file. Raises TapeError."""
+    """Read a line of an order book file. Raises TapeError when it does not follow the format, saying where."""
     try:
         cells = [int(cell) for cell in line.strip().split(",")]
     except ValueError as error:
@@ -125,9 +129,9 @@ def _levels(prices: list[int], sizes: list[int]) -> tuple[tuple[int, int], ...]:
 
 
 def midnight_ns(day: date) -> int:
-    """Midnight in New York at the start of ``day``, in ns since 1970 UTC; daylight saving as the law is since 2007.
+    """Midnight in New York at the start of ``day``, in ns since 1970 UTC; daylight saving by the rule of 2007.
 
-    By rule, so that no time zone database is needed: EDT from the second Sunday of March to the first of November.
+    Computed, so that no time zone database is needed: EDT from the second Sunday of March to the first of November.
     Raises TapeError for earlier years (LOBSTER begins in June 2007).
     """
     if day.year < _FIRST_YEAR:
@@ -138,7 +142,7 @@ def midnight_ns(day: date) -> int:
 
 
 def trade_date_of(day: date) -> int:
-    """yyyymmdd."""
+    """The trading date as a number: yyyymmdd."""
     return day.year * 10_000 + day.month * 100 + day.day
 
 

@@ -1,8 +1,8 @@
 """The market edge: a recorded day, or a simulated one, as the records of the market-data topics, in order of time.
 
-Three venues: XNAS, recorded or simulated; XBAT, a second lit book that follows it; XDRK, dark, of which only its state
-is told here. Nothing here knows Kafka or a clock; `gateways/clock.py` paces what this makes and
-`runtime/kafka/edge_writer.py` writes it.
+Three venues: XNAS, recorded or simulated; XBAT, a second lit book that follows it; XDRK, a dark venue, of which only
+the status is published. Nothing here knows Kafka or a clock: `gateways/clock.py` paces these records and
+`runtime/kafka/edge_writer.py` writes them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.errors import WrongUse
 from pipeline.simulator.market.feed import ROUND_LOT, Feed
 from pipeline.simulator.market.lobster import TapeBook, TapeMessage, TapeName, midnight_ns, trade_date_of
 from pipeline.simulator.market.recorded_book import Batch, RecordedBook
-from pipeline.simulator.market.second_venue import ShadowVenue
+from pipeline.simulator.market.second_venue import SecondVenue
 from pipeline.simulator.market.synthetic import SimulatedBook, SimulatedMarket
 from pipeline.simulator.venues.book import OrderBook
 
@@ -34,26 +34,30 @@ OPENING_S: Final = 34_200
 
 
 class RecordedDay(Protocol):
-    """A recorded day whoever opened it (`gateways/lobster_files.py` does): what it is, and its rows."""
+    """A recorded day, already found on disk (by `gateways/lobster_files.py`): its name and its rows."""
 
     @property
-    def name(self) -> TapeName: ...
+    def name(self) -> TapeName:
+        """Symbol, day and number of price levels."""
+        ...
 
     def rows(self) -> Iterator[tuple[TapeMessage, TapeBook]]:
-        """Each message with the book after it, from the first one. Raises WrongUse for what cannot be read."""
+        """Each message with the book after it, from the first one. Raises WrongUse for rows that cannot be read."""
+        ...
 
 
 @dataclass(frozen=True)
 class RecordedMarket:
-    """A window of a recorded day."""
+    """A window of a recorded day, ``length_s`` seconds long."""
 
     day: RecordedDay
     from_s: int = OPENING_S
     """Start of the window, seconds after midnight in New York."""
     length_s: int = 600
     seed: int = 1
-    """Of the second venue."""
+    """Seed of the second venue's made-up book."""
     tick_px: int = 10_000_000
+    """Tick of the second venue, 1e-9 currency units."""
 
 
 Source: TypeAlias = RecordedMarket | SimulatedMarket
@@ -61,7 +65,7 @@ Source: TypeAlias = RecordedMarket | SimulatedMarket
 
 @dataclass(frozen=True)
 class Window:
-    """What a source covers."""
+    """The span of a source: instrument, session times (ns since 1970), trading date (yyyymmdd)."""
 
     instrument: str
     start_ns: int
@@ -70,7 +74,7 @@ class Window:
 
 
 def window_of(source: Source) -> Window:
-    """Instrument, session times and date of a source."""
+    """The span of a source, without reading its rows."""
     if isinstance(source, SimulatedMarket):
         return Window(source.instrument, source.start_ns, source.end_ns, source.trade_date)
     name = source.day.name
@@ -94,17 +98,17 @@ def market_records(*sources: Source) -> Iterator[tuple[int, Record]]:
 def _records(source: Source) -> Iterator[tuple[int, Record]]:
     window = window_of(source)
     book, batches = _first_venue(source, window)
-    shadow = ShadowVenue(SECOND_VENUE, window.instrument, source.seed, source.tick_px)
-    books: Sequence[tuple[str, OrderBook]] = ((FIRST_VENUE, book), (SECOND_VENUE, shadow.book))
+    second = SecondVenue(SECOND_VENUE, window.instrument, source.seed, source.tick_px)
+    books: Sequence[tuple[str, OrderBook]] = ((FIRST_VENUE, book), (SECOND_VENUE, second.book))
     if isinstance(source, SimulatedMarket):
         # Every venue of a simulated market is known: its best is the national one, which odd lots do not set.
         feed = Feed(window.instrument, books, "SIMULATED", QuoteKind.NBBO, ROUND_LOT)
     else:
         feed = Feed(window.instrument, books, "LOBSTER", QuoteKind.BBO)
     yield from _at(window.start_ns, feed.status(window.start_ns, VENUES, SessionState.OPEN))
-    opening = shadow.start(window.start_ns)
+    opening = second.start(window.start_ns)
     for batch in batches:
-        events = _both(batch, shadow, book, opening)
+        events = _both(batch, second, book, opening)
         opening = []
         yield from _at(batch.event_ns, events)
         for event in batch.events:
@@ -125,12 +129,12 @@ def _first_venue(source: Source, window: Window) -> tuple[OrderBook, Iterator[Ba
     return recorded.book, recorded.batches(source.day.rows(), window.start_ns, window.end_ns)
 
 
-def _both(batch: Batch, shadow: ShadowVenue, book: OrderBook, opening: list[BookEvent]) -> list[BookEvent]:
+def _both(batch: Batch, second: SecondVenue, book: OrderBook, opening: list[BookEvent]) -> list[BookEvent]:
     """Events of both lit venues in one moment: the first one's, their echo, and the second one's move."""
     halts = [e.kind for e in batch.events if e.kind in (BookEventKind.HALT, BookEventKind.RESUME)]
-    halted = chain.from_iterable(shadow.halt(batch.event_ns, kind) for kind in halts)
-    echoes = chain.from_iterable(shadow.echo(event) for event in batch.events)
-    return [*batch.events, *opening, *halted, *echoes, *shadow.follow(batch.event_ns, book)]
+    halted = chain.from_iterable(second.halt(batch.event_ns, kind) for kind in halts)
+    echoes = chain.from_iterable(second.echo(event) for event in batch.events)
+    return [*batch.events, *opening, *halted, *echoes, *second.follow(batch.event_ns, book)]
 
 
 def _at(at_ns: int, records: Sequence[Record]) -> Iterator[tuple[int, Record]]:

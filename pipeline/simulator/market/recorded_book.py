@@ -1,9 +1,9 @@
-"""A recorded day as book events of one venue: the messages, and what the order book rows tell beyond them.
+"""A recorded day as book events of one venue: the messages, and corrections from the order book rows.
 
 A file of N levels has no messages of what happens deeper. So some orders are never introduced (they came before the
 window, or deeper), and others leave unseen. The row after each message says what the top N levels really are: where
-they differ from what the messages add up to, the difference is told too, as events of the same moment. Unknown quantity
-enters as the level's anonymous order; quantity that left unseen leaves.
+they differ from what the messages add up to, events of the same moment correct the difference. Quantity that was never
+introduced enters as the level's anonymous order; quantity that left unseen is taken out.
 """
 
 from __future__ import annotations
@@ -28,14 +28,18 @@ _TRADING_AGAIN: Final = 1
 
 
 class Batch(NamedTuple):
-    """What happens at one venue in one moment, and has to be seen together."""
+    """Events of one venue in one moment (ns since 1970): between them the book may be inconsistent."""
 
     event_ns: int
     events: list[BookEvent]
 
 
 class RecordedBook:
-    """Turns rows into book events and keeps the book they make. ``repair=False`` leaves out what only rows tell."""
+    """Turns rows into book events and keeps the book they make.
+
+    ``midnight_ns``: midnight in New York, ns since 1970; ``levels``: N of the file. ``repair=False`` leaves out the
+    corrections that only the rows show; ``repairs`` counts those made.
+    """
 
     def __init__(self, venue: str, instrument: str, midnight_ns: int, levels: int, repair: bool = True) -> None:
         self.book: OrderBook = record_only()
@@ -50,8 +54,8 @@ class RecordedBook:
     def batches(self, rows: Iterable[tuple[TapeMessage, TapeBook]], start_ns: int, end_ns: int) -> Iterator[Batch]:
         """Batches of rows with start_ns ≤ time < end_ns, in ns since 1970.
 
-        The book at the start is the row before. Where there is none, the first row stands for it, and of its message
-        only a hidden execution is told.
+        The book at the start is the row before the window. Where there is none, the first row is taken for it; its
+        message is then already in that row, so only a hidden execution, which no row shows, is emitted.
         """
         before: TapeBook | None = None
         started = False
@@ -98,15 +102,15 @@ class RecordedBook:
     def _differences(self, at_ns: int, side: Side, row: tuple[tuple[int, int], ...]) -> list[BookEvent]:
         if self.book.levels(side, self._levels) == list(row):
             return []
-        told = dict(row)
+        shown = dict(row)
         # A full row says nothing of what is beyond its last level; a shorter one is the whole side.
         last_px = row[-1][0] if len(row) == self._levels else None
         events = []
         for px in self.book.prices(side):
             if last_px is not None and (px < last_px if side is Side.BUY else px > last_px):
                 break
-            surplus = sum(qty for _, qty in self.book.orders_at(side, px)) - told.get(px, 0)
-            # Nobody says which order left: the unknown ones first, then the youngest.
+            surplus = sum(qty for _, qty in self.book.orders_at(side, px)) - shown.get(px, 0)
+            # The file does not say which order left: take the anonymous quantity first, then the youngest orders.
             orders = self.book.orders_at(side, px)
             unknown = [order for order in orders if order[0].startswith("@")]
             youngest = [order for order in reversed(orders) if not order[0].startswith("@")]

@@ -1,7 +1,7 @@
 """A second lit venue for an instrument: a made-up book that follows the first one and is never better than it.
 
-Its levels stand at the first venue's best or a few ticks behind, with seeded sizes; when the best moves, it moves in
-the same moment. Where the first venue trades, a few aggressors come here too, at no better a price than there.
+Its levels are at the first venue's best price or a few ticks behind, with seeded sizes; when that best moves, they move
+in the same moment. When the first venue trades, sometimes this one does too, at no better a price.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pipeline.simulator.venues.draws import Draws
 
 _LEVELS: Final = 3
 _BEHIND_TICKS: Final = (0, 0, 0, 1, 1, 2)
-"""How far behind the first venue its best stands: a draw of these."""
+"""Ticks by which its best is behind the first venue's: one of these is drawn."""
 _TRADES_OF: Final = (1, 4)
-"""One in four of the first venue's visible executions finds an echo here."""
+"""One in four of the first venue's visible executions makes this venue trade too."""
 
 
-class ShadowVenue:
+class SecondVenue:
     """Book events of the second venue, from what the first one shows."""
 
     def __init__(self, venue: str, instrument: str, seed: int, tick_px: int, mean_qty: int = 60) -> None:
         self.book: OrderBook = record_only()
         self.venue = venue
         self._instrument = instrument
-        self._draws = Draws(seed, "shadow", venue, instrument)
+        self._draws = Draws(seed, "shadow", venue, instrument)  # another label would draw another day
         self._tick_px = tick_px
         self._mean_qty = mean_qty
         self._event_no = 0
@@ -35,7 +35,10 @@ class ShadowVenue:
         self._followed: dict[Side, int | None] = {Side.BUY: None, Side.SELL: None}
 
     def follow(self, at_ns: int, first: OrderBook) -> list[BookEvent]:
-        """Move with the first venue's best prices, if they moved; what must leave leaves before what enters."""
+        """The events that move this book after the first venue's best prices; none if those have not moved.
+
+        Orders leave before others enter, so the book is never crossed in between.
+        """
         leaving: list[BookEvent] = []
         entering: list[BookEvent] = []
         for side in (Side.BUY, Side.SELL):
@@ -58,7 +61,7 @@ class ShadowVenue:
         return leaving + entering
 
     def echo(self, event: BookEvent) -> list[BookEvent]:
-        """Executions here that go with a visible execution at the first venue."""
+        """Executions here beside a visible execution at the first venue; none for most of them."""
         chance, of = _TRADES_OF
         if event.kind is not BookEventKind.EXECUTE or self._draws.below(of) >= chance:
             return []
@@ -75,11 +78,11 @@ class ShadowVenue:
         return events
 
     def start(self, at_ns: int) -> list[BookEvent]:
-        """The book begins anew."""
+        """The first event: an empty book."""
         return [self._event(at_ns, BookEventKind.CLEAR, "", Side.UNKNOWN, 0, 0)]
 
     def halt(self, at_ns: int, kind: BookEventKind) -> list[BookEvent]:
-        """A halt is of the instrument: it holds here too."""
+        """The first venue's halt or resumption as this venue's: both are of the instrument, not of a venue."""
         return [self._event(at_ns, kind, "", Side.UNKNOWN, 0, 0)]
 
     def _wanted(self, side: Side, best_px: int) -> list[int]:

@@ -1,9 +1,11 @@
 """A simulated market: zero-intelligence order flow around a random walk, seeded, in whole numbers only.
 
 Limit orders come at random distances behind a fair value that walks by ticks, random orders are cancelled, and market
-orders of random size execute the best ones, more of them against the side that the fair value has left behind. Nobody
-in it has a mind; spread, depth and volume are credible, and the same seed gives the same day. After: Gode and Sunder
-(1993) for the name, Daniels, Farmer, Iori and Smith (2003) for limit, market and cancel orders as random arrivals.
+orders of random size execute the best ones, more of them against the side that the fair value has left behind. No
+order in it has a purpose; spread, depth and volume are credible, and the same seed gives the same day. After: Gode and
+Sunder (1993), Allocative efficiency of markets with zero-intelligence traders, J. Political Economy 101(1), for the
+name; Daniels, Farmer, Gillemot, Iori and Smith (2003), Quantitative model of price diffusion and market friction,
+Physical Review Letters 90, for limit, market and cancel orders as random arrivals.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _ROUND_LOT: Final = 100
 
 @dataclass(frozen=True)
 class SimulatedMarket:
-    """An instrument and how it trades."""
+    """An instrument and how it trades: session times in ns since 1970, prices in 1e-9 currency units."""
 
     instrument: str
     start_ns: int
@@ -38,7 +40,7 @@ class SimulatedMarket:
     event_every_ns: int = 180 * NS_PER_MS
     """Mean time between events."""
     orders_a_side: int = 40
-    """How many orders rest on a side, about."""
+    """About how many orders rest on each side."""
     market_order_ppm: int = 90_000
     """Share of events that are market orders."""
     walk_ppm: int = 60_000
@@ -77,7 +79,7 @@ class SimulatedBook:
                 continue
             side = (Side.BUY, Side.SELL)[draws.below(2)]
             live = len(self._live[side])
-            # As many come as go when the book is as deep as it should be.
+            # At orders_a_side resting orders, adding and cancelling are equally likely; below, adding is.
             adds = draws.below(2 * market.orders_a_side) >= live
             yield Batch(at_ns, self._add(at_ns, side) if adds or live < 10 else self._cancel(at_ns, side))
 

@@ -1,7 +1,8 @@
 """A price-time book that replays recorded events, order by order, with our orders queued behind: the pessimistic bound.
 
-The record drives. A recorded order enters, shrinks and leaves when the record says so, whatever we did; beside its
-quantity stands how much of it we *took*, and that stays gone until the order itself leaves. Of a recorded execution:
+The record decides. A recorded order enters, shrinks and leaves when the record says so, whatever we did; beside its
+quantity the book keeps how much of it we *took*, and that stays gone until the order itself leaves. Of a recorded
+execution:
 
 1. our orders at a better price come first, at their own price, best first, then in time; the aggressor they absorbed
    does not trade again, though the record's order leaves as recorded;
@@ -12,7 +13,7 @@ quantity stands how much of it we *took*, and that stays gone until the order it
 So, always: aggressive_qty = own_qty + record_qty + displaced_qty, and displaced_qty ≤ taken_qty.
 
 A recorded order that enters at or through the price of a resting order of ours trades with it on arrival, at our price,
-and that much of it counts as taken. Source of the bound: docs/design-rules.md, Market data and venues.
+and that much of it counts as taken. Why a replay is bounded in this way: docs/design-rules.md, Market data and venues.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pipeline.state import Entry, Table
 
 
 class RecordedOrder(Entry):
-    """An order of the record: what it has left there, and how much of that we took."""
+    """An order of the record: its remaining quantity in the record, and how much of that we took."""
 
     side: Side
     px: int
@@ -38,28 +39,29 @@ class RecordedOrder(Entry):
 
     @property
     def available_qty(self) -> int:
+        """What an order of ours could still take of it."""
         return self.qty - self.taken_qty
 
 
 class BookTotals(Entry):
-    """What a book has counted, in units; the conservation law is in the module's text."""
+    """What a book has counted, in units; the module's docstring has the equation they keep."""
 
     event_no: int = 0
     order_no: int = 0
     aggressive_qty: int = 0
     """Recorded executions, visible and hidden."""
     own_qty: int = 0
-    """Of that, what filled our resting orders."""
+    """The part of aggressive_qty that filled our resting orders."""
     record_qty: int = 0
-    """Of that, what filled the record."""
+    """The part of aggressive_qty that filled recorded orders."""
     displaced_qty: int = 0
-    """Of that, what came for recorded quantity we had taken before."""
+    """The part of aggressive_qty that found nothing, since we had taken that quantity before."""
     taken_qty: int = 0
-    """Recorded quantity we took, or that came to us on arrival."""
+    """Recorded quantity we took, or that traded with a resting order of ours as it entered."""
 
 
 def record_only() -> OrderBook:
-    """A book by itself, without orders of ours and without a stage: for who only wants to follow a record."""
+    """A book that only follows a record: without orders of ours, and with tables of its own instead of a stage's."""
     return OrderBook("", Table("recorded", RecordedOrder), Table("totals", BookTotals))
 
 
@@ -106,13 +108,14 @@ class OrderBook:
     # ---------------------------------------------------------------- restoring
 
     def index(self, ref: str, order: RecordedOrder) -> None:
-        """After a restore: an order that stands in the table, to be given in the order of ``no``."""
+        """After a restore: enter a recorded order of the table into the price levels. Call in the order of ``no``."""
         self._side(order.side).add(ref, order)
 
     # ---------------------------------------------------------------- looking
 
     @property
     def totals(self) -> BookTotals:
+        """What the book has counted so far."""
         return self._totals.get(self._prefix) or BookTotals()
 
     @property
@@ -121,7 +124,7 @@ class OrderBook:
         return self._own
 
     def levels(self, side: Side, count: int) -> list[tuple[int, int]]:
-        """The best ``count`` levels of the record, (price, quantity): what it displays, ours and taken ones aside."""
+        """The best ``count`` levels of the record, (price, quantity): without our orders, with what we took."""
         book = self._side(side)
         prices = book.prices[-count:][::-1] if side is Side.BUY else book.prices[:count]
         return [(px, sum(order.qty for order in book.levels[px].values())) for px in prices]
@@ -158,7 +161,10 @@ class OrderBook:
     # ---------------------------------------------------------------- our orders
 
     def take(self, order: VenueOrder, px: int, qty: int) -> None:
-        """Take ``qty`` of what :meth:`marketable` showed at ``px``, oldest order first."""
+        """Take ``qty`` of what :meth:`marketable` showed at ``px``, oldest order first.
+
+        Raises AssertionError when there is less: the caller did not ask :meth:`marketable`.
+        """
         totals = self.totals
         totals.taken_qty += qty
         self._put_totals(totals)
@@ -180,17 +186,18 @@ class OrderBook:
         self._own.append(order)
 
     def resume(self, order: VenueOrder) -> None:
-        """After a restore: a resting order of ours, to be given in time order."""
+        """After a restore: enter a resting order of ours. Call in time order."""
         self._own.append(order)
 
     def withdraw(self, order: VenueOrder) -> None:
-        """Take ``order``, which rests, out of the book."""
+        """Remove ``order``, which rests in the book."""
         self._own.remove(order)
 
     # ---------------------------------------------------------------- the record
 
     def apply(self, event: BookEvent, changed: list[VenueOrder]) -> list[Execution]:
-        """Apply a recorded event; returns our executions. Our orders it moved are added to ``changed``."""
+        """Apply a recorded event; returns our executions. Adds to ``changed`` our orders whose quantities it
+        changed."""
         totals = self.totals
         totals.event_no = event.event_no
         executions: list[Execution] = []
@@ -260,7 +267,7 @@ class OrderBook:
                     changed.append(own)
             ref, order = self._find(event)
             if order is not None:
-                # What the record does not hold at this price (an order it never showed) was still there to be filled.
+                # Quantity beyond what the book knows at this price was there too: the record never showed that order.
                 missing = max(0, event.qty - order.qty)
                 found = min(left, order.available_qty + missing)
                 self._reduce(ref, order, event.qty)
@@ -272,7 +279,7 @@ class OrderBook:
         ref, order = self._find(event)
         if order is None:
             return
-        # A delete of an order we know takes all of it; of one we do not know, only its size from the level's rest.
+        # Deleting a known order takes all of it; of an unknown one, its size is taken from the anonymous quantity.
         whole = qty is None and not ref.startswith("@")
         self._reduce(ref, order, order.qty if whole else event.qty)
 
@@ -290,7 +297,7 @@ class OrderBook:
                 for ref, order in list(side.levels[px].items()):
                     self._drop(ref, order)
         for own in self._own:
-            # The adds that follow tell the queue anew.
+            # The adds that follow a CLEAR build the queue ahead of it again.
             own.ahead_qty = 0
             changed.append(own)
 

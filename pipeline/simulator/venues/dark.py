@@ -1,8 +1,9 @@
 """A dark midpoint venue: hidden interest that comes and goes, seeded, and meets our orders at the midpoint.
 
-Time is cut in cells. In a cell there is at most one hidden interest, on one side: whether, which, how large, with which
-minimum quantity, and when in the cell it comes, are draws of (seed, venue, instrument, cell). It stays to the end of
-its cell. What it is does not depend on what we do, only how much we have used; nobody sees it but by trading with it.
+Time is divided into cells of equal length. A cell has at most one hidden interest, on one side: whether there is one,
+its side, quantity, minimum quantity, and the moment it comes, are draws of (seed, venue, instrument, cell). It stays to
+the end of its cell. Nothing we do changes it, except that what we have traded of it is used up; it can be noticed only
+by trading with it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class HiddenInterest(Parameters, frozen=True, kw_only=True):
 
 
 class Interest(NamedTuple):
-    """Hidden interest of one cell."""
+    """The hidden interest of one cell: quantities in units, there from ``from_ns`` to ``until_ns`` (ns since 1970)."""
 
     cell: int
     side: Side
@@ -52,17 +53,17 @@ class DarkState(Entry):
     """What a dark venue has to remember of one instrument."""
 
     cell: int = 0
-    """The cell of which we have used something."""
+    """The last cell whose interest we have traded with."""
     used_qty: int = 0
-    """How much."""
+    """How much of it we have traded, in units."""
     looked_ns: int = 0
-    """Interest that came until here has been shown to our resting orders."""
+    """Interest that came up to this moment has already been matched with our resting orders."""
 
 
 def interest_of(
     cell: int, parameters: HiddenInterest, seed: int, venue: str, instrument: Instrument
 ) -> Interest | None:
-    """The hidden interest of a cell (counted from 1970), or None."""
+    """The hidden interest of a cell (they are counted from 1970), or None where it has none."""
     labels = ("interest", venue, instrument.instrument, cell)
     if below(PPM_ONE, seed, *labels, "presence") >= parameters.presence_ppm:
         return None
@@ -81,7 +82,7 @@ def interest_of(
 def next_arrival_ns(
     after_ns: int, until_ns: int, parameters: HiddenInterest, seed: int, venue: str, instrument: Instrument
 ) -> int | None:
-    """The first moment in (after_ns, until_ns] at which hidden interest comes, or None."""
+    """The first moment in (after_ns, until_ns], ns since 1970, at which hidden interest comes, or None."""
     for cell in range(after_ns // parameters.cell_ns, until_ns // parameters.cell_ns + 1):
         interest = interest_of(cell, parameters, seed, venue, instrument)
         if interest is not None and after_ns < interest.from_ns <= until_ns:
@@ -90,7 +91,7 @@ def next_arrival_ns(
 
 
 def refusal(order: VenueOrder, post_only: bool) -> str:
-    """Why the venue does not take ``order``; empty when it does."""
+    """The reason for which the venue rejects ``order``; empty when it accepts it."""
     if order.ord_type not in (OrdType.LIMIT, OrdType.MARKET, OrdType.PEGGED_MIDPOINT):
         return "UNSUPPORTED_ORDER_TYPE"
     if order.time_in_force not in (TimeInForce.DAY, TimeInForce.IOC):
@@ -107,7 +108,10 @@ def refusal(order: VenueOrder, post_only: bool) -> str:
 def match(
     orders: list[VenueOrder], midpoint_px: int, interest: Interest, state: DarkState, liquidity: Liquidity
 ) -> list[Execution]:
-    """Let ``orders``, in time order, meet ``interest`` at the midpoint; books on both. Both minimums are honoured."""
+    """Execute ``orders``, in time order, against ``interest`` at the midpoint (1e-9 currency units).
+
+    Changes the orders and ``state``. The minimum quantities of an order and of the interest are both kept.
+    """
     executions = []
     if state.cell != interest.cell:
         state.cell, state.used_qty = interest.cell, 0
@@ -116,7 +120,7 @@ def match(
         qty = min(left, order.leaves_qty)
         if order.is_buy == (interest.side is Side.BUY) or not order.accepts(midpoint_px) or qty == 0:
             continue
-        # A minimum above what is left of an order or of the interest asks for all of that.
+        # Where less than the minimum is left of an order or of the interest, the minimum is all that is left.
         if qty < min(order.min_qty, order.leaves_qty) or qty < min(interest.min_qty, left):
             continue
         order.execute(qty)

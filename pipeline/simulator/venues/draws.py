@@ -1,4 +1,4 @@
-"""Chance without chance: draws that are a pure function of a seed and of what is drawn for.
+"""Seeded random numbers that are a pure function of a seed and of labels saying what is drawn.
 
 BLAKE2b (RFC 7693) of the seed and the labels, as a 64-bit number. The same labels always give the same draw, in any
 order, in any process: a venue's behaviour does not depend on how its inputs were batched. The bias of the modulus is
@@ -25,7 +25,7 @@ def below(bound: int, seed: int, *labels: str | int) -> int:
 
 
 def happens(rate_ppm: int, seed: int, *labels: str | int) -> bool:
-    """Whether something with this probability (parts per million) happens to what the labels name."""
+    """True with a probability of ``rate_ppm`` parts per million, drawn for what the labels name."""
     return rate_ppm > 0 and draw(seed, *labels) % PPM_ONE < rate_ppm
 
 
@@ -43,7 +43,7 @@ def exponential(mean: int, seed: int, *labels: str | int) -> int:
 
 
 class Draws:
-    """A sequence of draws: what is drawn next follows from the seed, the labels and how many were drawn before."""
+    """A sequence of draws: each follows from the seed, the labels and how many were drawn before it."""
 
     __slots__ = ("_count", "_labels", "_seed")
 
@@ -53,7 +53,7 @@ class Draws:
         self._count = 0
 
     def below(self, bound: int) -> int:
-        """The next draw, in [0, bound)."""
+        """The next draw, in [0, bound); ZeroDivisionError for a bound of 0."""
         self._count += 1
         return below(bound, self._seed, *self._labels, self._count)
 

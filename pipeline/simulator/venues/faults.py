@@ -1,4 +1,4 @@
-"""What simulated venues do wrong, on request: seeded, each by its own rate, all off by default."""
+"""Faults of simulated venues, to test against: seeded, each with a rate of its own, all off by default."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ class Faults(Parameters, frozen=True, kw_only=True):
     overfill_ppm: Annotated[int, ppm("Executions that complete an order and go beyond it by one unit.")] = 0
 
     def rejects(self, seed: int, wire_id: str) -> bool:
+        """Whether the new order with this wire id is rejected."""
         return happens(self.reject_ppm, seed, "reject", wire_id)
 
     def duplicates(self, seed: int, exec_id: str) -> bool:
+        """Whether the report of this execution is sent twice."""
         return happens(self.duplicate_ppm, seed, "duplicate", exec_id)
 
     def holds_up(self, seed: int, exec_id: str) -> bool:
+        """Whether the report of this execution is delayed."""
         return happens(self.late_ppm, seed, "late", exec_id)
 
     def busts(self, seed: int, exec_id: str) -> bool:
+        """Whether this execution is busted later."""
         return happens(self.bust_ppm, seed, "bust", exec_id)
 
     def overfills(self, seed: int, exec_id: str) -> bool:
+        """Whether this execution, if it completes its order, is one unit too large."""
         return happens(self.overfill_ppm, seed, "overfill", exec_id)

@@ -1,4 +1,4 @@
-"""A lit venue's rules: what becomes of an order of ours that arrives at a price-time book."""
+"""A lit venue's rules: what happens to an order of ours that arrives at a price-time book."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pipeline.simulator.venues.orders import Answer, Execution, VenueOrder, canc
 
 
 def arrive(book: OrderBook, order: VenueOrder, post_only: bool) -> list[Answer]:
-    """Accept, execute against the record and rest, cancel or reject ``order``; the answers in order.
+    """Accept, execute against the record and rest, cancel or reject ``order``; returns the venue's answers in order.
 
-    It takes what the record displays inside its limit, best price first; one execution for each price level. A limit
-    day order's rest queues behind the record. Where it would meet an order of our own, it ends there.
+    It takes what the record displays inside its limit, best price first; one execution for each price level. What is
+    left of a limit day order queues behind the record. Where it would trade with an order of our own, what is left is
+    cancelled (SELF_TRADE_PREVENTED).
     """
     reason = _refusal(book, order, post_only)
     if reason:

@@ -1,4 +1,4 @@
-"""Our orders as a venue keeps them, and what the venue's rules say happens to them."""
+"""Our orders as a simulated venue keeps them, and its answers about them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pipeline.state import Entry
 
 
 class VenueOrder(Entry):
-    """An order of ours at a venue, live or done."""
+    """An order of ours at a venue, live or done. Prices 1e-9 currency units, quantities units."""
 
     venue: str
     instrument: str
     wire_id: str
     no: int
-    """Counts our orders at this venue in this instrument: time priority among ours."""
+    """Number of the order among ours at this venue in this instrument: their time priority."""
     side: Side
     ord_type: OrdType
     time_in_force: TimeInForce
@@ -31,30 +31,33 @@ class VenueOrder(Entry):
 
     @property
     def key(self) -> str:
+        """Its key in the state table; keys of one venue and instrument sort in time order."""
         return f"{self.venue}/{self.instrument}/{self.no:09d}"
 
     @property
     def is_buy(self) -> bool:
+        """Whether it buys; every kind of sale is False."""
         return self.side is Side.BUY
 
     @property
     def is_live(self) -> bool:
+        """Whether any of it is still open."""
         return self.leaves_qty > 0
 
     def accepts(self, px: int) -> bool:
-        """Whether its limit allows an execution at ``px``."""
+        """Whether its limit allows an execution at ``px`` (1e-9 currency units)."""
         if self.limit_px is None:
             return True
         return px <= self.limit_px if self.is_buy else px >= self.limit_px
 
     def execute(self, qty: int) -> None:
-        """Book an execution of ``qty``, at most what is left."""
+        """Book an execution of ``qty`` units, which must not be more than is left."""
         self.cum_qty += qty
         self.leaves_qty -= qty
         self.ord_status = OrdStatus.FILLED if self.leaves_qty == 0 else OrdStatus.PARTIALLY_FILLED
 
     def end(self, status: OrdStatus) -> None:
-        """Nothing is left open, for the reason ``status`` gives."""
+        """Close it with ``status``: nothing of it stays open."""
         self.leaves_qty = 0
         self.ord_status = status
 
@@ -69,7 +72,8 @@ class Execution(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a venue says about an order: the order's state at that moment, before latency and report ids."""
+    """A venue's answer about an order, with the order's state at that moment; latency and report ids are added
+    later."""
 
     kind: ReportKind
     order: VenueOrder
@@ -81,7 +85,7 @@ class Answer(NamedTuple):
     liquidity: Liquidity = Liquidity.UNKNOWN
     reason: str = ""
     wire_id: str = ""
-    """For answers to cancels: the cancel's own; empty otherwise."""
+    """For the answer to a cancel: the cancel's own wire id; empty otherwise."""
 
 
 def say(order: VenueOrder, kind: ReportKind, reason: str = "", wire_id: str = "") -> Answer:
@@ -90,19 +94,19 @@ def say(order: VenueOrder, kind: ReportKind, reason: str = "", wire_id: str = ""
 
 
 def reject(order: VenueOrder, reason: str) -> Answer:
-    """Not taken in: nothing of it is open."""
+    """The answer that rejects ``order``, and closes it."""
     order.end(OrdStatus.REJECTED)
     return say(order, ReportKind.REJECTED, reason)
 
 
 def cancel_rest(order: VenueOrder, reason: str) -> Answer:
-    """The venue ends what is left without having been asked."""
+    """The answer that cancels what is left of ``order`` without our request, and closes it."""
     order.end(OrdStatus.CANCELED)
     return say(order, ReportKind.CANCELED, reason)
 
 
 def traded(execution: Execution) -> Answer:
-    """An execution that has just been booked on its order."""
+    """The answer for an execution that has just been booked on its order."""
     order = execution.order
     return Answer(
         ReportKind.TRADE,

@@ -1,4 +1,4 @@
-"""How a worker keeps its parts right: what it takes from Faust, and what it does about the books' findings."""
+"""How a worker keeps its tables right: which records it takes from Faust, and what it does when the topics differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole out of all workers' parts."""
+"""The tables of all workers added up into one picture."""
 
 from __future__ import annotations
 

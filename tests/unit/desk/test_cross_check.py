@@ -1,4 +1,4 @@
-"""The books count by themselves, and say where a worker differs."""
+"""The cross-check counts the topics by itself, and says where a worker's tables differ."""
 
 from __future__ import annotations
 

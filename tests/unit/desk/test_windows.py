@@ -1,4 +1,4 @@
-"""A part is a function of a prefix of its partition: whatever comes twice, late, or not at all."""
+"""A partition's tables depend only on how far it was read, whatever comes twice, late, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The codec: bytes that never change, exact types out, named reasons in."""
+"""The codec: encoded bytes that never change, exact types when decoded, a named reason for what cannot be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last gate: a table of what may not leave the house, and its own books."""
+"""The last gate: a table of what must not be sent, and counts of its own."""
 
 from __future__ import annotations
 

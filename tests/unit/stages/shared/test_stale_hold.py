@@ -1,4 +1,4 @@
-"""The stale hold: an outage holds, a short gap does not, and only the desk lets go."""
+"""The stale hold: an outage starts it, a short gap does not, and only the desk's release ends it."""
 
 from __future__ import annotations
 
