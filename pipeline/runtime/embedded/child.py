@@ -77,7 +77,7 @@ class ChildProcess(ABC):
 
     @abstractmethod
     def ready(self) -> bool:
-        """Ask it, as a client would, whether it works."""
+        """Whether it answers a real client's request."""
 
     def _environment(self) -> Mapping[str, str]:
         return {}
@@ -155,7 +155,7 @@ class ChildProcess(ABC):
         self._announced = True
 
     def check(self) -> None:
-        """Raise with the reason if it was started and ended by itself; return silently while it runs or was stopped."""
+        """Raise ComponentDied, PortTaken or DiskFull if it has ended by itself; return while it runs or was stopped."""
         if self._process is None or self._process.poll() is None:
             return
         code, text = self._process.returncode, self._log_since_start()
