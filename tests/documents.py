@@ -24,7 +24,7 @@ DOCUMENTS: Final = (
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 _INLINE: Final = re.compile(r"`([^`\n]+)`")
 _FILE: Final = re.compile(
-    r"(?<![\w./~$<>*…{}-])(?:\.{1,2}/)*((?:[\w.-]+/)*[\w-]+\.(?:py|md|avsc|sh|toml|yml|lock))(?![\w/*])"
+    r"(?<![\w./~$<>*…{}-])(?:\.{1,2}/)*((?:[\w.-]+/)*[\w-]+\.(?:py|md|avsc|sh|yml|lock))(?![\w/*])"
 )
 _FOLDER: Final = re.compile(
     r"(?<![\w./~$<>*…{}-])((?:pipeline|tests|ops|docs|schemas|bench)/(?:[\w-]+/?)*+)(?!\.\w|[\w*<…{])"

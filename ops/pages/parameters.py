@@ -1,4 +1,4 @@
-"""`docs/reference/parameters.md`: every number that shapes decisions, from the classes that hold them."""
+"""`docs/reference/parameters.md`: every parameter with meaning, unit, range and default, from their classes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pipeline.parameters import as_markdown
 from pipeline.topology import FlowParameters
 
 INTRO: Final = (
-    "For the quant and the operator: what can be set, in which unit, within what, and what holds where nothing is "
-    "set. One TOML file holds them, a section for each stage: `pipeline run --all --parameters FILE`, or "
-    "`PIPELINE_PARAMETERS`. `pipeline parameters show` prints this page as such a file. All of it stands in the "
-    "journal's epoch records; limits, fees, latencies and crossing rules are data, on topics of their own."
+    "For quants and operators: every number that shapes a decision, as `pipeline parameters show` prints it. A file of "
+    "them is TOML with these sections; what is not in it has its default ([quant](../quant.md#where-the-numbers-are))."
 )
 
 

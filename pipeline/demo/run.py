@@ -37,7 +37,7 @@ from pipeline.runtime.settings import DEFAULT_PARTITIONS, Settings, parameters_f
 from pipeline.runtime.supervisor import Supervisor
 from pipeline.topology import AnyStage
 
-_READY_S: Final = 60.0
+_READY_S: Final = 180.0
 _SETTLE_S: Final = 120.0
 """Longest wait for all orders to finish after the market's end, in wall seconds."""
 

@@ -1,4 +1,4 @@
-"""What an epoch record, a seal and a worker's metrics say of the code and the machine."""
+"""The code's commit and version, its lock file's hash, interpreter and machine: for epoch records, seals, metrics."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ _LOWEST = 20_000
 
 
 def free_port(*, avoid: frozenset[int] = frozenset()) -> int:
-    """A port nobody listens on, outside the kernel's range for outgoing connections.
+    """A port nobody listens on, outside the kernel's range for outgoing connections. Raises OSError if none is found.
 
     From inside that range, a client that keeps reconnecting to a broker that is down would sooner or later be given the
     broker's own port as its source port and connect to itself, and the broker could not come back.

@@ -25,8 +25,9 @@ from pipeline.runtime.worker.wiring import AnyStage
 from pipeline.runtime.worker.worker import Deployment, Worker
 
 WATCHDOG_S: Final = 120.0
-"""Every call to the broker is bounded, so the loop moves within seconds. Sending offsets has been seen to hang when the
-coordinator goes (librdkafka 5511): then the process ends, and a new one restores what is committed."""
+"""Every call to the broker is bounded, so the loop moves within seconds. Should one hang all the same (sending offsets
+has been seen to, when the coordinator goes: librdkafka 5511), the process ends, and a new one restores what is
+committed."""
 EXIT_HUNG: Final = 70
 
 

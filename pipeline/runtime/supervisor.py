@@ -1,9 +1,9 @@
-"""One process per unit: starts them, starts again what was killed, ends them all together.
+"""One process per unit: starts them, restarts what was killed, ends them all together.
 
-A unit that ends by a signal (kill -9, out of memory) or by the watchdog is started again: the transaction it was in
-falls away, its state is restored. A unit that ends with an error of its own, a poisoned position above all, is not:
-starting it again would only meet the same error. The desk only displays: whatever ends it, it is started again after
-a while, and nobody else is stopped for it.
+A unit that ends by a signal (kill -9, out of memory) or by the watchdog is restarted: the transaction it was in is
+aborted, its state is restored. A unit that ends with an error of its own, a poisoned position above all, is not: it
+would only meet the same error again. The desk only displays: whatever ends it, it is restarted after a while, and no
+other unit is stopped for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.errors import EXIT_GOOD
 from pipeline.runtime import parent_watch
 
 RESTARTS_MAX: Final = 20
-"""In the life of a supervisor and per unit; a machine that kills more often than that needs a person."""
+"""Restarts of one unit in the life of a supervisor; a machine that kills more often than that needs a person."""
 DISPLAYS: Final = frozenset({"desk"})
 _DISPLAY_PAUSE_S: Final = 5.0
 _STOP_TIMEOUT_S: Final = 20.0
@@ -38,10 +38,10 @@ class _Member:
     log: IO[bytes]
     restarts: int = 0
     gone: int | None = None
-    """Its exit code, once it is not started again."""
+    """Its exit code, once it has ended for good."""
     history: list[int] = field(default_factory=list)
     again_at: float | None = None
-    """A display that has ended: when it is started again (monotonic seconds)."""
+    """When a display that has ended is restarted (monotonic seconds)."""
 
 
 class Supervisor:
@@ -74,17 +74,18 @@ class Supervisor:
             self._members[name] = _Member(name, log_path, self._spawn(name, log), log)
 
     def pid_of(self, unit: str) -> int:
-        """The worker's own process id, for those who want to kill it; raises KeyError before it has one."""
+        """The worker's own process id, for tests that kill it. Raises KeyError before it has one."""
         text = self._pid_file(unit)
         if not text.exists():
             raise KeyError(unit)
         return int(text.read_text())
 
     def log_of(self, unit: str) -> Path:
+        """The unit's log file. Raises KeyError before :meth:`start`."""
         return self._members[unit].log_path
 
     def look(self) -> None:
-        """Notice what has ended; start again what was killed. To be called every moment."""
+        """Notice what has ended and restart what was killed. To be called several times a second."""
         for member in self._members.values():
             code = member.process.poll()
             if code is None or member.gone is not None:
@@ -93,7 +94,7 @@ class Supervisor:
                 self._look_at_display(member, code)
                 continue
             member.history.append(code)
-            # parent_watch answers 128 + signal for a worker killed by one; the watchdog's exit is above 128 too.
+            # A worker killed by a signal is reported by parent_watch as 128 + signal.
             killed = code < 0 or code > 128
             if killed and member.restarts < RESTARTS_MAX:
                 member.restarts += 1
@@ -126,14 +127,16 @@ class Supervisor:
 
     @property
     def running(self) -> list[str]:
+        """Units that have not ended for good."""
         return [member.name for member in self._members.values() if member.gone is None]
 
     @property
     def restarts(self) -> dict[str, int]:
+        """Unit to number of restarts, of those that had any."""
         return {member.name: member.restarts for member in self._members.values() if member.restarts}
 
     def stop(self) -> None:
-        """End all: politely first, each finishes its batch; then not."""
+        """End all: by SIGTERM, so that each finishes its batch; by SIGKILL what has not ended in 20 s."""
         for member in self._members.values():
             if member.process.poll() is None:
                 member.process.send_signal(signal.SIGTERM)

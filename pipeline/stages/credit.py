@@ -1,14 +1,16 @@
 """Credit: each account's limit, cut into leases for the partitions of intake.
 
 - Reads: limits (those of accounts), clock.
-- Keeps: per account, how often it was cut.
-- Writes: credit, one lease per partition for each limit of an account that is its own.
+- Keeps: per account, the number of its last lease.
+- Writes: credit, one lease per partition for each limit of an account whose key lives in this task's partition.
 - Refuses: nothing; a removed limit becomes leases of 0, so that nothing more is opened.
-- Conserves: the leases of one limit sum to it exactly, so open value <= leases <= limit whatever intake does when.
+- Conserves: the leases of one limit sum to it exactly, so open value <= leases <= limit, whatever the partitions of
+  intake do at the same time.
+
+A lower limit binds from its effective time on: orders already open above it stay open, but no new one is taken.
 
 First form: shares are static and equal, the remainder going to the lowest partitions. A lease is not moved to where
 it is needed, so an account whose source lives in one partition can use that partition's share alone.
-A lower limit binds from its moment on; what is already open above it is not taken back, only nothing is added.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from pipeline.state import Entry, State, Task
 
 
 class Granted(Entry):
-    """An account's last cut."""
+    """How many times an account's limit has been split into leases."""
 
     lease_no: int = 0
 
@@ -40,7 +42,7 @@ class CreditState(State):
 
 
 class CreditStage(Stage[CreditState]):
-    """Cuts limits into leases. Task n cuts for the accounts whose key lives in partition n."""
+    """Splits limits into leases. Task n does so for the accounts whose key lives in partition n."""
 
     name: ClassVar[str] = "credit"
     title: ClassVar[str] = "grants each intake partition its share of every account's limit"
@@ -70,8 +72,8 @@ def _grant(state: CreditState, limit: Limit) -> Iterator[CreditLease]:
     granted = state.granted.get(account) or Granted()
     granted.lease_no += 1
     state.granted.put(account, granted)
-    # Granted as soon as it is known, for its own moment: intake keeps leases by effective time, as all dated facts,
-    # so no order falls into a gap between a limit's moment and the tick after it.
+    # Granted as soon as the limit is read, with the limit's own effective time. Intake keeps leases by effective time,
+    # so no order falls into a gap between the time the limit takes effect and the next tick.
     whole = 0 if limit.kind is ReferenceKind.REMOVE else limit.max_exposure
     for partition in range(partitions):
         yield CreditLease(

@@ -21,6 +21,7 @@ from pipeline.runtime.memory.host import StoredRecord
 from pipeline.runtime.worker.restore import ends
 from pipeline.topics import changelog_of, partitions_for, topic_named, topic_of
 from tests.broker.worker_process import FLOW
+from tests.waiting import GIVE_UP_S, until
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPICS = (
@@ -62,11 +63,11 @@ class SampleCluster:
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(GIVE_UP_S)
 
     def stop(self, process: subprocess.Popen[str]) -> int:
         process.send_signal(signal.SIGTERM)
-        return process.wait(30)
+        return process.wait(GIVE_UP_S)
 
     def log(self, unit: str) -> str:
         return (self.folder / f"{unit}.log").read_text()
@@ -100,7 +101,7 @@ class SampleCluster:
         found: dict[int, list[StoredRecord]] = {p: [] for p in range(self.partitions)}
         consumer.assign([TopicPartition(topic, p, 0) for p in range(self.partitions)])
         left = {p for p, end in targets.items() if end > 0}
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + GIVE_UP_S
         while left:
             assert time.monotonic() < deadline, f"{topic}: the end of {left} is not reached"
             for message in consumer.consume(1000, 0.2):
@@ -122,10 +123,11 @@ class SampleCluster:
     def records(self, topic: str) -> list[Any]:
         return [stored.record for log in self.read(topic).values() for stored in log if stored.record]
 
-    def wait_for(self, what: Callable[[], bool], timeout_s: float = 60, every_s: float = 0.3) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not what():
-            assert time.monotonic() < deadline, "waited in vain; logs:\n" + "\n".join(
-                f"--- {path.name}\n{path.read_text()[-4000:]}" for path in sorted(self.folder.glob("*.log"))
-            )
-            time.sleep(every_s)
+    def wait_for(self, what: Callable[[], bool], every_s: float = 0.3) -> None:
+        until(what, self.logs, every_s)
+
+    def logs(self) -> str:
+        """The end of each process's log."""
+        return "logs:\n" + "\n".join(
+            f"--- {path.name}\n{path.read_text()[-4000:]}" for path in sorted(self.folder.glob("*.log"))
+        )

@@ -28,6 +28,7 @@ from pipeline.runtime.worker.task import TaskRunner
 from tests.broker.sample_cluster import SampleCluster
 from tests.broker.worker_process import FLOW
 from tests.sample_stages import print_of, tick_of
+from tests.waiting import GIVE_UP_S
 
 Image = list[tuple[bytes | None, bytes | None]]
 
@@ -57,8 +58,8 @@ def made_anew(cluster: SampleCluster, topic: str, records: list[StoredRecord]) -
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
     for future in admin.delete_topics([topic]).values():
         future.result(30)
-    deadline = time.monotonic() + 30
-    while topic in admin.list_topics(timeout=10).topics:
+    deadline = time.monotonic() + GIVE_UP_S
+    while topic in admin.list_topics(timeout=60).topics:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     for future in admin.create_topics([NewTopic(topic, 1)]).values():

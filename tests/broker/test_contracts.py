@@ -100,7 +100,7 @@ def test_a_strangers_order_arrives(kafka: str, codec: Codec, stranger: SchemaReg
     producer = Producer({"bootstrap.servers": kafka})
     value = serialize(order, SerializationContext("orders-in", MessageField.VALUE))
     producer.produce("orders-in", key=SOURCE, value=value)
-    assert producer.flush(15) == 0
+    assert producer.flush(60) == 0
     message = read_one(kafka, "orders-in")
     assert codec.decode_key(message.key()) == SOURCE
     assert codec.decode("orders-in", message.value()) == OrderRequest(
@@ -115,7 +115,7 @@ def test_a_stranger_reads_what_became_of_it(kafka: str, codec: Codec, stranger: 
     name = f"source-events.{SOURCE}"
     producer = Producer({"bootstrap.servers": kafka})
     producer.produce(name, key=codec.encode_key("AMZN"), value=codec.encode(event))
-    assert producer.flush(15) == 0
+    assert producer.flush(60) == 0
     read = AvroDeserializer(stranger, conf=BY_TOPIC)(
         read_one(kafka, name).value(), SerializationContext(name, MessageField.VALUE)
     )
@@ -136,7 +136,7 @@ def read_one(bootstrap_servers: str, topic_name: str) -> Any:
     )
     try:
         consumer.subscribe([topic_name])
-        for _ in range(60):
+        for _ in range(480):
             message = consumer.poll(0.5)
             if message is not None:
                 assert message.error() is None

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.waiting import GIVE_UP_S
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--orders", "500", "--seconds", "100", "--rate", "10"]
 
@@ -39,7 +41,7 @@ def test_every_unit_killed_in_the_middle_and_the_books_balance(tmp_path: Path) -
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     report = (tmp_path / "report.txt").read_text()
@@ -69,8 +71,8 @@ def test_ctrl_c_leaves_nothing_running() -> None:
     assert len(children) > 5
     demo.send_signal(signal.SIGINT)
     demo.stdout.read()
-    assert demo.wait(60) == 130
-    deadline = time.monotonic() + 10
+    assert demo.wait(GIVE_UP_S) == 130
+    deadline = time.monotonic() + GIVE_UP_S
     while any(child.is_running() for child in children) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [child for child in children if child.is_running()] == []

@@ -40,6 +40,7 @@ from pipeline.runtime.embedded.platform import Platform
 from pipeline.runtime.ports import free_port
 from pipeline.topics import ORDERS, topic_of
 from tests.unit.desk import records
+from tests.waiting import GIVE_UP_S, until
 
 ROOT = Path(__file__).resolve().parents[2]
 P = 2
@@ -81,12 +82,12 @@ class House:
                 self._producer.produce(ORDERS.name, b"\x00no avro", b"?", partition)
                 written[ORDERS.name] += 1
         if abort:
-            self._producer.flush(10)
-            self._producer.abort_transaction(10)
+            self._producer.flush(60)
+            self._producer.abort_transaction(60)
             self._seqs = before
             self.aborted += 1
         else:
-            self._producer.commit_transaction(10)
+            self._producer.commit_transaction(60)
             self.books += booked  # Counter drops zeros, not the positive sums that are in here
             self.records += written
 
@@ -152,19 +153,19 @@ class Workers:
 
     def kill(self, port: int) -> None:
         self.processes[port].send_signal(signal.SIGKILL)
-        self.processes[port].wait(10)
+        self.processes[port].wait(GIVE_UP_S)
 
     def stop(self, port: int) -> int:
         self.processes[port].send_signal(signal.SIGTERM)
-        return self.processes[port].wait(20)
+        return self.processes[port].wait(GIVE_UP_S)
 
     def get(self, port: int, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return json.loads(answer.read())
 
-    def wait_for(self, port: int, house: House, workers: int, timeout_s: float = 40) -> Any:
+    def wait_for(self, port: int, house: House, workers: int) -> Any:
         """The summary once it is verified and equals what was committed."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + GIVE_UP_S
         wrong: list[str] = ["no answer"]
         while time.monotonic() < deadline:
             try:
@@ -179,6 +180,14 @@ class Workers:
                 return summary
             time.sleep(0.3)
         raise AssertionError("\n".join(["not right in time:", *wrong, self.logs()]))
+
+    def shared_by(self, port: int, workers: int) -> bool:
+        """Whether the one at ``port`` says that so many have the partitions, each some of them."""
+        try:
+            found = self.get(port, "/api/summary")["workers"]
+        except OSError:
+            return False
+        return len(found) == workers and all(worker["parts"] for worker in found)
 
     def logs(self) -> str:
         return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("*.log")))
@@ -242,9 +251,9 @@ def test_only_committed_records_are_counted_and_no_offset_is_relied_on(house: Ho
     assert [alert["at_ns"] for alert in alerts] == sorted((alert["at_ns"] for alert in alerts), reverse=True)
 
     admin = AdminClient({"bootstrap.servers": workers.kafka.bootstrap_servers})
-    committed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("desk")])["desk"].result(10)
+    committed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("desk")])["desk"].result(60)
     assert [p for p in committed.topic_partitions or [] if p.offset >= 0] == [], "Faust's commits would stall here"
-    created = set(admin.list_topics(timeout=10).topics) - {topic.name for topic in TOPICS}
+    created = set(admin.list_topics(timeout=60).topics) - {topic.name for topic in TOPICS}
     assert {name for name in created if not name.startswith("__")} == set(), "Faust makes no topics of its own"
     for path in ("/table/", "/router/", "/graph/", "/stats/", "/performance/"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -253,7 +262,7 @@ def test_only_committed_records_are_counted_and_no_offset_is_relied_on(house: Ho
     workers.kafka.kill()
     workers.kafka.start()
     house.transact()
-    workers.wait_for(port, house, workers=1, timeout_s=60)
+    workers.wait_for(port, house, workers=1)
     assert workers.stop(port) == 0
 
 
@@ -278,9 +287,10 @@ def test_totals_are_right_again_after_kills_and_with_a_second_worker(house: Hous
     feeder.start()
     try:
         workers.start(first)
-        time.sleep(3)
+        until(lambda: workers.shared_by(first, 1), workers.logs)
         workers.start(second)  # joins while records flow
-        time.sleep(4)
+        until(lambda: workers.shared_by(second, 2), workers.logs)
+        time.sleep(1)
         quietly()
         for port in (first, second):
             summary = workers.wait_for(port, house, workers=2)
@@ -291,7 +301,8 @@ def test_totals_are_right_again_after_kills_and_with_a_second_worker(house: Hous
         workers.kill(first)
         time.sleep(1)
         workers.start(first)
-        time.sleep(7)
+        time.sleep(7)  # until the one it was is given up
+        until(lambda: workers.shared_by(first, 2), workers.logs)
         workers.kill(second)
         time.sleep(1)
         quietly()

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from pipeline.runtime.embedded.broker import LocalKafka
 from pipeline.runtime.embedded.platform import Platform
 from pipeline.runtime.kafka.edge_writer import GivenUp, KafkaSink, Row
+from tests.waiting import GIVE_UP_S
 
 Unique = Callable[[str], str]
 
@@ -37,7 +38,7 @@ def _read(bootstrap_servers: str, topic: str) -> list[bytes]:
     for partition in (0, 1):
         consumer.assign([TopicPartition(topic, partition, 0)])
         while True:
-            message = consumer.poll(30)
+            message = consumer.poll(GIVE_UP_S)
             assert message is not None
             error = message.error()
             if error is not None:
@@ -110,7 +111,7 @@ def test_a_broker_that_goes_and_comes_back_gets_everything_once_and_the_user_is_
     time.sleep(3)
     assert not done.is_set()
     own_kafka.start()
-    assert done.wait(90)
+    assert done.wait(GIVE_UP_S)
     sink.close()
     assert _read(own_kafka.bootstrap_servers, "edge") == _values(2_000)
     assert any(own_kafka.bootstrap_servers in text for text in said)

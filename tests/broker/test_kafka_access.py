@@ -27,6 +27,7 @@ from pipeline.runtime.ports import free_port
 from pipeline.runtime.settings import Settings
 from pipeline.topics import ORDER_EVENTS
 from tests.broker.secure_kafka import PASSWORD, USER, SecureKafka, secure_kafka
+from tests.waiting import GIVE_UP_S
 
 ROOT = Path(__file__).resolve().parents[2]
 WRONG = "no-such-h0rse"
@@ -72,7 +73,7 @@ class House:
 
     def run(self, *words: str, code: int = 0) -> str:
         process = self.start(*words)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=GIVE_UP_S)
         assert process.returncode == code, said
         assert PASSWORD not in said and WRONG not in said
         return said
@@ -95,7 +96,7 @@ class House:
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)  # a supervisor ends what it has started
-                process.wait(60)
+                process.wait(GIVE_UP_S)
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_one_flow_with_tls_a_password_and_a_prefix_at_every_door(
         if name.startswith("PIPELINE_KAFKA_"):
             monkeypatch.setenv(name, value)
     found: list[Record] = []
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + GIVE_UP_S
     where = Settings(house.kafka.bootstrap_servers, platform.registry_url, 2, ("rebalancer",), house.folder)
     while not found:
         assert time.monotonic() < deadline, house.logs()
@@ -175,7 +176,7 @@ def refused(house: House) -> dict[str, str]:
     house.env["PIPELINE_DESK_PORT"] = "0"
     ran = {door: house.start(*words) for door, words in DOORS.items()}
     ran["health"] = house.start("topic", "clock", "30", module="pipeline.runtime.health")
-    said = {door: process.communicate(timeout=120)[0] for door, process in ran.items()}
+    said = {door: process.communicate(timeout=GIVE_UP_S)[0] for door, process in ran.items()}
     assert {door: process.returncode for door, process in ran.items()} == dict.fromkeys(ran, 3), said
     assert not any(PASSWORD in text or WRONG in text or "Traceback" in text for text in said.values()), said
     return said

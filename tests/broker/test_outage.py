@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,15 +26,7 @@ from pipeline.runtime.auditing.verify import audit, copy_of
 from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.embedded.broker import LocalPlatform
 from pipeline.runtime.settings import Settings
-
-PATIENCE_S = 90.0
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
-        time.sleep(0.1)
+from tests.waiting import GIVE_UP_S, until
 
 
 def committed(settings: Settings, topic: str, codec: Codec) -> list[Record]:
@@ -52,7 +43,7 @@ def committed(settings: Settings, topic: str, codec: Codec) -> list[Record]:
         consumer.assign([TopicPartition(topic, p, 0) for p in range(settings.partitions)])
         records, ends = [], 0
         while ends < settings.partitions:
-            message = consumer.poll(10)
+            message = consumer.poll(GIVE_UP_S)
             assert message is not None, f"{topic} cannot be read to its end"
             if message.error() is not None:
                 ends += 1

@@ -25,6 +25,7 @@ from pipeline.runtime.embedded.broker import LocalKafka, LocalRegistry
 from pipeline.runtime.embedded.cluster import LocalCluster
 from pipeline.runtime.embedded.platform import Platform, connect
 from pipeline.runtime.ports import HOST, free_port
+from tests.waiting import GIVE_UP_S
 
 ROOT = Path(__file__).resolve().parents[2]
 Unique = Callable[[str], str]
@@ -67,7 +68,7 @@ def read_committed(bootstrap_servers: str, topic: str, *, until: bytes) -> list[
     )
     consumer.assign([TopicPartition(topic, 0, 0)])
     seen: list[bytes] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + GIVE_UP_S
     try:
         while time.monotonic() < deadline and until not in seen:
             message = consumer.poll(0.5)
@@ -85,7 +86,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until_gone(pids: list[int], timeout_s: float = 15) -> list[int]:
+def wait_until_gone(pids: list[int], timeout_s: float = GIVE_UP_S) -> list[int]:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and any(alive(pid) for pid in pids):
         time.sleep(0.05)
@@ -126,9 +127,9 @@ def test_a_topic_nobody_declared_does_not_appear(platform: Platform, unique: Uni
     failures: list[KafkaError | None] = []
     producer = Producer({"bootstrap.servers": platform.bootstrap_servers, "message.timeout.ms": 3000})
     producer.produce(topic, b"lost?", on_delivery=lambda error, _message: failures.append(error))
-    producer.flush(10)
+    producer.flush(GIVE_UP_S)
     assert [error is not None for error in failures] == [True]
-    assert topic not in AdminClient({"bootstrap.servers": platform.bootstrap_servers}).list_topics(timeout=10).topics
+    assert topic not in AdminClient({"bootstrap.servers": platform.bootstrap_servers}).list_topics(timeout=60).topics
 
 
 @pytest.mark.parametrize("how", [LocalKafka.stop, LocalKafka.kill], ids=["stop", "kill -9"])
@@ -150,7 +151,7 @@ def test_a_frozen_broker_answers_nobody_until_it_is_thawed(own_kafka: LocalKafka
     own_kafka.pause()
     assert not own_kafka.ready()
     own_kafka.resume()
-    own_kafka.wait_ready(20)
+    own_kafka.wait_ready(GIVE_UP_S)
 
 
 def test_stopping_leaves_neither_process_nor_folder() -> None:
@@ -186,7 +187,7 @@ def test_nothing_outlives_a_parent_that_is_killed(number: signal.Signals) -> Non
         pid = int(pid_text)
         pids = [pid, psutil.Process(pid).ppid()]
         parent.send_signal(number)
-        parent.wait(20)
+        parent.wait(GIVE_UP_S)
     finally:
         parent.kill()
         parent.wait()
@@ -233,7 +234,7 @@ def test_three_brokers_survive_the_loss_of_one() -> None:
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
         admin.create_topics([NewTopic("replicated", 1)])["replicated"].result(30)
         produce(cluster.bootstrap_servers, "replicated", b"before")
-        leader = admin.list_topics("replicated", timeout=10).topics["replicated"].partitions[0].leader
+        leader = admin.list_topics("replicated", timeout=60).topics["replicated"].partitions[0].leader
         cluster.nodes[leader].kill()
         produce(cluster.bootstrap_servers, "replicated", b"after")
         seen = read_committed(cluster.bootstrap_servers, "replicated", until=b"after")
@@ -278,7 +279,8 @@ def test_local_up_outlives_its_command_and_down_ends_it(tmp_path: Path) -> None:
     try:
         for _round in range(2):
             done = subprocess.run(
-                [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120,
+                [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
+                timeout=GIVE_UP_S,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
             env = dict(pair.split("=", 1) for pair in done.stdout.split("export ")[1].split())
@@ -286,7 +288,7 @@ def test_local_up_outlives_its_command_and_down_ends_it(tmp_path: Path) -> None:
             assert local.status(folder=tmp_path, say=said.append) == 0
             pids = [entry["pid"] for entry in json.loads((tmp_path / "state.json").read_text())["running"]]
             with connect(env) as chosen:
-                topics = AdminClient({"bootstrap.servers": chosen.bootstrap_servers}).list_topics(timeout=10).topics
+                topics = AdminClient({"bootstrap.servers": chosen.bootstrap_servers}).list_topics(timeout=60).topics
             if _round == 0:
                 create_topic(env["KAFKA_BOOTSTRAP_SERVERS"], "kept")
                 register(env["SCHEMA_REGISTRY_URL"], "kept-value")

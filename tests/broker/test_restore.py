@@ -27,6 +27,7 @@ from tests.broker.test_worker import Feed, P, assert_books_balance, assert_repla
 from tests.broker.worker_process import FLOW, UNITS
 from tests.sample_stages import Repeater, tick_of
 from tests.unit.runtime.worker.test_migration import AdderV2
+from tests.waiting import GIVE_UP_S
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def forget_groups(cluster: SampleCluster) -> None:
     """Delete every unit's group with its offsets, as a cluster does by itself a week after the last commit."""
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
     left = set(UNITS)
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + GIVE_UP_S
     while left:
         assert time.monotonic() < deadline, f"groups {left} are not empty"
         for name, future in admin.delete_consumer_groups(sorted(left)).items():
@@ -156,7 +157,7 @@ def test_older_state_is_migrated_in_the_first_transaction_and_older_code_then_re
         thread.start()
         cluster.wait_for(lambda: worker.committed >= until)
         worker.stop()
-        thread.join(30)
+        thread.join(GIVE_UP_S)
         assert not thread.is_alive()
         return said
 
@@ -166,7 +167,7 @@ def test_older_state_is_migrated_in_the_first_transaction_and_older_code_then_re
     feed.send(300)
     assert not any("older version" in line for line in run_new(300)), "once is enough"
     back = cluster.start("adder")
-    assert back.wait(40) == 1
+    assert back.wait(GIVE_UP_S) == 1
     assert "newer version: state version 2, this code has 1. Run the newer code" in cluster.log("adder")
 
 
@@ -180,9 +181,9 @@ def test_a_record_larger_than_its_topic_takes_stops_the_worker_in_words(cluster:
     producer.produce("prints", b"\xff" * 1_048_500, b"k", 1)
     producer.flush()
     for _ in range(2):
-        assert worker.wait(60) == 1
+        assert worker.wait(GIVE_UP_S) == 1
         worker = cluster.start("both")
-    assert worker.wait(60) == 1
+    assert worker.wait(GIVE_UP_S) == 1
     told = [line for line in cluster.log("both").splitlines() if "more than the topic takes" in line]
     assert len(told) == 3
     assert "adder/1 makes a record of 1048" in told[0] and "for dead-letters/1" in told[0]

@@ -23,6 +23,7 @@ from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE
 from pipeline.runtime.kafka import topic_admin
 from tests.documents import snippet
 from tests.golden.samples import sample
+from tests.waiting import GIVE_UP_S
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +53,12 @@ def start(name: str, folder: Path, kafka: str, platform: Platform) -> subprocess
 
 def test_the_producers_order_is_one(tmp_path: Path, kafka: str, platform: Platform, codec: Codec) -> None:
     before_ns = time.time_ns()
-    said, _ = start("producer.py", tmp_path, kafka, platform).communicate(timeout=60)
+    said, _ = start("producer.py", tmp_path, kafka, platform).communicate(timeout=GIVE_UP_S)
     assert said == "not delivered: 0\n"
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": "look", "auto.offset.reset": "earliest"})
     consumer.subscribe(["orders-in"])
     message = None
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + GIVE_UP_S
     while message is None and time.monotonic() < deadline:
         message = consumer.poll(1)
     consumer.close()

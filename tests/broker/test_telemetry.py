@@ -17,14 +17,14 @@ from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.runtime.embedded.broker import LocalKafka
-from pipeline.runtime.worker.exclusivity import SESSION_S
 from tests.broker.sample_cluster import SampleCluster
 from tests.broker.test_worker import Feed, assert_books_balance, assert_replays, done
+from tests.broker.worker_process import SESSION_VARIABLE
 
 P = 2
-GAP_S_MAX = SESSION_S - 2
-"""Far above what is measured on an idle machine (1 to 2 s), and below what it takes when the place waits for its member
-to be given up: that is what this test is there to see."""
+SESSION_S = 60.0
+"""Of the members of a group. A place that waits for its member to be given up is empty for so long; a restart takes 1
+to 2 s on an idle machine. So far apart, the two are told from each other on a slow machine, too."""
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ class Seen:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(self.address + path, timeout=5) as answer:
+            with urllib.request.urlopen(self.address + path, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -63,7 +63,13 @@ def events(cluster: SampleCluster) -> list[dict[str, Any]]:
 
 def test_an_operator_sees_a_worker_restore_work_and_end(cluster: SampleCluster) -> None:
     # Somebody's open transaction on its changelog: the worker cannot know that its state is complete before it ends.
-    foreign = Producer({"bootstrap.servers": cluster.bootstrap_servers, "transactional.id": "foreign"})
+    foreign = Producer(
+        {
+            "bootstrap.servers": cluster.bootstrap_servers,
+            "transactional.id": "foreign",
+            "transaction.timeout.ms": 600_000,
+        }
+    )
     foreign.init_transactions(30)
     foreign.begin_transaction()
     foreign.produce("changelog.adder", b"x", b"x", 0)
@@ -120,7 +126,10 @@ def test_an_operator_sees_a_worker_restore_work_and_end(cluster: SampleCluster) 
     assert [line["epochs"]["adder/0"] for line in told if line["event"] == "restored"] == [1, 2]
 
 
-def test_a_rolling_restart_loses_nothing_and_no_more_than_a_moment(cluster: SampleCluster) -> None:
+def test_a_rolling_restart_loses_nothing_and_no_more_than_a_moment(
+    cluster: SampleCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SESSION_VARIABLE, str(SESSION_S))
     workers = [cluster.start("both")]
     Seen(cluster, "both-0")  # so that slots are taken in order
     workers.append(cluster.start("both"))
@@ -163,7 +172,7 @@ def test_a_rolling_restart_loses_nothing_and_no_more_than_a_moment(cluster: Samp
           f"longest gap in the input {max(longest_gap_s(cluster, 'prints', p) for p in range(P)):.2f} s")  # fmt: skip
     assert_books_balance(cluster, feed.count)
     assert_replays(cluster)
-    assert gap_s < GAP_S_MAX
+    assert gap_s < SESSION_S - 10
     # Each is given its own partitions back; the group moves nothing meanwhile.
     turns = [(line["slot"], line["event"]) for line in others]
     assert turns == [(slot, event) for slot in ("both-0", "both-1") for event in ("revoked", "assigned")]

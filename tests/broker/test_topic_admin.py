@@ -19,6 +19,7 @@ from pipeline.errors import Unreachable
 from pipeline.runtime.embedded.broker import LocalKafka
 from pipeline.runtime.kafka.topic_admin import Drift, apply, plan
 from pipeline.topics import TOPICS
+from tests.waiting import GIVE_UP_S
 
 TOPIC_COUNT = len(TOPICS) + 1  # one source's own, and one changelog beside the shared ones
 
@@ -31,7 +32,7 @@ def kafka() -> Iterator[str]:
 
 
 def partitions_of(bootstrap_servers: str) -> dict[str, int]:
-    topics = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=15).topics
+    topics = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=60).topics
     return {name: len(topic.partitions) for name, topic in topics.items()}
 
 
@@ -40,14 +41,14 @@ def set_config(bootstrap_servers: str, topic: str, setting: str, value: str) -> 
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     for future in admin.incremental_alter_configs([resource]).values():
-        future.result(15)
-    deadline = time.monotonic() + 15
+        future.result(60)
+    deadline = time.monotonic() + GIVE_UP_S
     while time.monotonic() < deadline:
         (described,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
-        if described.result(15)[setting].value == value:
+        if described.result(60)[setting].value == value:
             return
         time.sleep(0.05)
-    raise AssertionError(f"{topic}: {setting} is not {value} after 15 s")
+    raise AssertionError(f"{topic}: {setting} is not {value} after {GIVE_UP_S:.0f} s")
 
 
 def test_what_was_applied_is_as_wanted_and_applying_again_does_nothing(kafka: str) -> None:
@@ -89,8 +90,8 @@ def test_a_setting_that_drifted_is_shown_and_set_back(kafka: str) -> None:
 def test_others_topics_and_sources_that_are_gone_are_left_alone(kafka: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.create_topics([NewTopic("somebody-elses", 5, 1)]).values():
-        future.result(15)
-    deadline = time.monotonic() + 15
+        future.result(60)
+    deadline = time.monotonic() + GIVE_UP_S
     while "somebody-elses" not in partitions_of(kafka) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert apply(kafka, 2, [], [], say=lambda _: None) == 0

@@ -18,6 +18,7 @@ from pipeline.runtime.embedded.broker import LocalKafka
 from tests.broker.sample_cluster import TOPICS, SampleCluster
 from tests.broker.worker_process import FLOW
 from tests.sample_stages import POISON, print_of, tick_of
+from tests.waiting import GIVE_UP_S
 
 P = 2
 INSTRUMENTS = 7
@@ -105,7 +106,7 @@ def test_killed_again_and_again_nothing_is_lost_doubled_or_reordered(cluster: Sa
         time.sleep(chance.uniform(0.0, 1.5))
         cluster.kill(worker)
         worker = cluster.start("both")
-    cluster.wait_for(lambda: done(cluster, feed.count), 90)
+    cluster.wait_for(lambda: done(cluster, feed.count))
     assert cluster.stop(worker) == 0
     assert_books_balance(cluster, feed.count)
     assert_replays(cluster)
@@ -138,7 +139,7 @@ def test_a_stage_does_not_run_in_two_units_at_once(cluster: SampleCluster) -> No
     first = cluster.start("both")
     cluster.wait_for(lambda: "restored" in cluster.log("both"))
     second = cluster.start("adder")
-    assert second.wait(40) == 2
+    assert second.wait(GIVE_UP_S) == 2
     assert "still running: adder in unit both" in cluster.log("adder")
     assert cluster.stop(first) == 0
 
@@ -151,14 +152,14 @@ def test_poison_is_refused_again_until_the_desk_says_skip(cluster: SampleCluster
     cluster.publish(print_of(POISON, 1))
     cluster.producer.flush()
     feed.send(100)
-    assert worker.wait(30) == 1
+    assert worker.wait(GIVE_UP_S) == 1
     partition = partition_of(POISON, P)
     offset = next(s.offset for s in cluster.read("prints")[partition] if s.record.instrument == POISON)  # type: ignore[union-attr]
     position = f"prints/{partition}/{offset}"
     assert f"adder/{partition} cannot apply the record at {position}" in cluster.log("both")
     before = len(cluster.records("bars"))
     again = cluster.start("both")
-    assert again.wait(30) == 1
+    assert again.wait(GIVE_UP_S) == 1
     assert cluster.log("both").count(f"the record at {position}") == 2
     assert all(bar.instrument != POISON for bar in cluster.records("bars")) and len(cluster.records("bars")) >= before
     cluster.publish(
@@ -214,7 +215,7 @@ def test_the_broker_goes_away_in_the_middle_and_comes_back(cluster: SampleCluste
             worker = cluster.start("both")
         return done(cluster, feed.count)
 
-    cluster.wait_for(all_there, 90)
+    cluster.wait_for(all_there)
     assert worker.poll() is None, "it goes on, or was started again after an abort of the client library"
     # Which words depends on what the outage met: a fetch, a transaction, or the library's abort before any word.
     words = ("does not answer", "unknown", "taken back", "waiting")
@@ -243,17 +244,17 @@ def test_workers_come_and_go_and_one_that_slept_too_long_writes_nothing(cluster:
     cluster.wait_for(lambda: done(cluster, 100))
     second = cluster.start("both")  # takes a partition over in the middle
     feed.send(1000, pause_s=0.05)
-    cluster.wait_for(lambda: done(cluster, feed.count), 60)
+    cluster.wait_for(lambda: done(cluster, feed.count))
     cluster.kill(second)
     feed.send(500, pause_s=0.05)
     second = cluster.start("both")  # the same slot again: it is the same member
-    cluster.wait_for(lambda: done(cluster, feed.count), 60)
+    cluster.wait_for(lambda: done(cluster, feed.count))
     first.send_signal(signal.SIGSTOP)  # longer than its session: its partitions go to the other
     feed.send(500, pause_s=0.05)
-    cluster.wait_for(lambda: done(cluster, feed.count), 60)
+    cluster.wait_for(lambda: done(cluster, feed.count))
     first.send_signal(signal.SIGCONT)
     feed.send(500, pause_s=0.05)
-    cluster.wait_for(lambda: done(cluster, feed.count), 60)
+    cluster.wait_for(lambda: done(cluster, feed.count))
     for worker in (first, second):
         if worker.poll() is None:
             assert cluster.stop(worker) == 0

@@ -65,7 +65,7 @@ DEFECTS: Final = (
     ),
     Defect(
         "the same producer goes on after an indefinite outcome",
-        ((WORKER, "        if self._adopted:\n", "        if False:\n"),),
+        ((WORKER, "        if self._restored_before:\n", "        if False:\n"),),
     ),
     Defect(
         "lost partitions are not given up",

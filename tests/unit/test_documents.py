@@ -48,6 +48,7 @@ NOT_WRAPPED: Final = {
 WIDE_TABLES: Final = {
     "schemas/README.md",
     "docs/reference/topics.md",
+    "docs/reference/parameters.md",
     "docs/reference/reasons.md",
     "ops/one-million.md",
 }

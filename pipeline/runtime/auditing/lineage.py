@@ -1,4 +1,4 @@
-"""`pipeline audit lineage ID`, `audit explain ID` and `tca report` on a cluster: topics read once, an answer said."""
+"""`pipeline audit lineage ID`, `audit explain ID` and `tca report` on a cluster: read topics once, print the answer."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ ORDER_PATH: Final = (ORDERS, ORDER_EVENTS, LINEAGE, PARENTS, CROSSES, SLICES, CH
 
 
 def lineage(settings: Settings, wanted: str, say: Say = print, schemas: SchemaSource | None = None) -> int:
-    """Say the tree around an id; returns the exit code: 1 for an id that no record has, 3 when Kafka is away."""
-    return _told(settings, wanted, say, schemas, History.tree)
+    """Print the tree around an id; returns the exit code: 1 for an id that no record has, 3 when Kafka is away."""
+    return _answered(settings, wanted, say, schemas, History.tree)
 
 
 def explain(settings: Settings, child_id: str, say: Say = print, schemas: SchemaSource | None = None) -> int:
-    """Say why a child was sent (by its id, or its wire id); returns the exit code as :func:`lineage` does."""
-    return _told(settings, child_id, say, schemas, History.explain)
+    """Print why a child was sent (by its id or wire id); returns the exit code as :func:`lineage` does."""
+    return _answered(settings, child_id, say, schemas, History.explain)
 
 
 def tca_report(settings: Settings, say: Say = print, schemas: SchemaSource | None = None) -> int:
-    """Say what it cost; returns the exit code: 1 when there is no row yet, 3 when Kafka is away."""
+    """Print the cost report; returns the exit code: 1 when there is no TCA row yet, 3 when Kafka is away."""
     rows: list[Record] = []
     try:
         read_records(settings, (TCA,), rows.append, say, schemas)
@@ -55,14 +55,14 @@ def tca_report(settings: Settings, say: Say = print, schemas: SchemaSource | Non
     return EXIT_GOOD
 
 
-def _told(
+def _answered(
     settings: Settings,
     wanted: str,
     say: Say,
     schemas: SchemaSource | None,
     ask: Callable[[History, str], list[str] | None],
 ) -> int:
-    # Kept in memory: some hundred bytes for each record of the order path.
+    # All in memory: some hundred bytes for each record of the order path.
     history = History()
     try:
         read_records(settings, ORDER_PATH, history.add, say, schemas)

@@ -1,7 +1,7 @@
-"""A cluster's topics, read for an audit: copied to files with all that is needed to read them, or streamed by.
+"""Reads a cluster's topics for an audit: copied to files with all that is needed to decode them, or streamed.
 
-Committed records only, from their beginnings to the ends the topics have when reading starts. The journal is read
-first: whatever its entries speak of was written before, and so is read too.
+Committed records only, from the topics' beginnings to the ends they have when reading starts. The journal is read
+first: all inputs and outputs that its entries name were written before them, and so are read too.
 """
 
 from __future__ import annotations
@@ -47,27 +47,27 @@ class Recording:
     """Names of ours that are there, sources' own ones included."""
     records: int
     later: Mapping[tuple[str, str, int], int]
-    """Writer, topic, partition → the number its next record had, written while the audit read."""
+    """Writer, topic, partition → its first number there that was written while the audit was reading."""
     cluster_id: str = ""
     topic_ids: Mapping[str, str] = field(default_factory=dict)
-    """Topic to the broker's id of it, where it says one."""
+    """Topic to the broker's id of it; empty for a broker without topic ids."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Topic to how many partitions it has; where nothing is said: as many as it must have."""
+    """Topic to its number of partitions; a topic that is not in it has as many as it should."""
 
 
 class ReadingProgress:
-    """Says how far something is, at most every few seconds."""
+    """Reports progress with ``say``, at most every five seconds. ``what`` is being done to ``total`` things."""
 
     def __init__(self, say: Say, what: str, total: int) -> None:
         self._say, self._what, self._total = say, what, total
-        self._began = self._told = time.monotonic()
+        self._began = self._reported = time.monotonic()
 
     def at(self, done: int, more: str = "") -> None:
-        """``done`` of the total; ``more`` is said too."""
+        """``done`` of the total are done; ``more`` is added to the line."""
         now = time.monotonic()
-        if now - self._told < SAY_EVERY_S:
+        if now - self._reported < SAY_EVERY_S:
             return
-        self._told = now
+        self._reported = now
         share = min(100, done * 100 // self._total) if self._total else 100
         left = (now - self._began) * (self._total - done) / done if 0 < done < self._total else 0
         about = f", about {left:.0f} s left" if left >= 1 else ""
@@ -92,6 +92,7 @@ class Cluster:
 
     @property
     def partitions(self) -> int:
+        """Number of partitions of the journal, and so of every topic that is not SINGLE."""
         return self.counts[JOURNAL.name]
 
     def topic_ids(self) -> dict[str, str]:
@@ -108,7 +109,10 @@ class Cluster:
         return [(name, partition) for name in names for partition in range(self.counts[name])]
 
     def stream(self, starts: Mapping[Place, int], take: Callable[[Message], None], say: Say) -> int:
-        """Give ``take`` every committed record, the journal's before all others; how many. Raises NotRestored."""
+        """Call ``take`` with every committed record, the journal's before all others; returns their number.
+
+        ``starts``: topic and partition → first offset. Raises NotRestored when the broker does not answer.
+        """
         limits = ends(self._kafka, starts)
         progress = ReadingProgress(say, "reading the topics, in offsets", sum(limits[p][1] - starts[p] for p in starts))
         count, at = 0, dict(starts)
@@ -132,7 +136,7 @@ class Cluster:
         return count
 
     def schemas(self, copies: Iterable[bytes], ids: Iterable[tuple[str, int]]) -> SchemaSource:
-        """Schemas of the ids met: our own copies first, then the registry."""
+        """Schemas of the ids found on topics: from our own copies where there is one, else from the registry."""
         return recorded_schemas(copies, ids, RegistryIds(Registry(self._registry_url)))
 
 
@@ -201,7 +205,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _written_later(bootstrap: str, starts: dict[Place, int], codec: Codec) -> dict[tuple[str, str, int], int]:
-    """What journal entries written since the journal was read explain: the first number in each place."""
+    """The outputs of journal entries written since the journal was read: the first number in each place."""
     later: dict[tuple[str, str, int], int] = {}
 
     def take(message: Message) -> None:

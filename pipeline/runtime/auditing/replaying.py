@@ -1,4 +1,4 @@
-"""The replay mode of the memory host: a task of ours under the auditor's :class:`~pipeline.audit.replay.Replay`."""
+"""Replays a recorded task: our task runner behind the interface that :class:`~pipeline.audit.replay.Replay` drives."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class MemoryLog:
 
 
 class ReplayTask:
-    """A task from empty state, as :class:`~pipeline.audit.replay.ReplayedTask`. The unit it ran in plays no part."""
+    """A task that begins with empty state, as :class:`~pipeline.audit.replay.ReplayedTask`.
+
+    It runs alone, whatever unit it ran in when it was recorded: that makes no difference to its outputs.
+    """
 
     def __init__(
         self, stage: AnyStage, partition: int, partitions: int, codec: Codec, flow: Sequence[AnyStage]
@@ -58,7 +61,8 @@ class ReplayTask:
 
     def end(self, recorded: JournalEntry) -> JournalEntry | None:
         journal = self._task.close().journal
-        # The host's facts (times, ids, addresses) are not computed again, so the chain goes on from the recorded hash.
+        # What the entry says of the host (commit, ids, wall time) cannot be computed again, so its hash differs: the
+        # chain goes on from the recorded one.
         self._task.place.last_hash = recorded.entry_hash
         if len(journal) != 1:
             return None

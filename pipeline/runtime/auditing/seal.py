@@ -1,6 +1,6 @@
-"""`pipeline audit seal`: a cluster's journal heads, and what stood on its topics, as a file to be kept elsewhere.
+"""`pipeline audit seal`: journal heads and digests of all topics of a cluster, as a file to be kept elsewhere.
 
-Records are streamed by, nothing is copied. The file is written whole or not at all, and never over another one.
+Records are streamed, nothing is copied. The file is written whole or not at all, and never over another one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipeline.topics import JOURNAL, SCHEMAS
 
 
 class BrokenJournal(PipelineError):
-    """The journal does not go on from the earlier seal."""
+    """The journal does not continue the earlier seal's."""
 
 
 def seal(
@@ -39,10 +39,10 @@ def seal(
     schemas: SchemaSource | None = None,
     made_at: Callable[[], str] = lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
 ) -> int:
-    """Seal a cluster's topics into ``path``; says what it did and returns the exit code 0.
+    """Seal a cluster's topics into the new file ``path``; reports with ``say`` and returns the exit code 0.
 
-    ``after``: an earlier seal, from which this one goes on. Raises WrongUse, Unreachable, NothingRecorded,
-    BrokenJournal, DiskFull.
+    ``after``: an earlier seal, which this one continues. Raises WrongUse (a path or seal that cannot be used),
+    Unreachable, NothingRecorded, BrokenJournal, DiskFull.
     """
     if path.exists():
         raise WrongUse(f"{path} is there already: a seal is never written over. Give another name.")
@@ -91,7 +91,7 @@ def seal(
 
 
 def seal_recording(recording: Recording, made_at: str, name: str = "seal", after: SealFile | None = None) -> SealFile:
-    """Seal a recording as it stands, without a file. Raises BrokenJournal."""
+    """Seal a recording as it is now, without writing a file. Raises BrokenJournal."""
     ends = {} if after is None else {(p.topic, p.partition): p.end_offset for p in after.seal.places}
     heads = Heads(() if after is None else after.seal.heads)
     digests = []
@@ -108,7 +108,7 @@ def seal_recording(recording: Recording, made_at: str, name: str = "seal", after
 
 
 def load(paths: Iterable[Path]) -> list[SealFile]:
-    """Read seals' files. Raises WrongUse."""
+    """Read seals from files. Raises WrongUse for a file that cannot be read or is no seal."""
     files = []
     for path in paths:
         try:
@@ -156,7 +156,7 @@ def _same_cluster(earlier: SealFile, cluster_id: str, topic_ids: dict[str, str])
 
 
 def _copies(cluster: Cluster) -> list[bytes]:
-    """Our own copies of the schemas; from the beginning, wherever the seal begins."""
+    """Our own copies of the schemas; all of them, even when the seal begins later."""
     found: list[bytes] = []
     if SCHEMAS.name in cluster.counts:
         take = lambda message: found.append(bytes(message.value() or b""))  # noqa: E731
@@ -165,7 +165,7 @@ def _copies(cluster: Cluster) -> list[bytes]:
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    """Write ``data`` into a file that is not there yet: all of it, on disk, or nothing."""
+    """Write ``data`` into a new file: all of it, synced to disk, or nothing."""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:

@@ -15,15 +15,15 @@ from pipeline.errors import DiskFull
 
 _HEADER: Final = struct.Struct(">qqii")
 _BUFFER_BYTES: Final = 131_072
-"""Kept per partition before it goes to its file: 540 partitions (45 topics of 12) make 70 MB."""
+"""Buffered per partition before it is written to its file: 540 partitions (45 topics of 12) make 70 MB."""
 _MARK_EVERY: Final = 1_024
-"""One position is remembered in so many records: what a seek reads in vain at the most."""
+"""The file position of one in so many records is kept: a seek reads at most so many records for nothing."""
 
 Place = tuple[str, int]
 
 
 class CopiedRecord(NamedTuple):
-    """A record as it lies on a topic."""
+    """A record as it is on a topic."""
 
     offset: int
     append_ns: int
@@ -32,7 +32,7 @@ class CopiedRecord(NamedTuple):
 
 
 class CopiedLog:
-    """What was copied: an :class:`~pipeline.audit.replay.Log`. Can be handed to other processes."""
+    """The copied topics, as an :class:`~pipeline.audit.recorded.Log`. Can be pickled for other processes."""
 
     def __init__(self, folder: Path, marks: Mapping[Place, list[tuple[int, int]]], files: Mapping[Place, str]) -> None:
         self._folder = folder
@@ -61,7 +61,7 @@ class CopiedLog:
 
 
 class TopicCopy:
-    """Takes records, each partition's in order; :meth:`close` gives them back as a log."""
+    """Writes records to files in ``folder``, each partition's in order; :meth:`close` returns them as a log."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -74,7 +74,7 @@ class TopicCopy:
     def take(
         self, topic: str, partition: int, offset: int, append_ns: int, key: bytes | None, value: bytes | None
     ) -> None:
-        """Append one record."""
+        """Append one record. Raises DiskFull."""
         place = topic, partition
         buffer = self._buffers.get(place)
         if buffer is None:
@@ -100,7 +100,7 @@ class TopicCopy:
         return sum(self._counts.values())
 
     def close(self) -> CopiedLog:
-        """All of it, to be read as long as the folder is there."""
+        """Everything copied, to be read as long as the folder exists. Raises DiskFull."""
         for place in self._buffers:
             self._flush(place)
         return CopiedLog(self._folder, self._marks, self._files)

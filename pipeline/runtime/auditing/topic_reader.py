@@ -1,4 +1,4 @@
-"""Whole topics of a cluster, decoded, once from their beginnings to their ends: for reports, never for stages."""
+"""Reads whole topics of a cluster, decoded, once from beginning to end: for reports, never for stages."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def read_records(
     say: Callable[[str], None] = print,
     schemas: SchemaSource | None = None,
 ) -> None:
-    """Give ``take`` every committed record of the topics, topic by topic, each partition in its order.
+    """Call ``take`` with every committed record of the topics, topic by topic, each partition in its order.
 
-    Topics that are not there are passed over; what cannot be read is said and left out.
-    Raises Unreachable, AccessRefused.
+    Topics that do not exist are skipped; records that cannot be decoded are reported with ``say`` and left out. Raises
+    Unreachable, AccessRefused.
     """
     bootstrap = settings.bootstrap_servers
     kafka = Kafka(bootstrap)

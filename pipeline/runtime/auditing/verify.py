@@ -2,7 +2,7 @@
 
 The cluster's committed records are copied once into files in a temporary folder (as large as the topics; TMPDIR says
 where), so that memory stays small whatever the day. Then tasks are replayed, several at a time, each in a process of
-its own; every topic that stages write is swept; and the log is checked against the seals given.
+its own; every record on the topics that stages write is checked; and the log is checked against the seals given.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def verify(
     runs: int = 1,
     seals: Sequence[SealFile] = (),
 ) -> int:
-    """Verify a cluster's topics; says the result and returns the exit code: 0, 1, or 3 when something is unreachable.
+    """Verify a cluster's topics; prints the result and returns the exit code: 0, 1, or 3 when something is unreachable.
 
     ``stages``: with the parameters they ran with.
     ``processes`` 0: one per core. With several, a script that calls this needs a ``__main__`` guard. ``runs``: how
-    often everything is replayed. ``seals``: what the log must still be.
+    often everything is replayed. ``seals``: seals that the log must still agree with.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="pipeline-audit-") as folder:
@@ -82,12 +82,12 @@ def verify_host(
     runs: int = 1,
     seals: Sequence[SealFile] = (),
 ) -> Audit:
-    """Verify what a memory host has recorded. ``schemas``: those of its codec. Commit its last transaction before."""
+    """Verify what a memory host has recorded, up to its last commit. ``schemas``: those of its codec."""
     return audit(recording_of(host, schemas), stages, say, processes=1, runs=runs, seals=seals)
 
 
 def recording_of(host: MemoryHost, schemas: SchemaSource) -> Recording:
-    """What a memory host has recorded, as it stands."""
+    """What a memory host has recorded so far. ``schemas``: those of its codec."""
     count = sum(map(len, host.topics.values()))
     names = tuple(sorted({name for name, _ in host.topics}))
     return Recording(MemoryLog(host.topics), schemas, "a memory host", host.partitions, names, count, {})
@@ -105,9 +105,9 @@ def audit(
     runs: int = 1,
     seals: Sequence[SealFile] = (),
 ) -> Audit:
-    """Replay every task of ``stages`` against the recording, ``runs`` times, sweep every topic they write, check seals.
+    """Replay every task of ``stages`` against the recording, ``runs`` times; check every record they wrote, and seals.
 
-    Shows progress by ``say``: a line for each task, and one every few seconds between them.
+    Reports progress with ``say``: a line for each task, and one every few seconds between them.
     """
     tasks = [(index, partition) for index in range(len(stages)) for partition in range(recording.partitions)]
     jobs = [_Job(number, *task, runs) for number, task in enumerate(tasks)]
@@ -133,7 +133,7 @@ def audit(
 
 
 def _inputs(recording: Recording) -> int:
-    """How many records the journal says were read."""
+    """How many records were read, according to the journal."""
     decode, total = entry_decoder(recording.schemas), 0
     for partition in range(recording.partitions):
         for record in recording.log.read(JOURNAL.name, partition, 0):
@@ -145,7 +145,7 @@ def _inputs(recording: Recording) -> int:
 
 
 def entry_decoder(schemas: SchemaSource) -> Callable[[bytes | None], JournalEntry]:
-    """Decodes journal entries. What it gives raises ValueError."""
+    """A decoder of journal entries; it raises ValueError for other bytes."""
     codec = Codec(schemas)
 
     def decode(value: bytes | None) -> JournalEntry:
@@ -237,8 +237,8 @@ def _replay(recording: Recording, stages: Sequence[AnyStage], job: _Job, at: Cal
                 starts += entry.kind is JournalKind.EPOCH
                 at(read + replay.inputs)
                 if run == 0:
-                    wrong, told = against_code(entry, code)
-                    for note in told:
+                    wrong, remarks = against_code(entry, code)
+                    for note in remarks:
                         notes[note] = notes.get(note, 0) + 1
                     for finding in wrong:
                         findings.add(finding)
@@ -276,7 +276,7 @@ def _replay(recording: Recording, stages: Sequence[AnyStage], job: _Job, at: Cal
 
 
 def guarded(findings: Iterator[Finding], stage: str, partition: int) -> Iterator[Finding]:
-    """A journal that cannot even be read is a finding, too."""
+    """The findings, and one more when the journal cannot be read at all."""
     try:
         yield from findings
     except (Undecodable, KeyError, ValueError) as error:
@@ -301,7 +301,7 @@ def _of_sources(recording: Recording, stage: AnyStage, partition: int) -> list[t
 
 
 def _without_later(result: TaskResult, later: Mapping[tuple[str, str, int], int]) -> TaskResult:
-    """Leave out what only a journal entry explains that was written after the audit had read the journal."""
+    """Leave out outputs whose journal entry was written after the audit had read the journal."""
     kept = tuple(
         finding
         for finding in result.findings
@@ -312,7 +312,7 @@ def _without_later(result: TaskResult, later: Mapping[tuple[str, str, int], int]
     return result._replace(findings=kept, finding_count=result.finding_count - dropped)
 
 
-# ---------------------------------------------------------------------- sweeping
+# ---------------------------------------------------------------------- every record on the topics
 
 
 def _fingerprints() -> dict[str, str]:
@@ -320,7 +320,7 @@ def _fingerprints() -> dict[str, str]:
 
 
 def swept(recording: Recording, stages: Sequence[AnyStage], say: Say = lambda _: None) -> Iterator[SweepResult]:
-    """Every topic that stages write, record by record."""
+    """Check every record on every topic that stages write; one result per partition."""
     writing: dict[str, list[str]] = {}
     for stage in stages:
         for topic in outputs_of(stage):
@@ -341,7 +341,7 @@ def swept(recording: Recording, stages: Sequence[AnyStage], say: Say = lambda _:
         if names is None:
             continue
         own = [partition] if topic.spread is Spread.OWN else range(recording.partitions)
-        # A partition more than there are tasks is nobody's.
+        # On partitions beyond the number of tasks nobody may write.
         allowed = partition < (1 if topic.spread is Spread.SINGLE else recording.partitions)
         writers = frozenset(f"{stage}/{p}" for stage in names for p in own if allowed)
         log = recording.log.read(name, partition, 0)
@@ -352,6 +352,7 @@ def swept(recording: Recording, stages: Sequence[AnyStage], say: Say = lambda _:
 
 
 def places(recording: Recording) -> Iterator[Place]:
+    """Every topic and partition of the recording, empty partitions included."""
     for name in recording.topics:
         due = 1 if topic_named(name).spread is Spread.SINGLE else recording.partitions
         for partition in range(max(due, recording.counts.get(name, 0))):

@@ -4,9 +4,9 @@
 where fastavro is not: an encoder takes exact types only (no 1.7, True or StrEnum for what is none), a decoder refuses
 numbers beyond 64 bits and lengths below zero. Their bytes are fastavro's and confluent-kafka's: tests hold them to it.
 
-Most values come again and again: instruments, accounts, the moment of the last tick, a price. So their encodings are
-kept (:class:`Kept`), which makes a call of Python into a look into a dict; and a run of enums, flags and nulls, a byte
-each, is read in one look. What does not repeat, sequence numbers and orders' ids, goes the plain way.
+Most values repeat: instruments, accounts, the time of the last tick, prices. So their encodings are cached
+(:class:`Kept`), which replaces a Python call by a dict look-up; and a run of enums, flags and nulls, a byte each, is
+read in one look-up. What does not repeat, sequence numbers and order ids, is encoded each time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def long(value: int) -> bytes:
 
 
 def string(value: str) -> bytes:
-    """Length and UTF-8."""
+    """Length and UTF-8. Raises TypeError for what is not exactly a str."""
     if value.__class__ is not str:
         raise TypeError(f"text was expected, not {value!r}")
     encoded = value.encode()
@@ -61,7 +61,7 @@ def string(value: str) -> bytes:
 
 
 def octets(value: bytes) -> bytes:
-    """Length and bytes."""
+    """Length and bytes. Raises TypeError for what is not exactly bytes."""
     if value.__class__ is not bytes:
         raise TypeError(f"bytes were expected, not {value!r}")
     return long(len(value)) + value
@@ -75,7 +75,7 @@ _KEPT_LENGTH_MAX: Final = 64
 
 
 class Kept(dict[K, V], Generic[K, V]):
-    """What was made of values before. Bounded: when it is full it starts anew."""
+    """A cache of ``make``'s results by value. Bounded: when it is full it is cleared."""
 
     def __init__(self, make: Callable[[K], V]) -> None:
         self._make = make
@@ -89,8 +89,8 @@ class Kept(dict[K, V], Generic[K, V]):
         return made
 
 
-# A key of one of these is of exactly the type that is due (True is no 1, though a dict takes it for one): what looks
-# into them asks for the type first.
+# Their keys must be of exactly the field's type (a dict takes True for 1): generated code checks the type before it
+# looks one up.
 _LONGS: Final = Kept[int, bytes](long)
 _SOME_LONGS: Final = Kept[int, bytes](lambda value: b"\2" + long(value))
 _STRINGS: Final = Kept[str, bytes](string)
@@ -99,7 +99,8 @@ _TEXTS: Final = Kept[bytes, str](bytes.decode)
 
 
 def read_long(buffer: bytes, at: int) -> tuple[int, int]:
-    """A zigzag varint at a position, and the position after it."""
+    """The zigzag varint at a position, and the position after it. Raises ValueError beyond 64 bits, IndexError when
+    it is cut short."""
     z = shift = 0
     while True:
         byte = buffer[at]
@@ -116,7 +117,7 @@ def read_long(buffer: bytes, at: int) -> tuple[int, int]:
 
 
 def long_reader(length: int) -> Callable[[bytes, int], tuple[int, int]]:
-    """The same, quicker for numbers of ``length`` bytes that were met before."""
+    """A :func:`read_long` with a cache of numbers that are ``length`` bytes long."""
     known: dict[bytes, int] = {}
     get = known.get
 
@@ -144,7 +145,7 @@ read_ns: Final = long_reader(9)
 
 
 def read_length(buffer: bytes, at: int) -> tuple[int, int]:
-    """A length: a number that is not below zero and not beyond the buffer."""
+    """A length and the position after it. Raises ValueError when it is negative or larger than the buffer."""
     n, at = read_long(buffer, at)
     if not 0 <= n <= len(buffer):
         raise ValueError(f"a length of {n} in {len(buffer)} bytes")
@@ -152,7 +153,8 @@ def read_length(buffer: bytes, at: int) -> tuple[int, int]:
 
 
 def read_array(item: Callable[[bytes, int], tuple[Any, int]], buffer: bytes, at: int) -> tuple[tuple[Any, ...], int]:
-    """Blocks of items until an empty block; a block below zero has its size in bytes before its items."""
+    """Avro's blocks of items up to an empty one, and the position after it. A negative count is followed by the
+    block's size in bytes. Raises ValueError for more items than bytes are left."""
     items: list[Any] = []
     while True:
         count, at = read_long(buffer, at)
@@ -170,7 +172,7 @@ def read_array(item: Callable[[bytes, int], tuple[Any, int]], buffer: bytes, at:
 
 
 def read_string(buffer: bytes, at: int) -> tuple[str, int]:
-    """A string and the position after it."""
+    """A string and the position after it. Raises ValueError or IndexError when it is no UTF-8 or cut short."""
     n, at = read_length(buffer, at)
     if at + n > len(buffer):
         raise IndexError("a text is cut")
@@ -178,7 +180,7 @@ def read_string(buffer: bytes, at: int) -> tuple[str, int]:
 
 
 class Compiled(NamedTuple):
-    """A record type's two functions, and their source for those who want to read it."""
+    """A record type's two functions, and their source for reading."""
 
     encode: Encoder
     decode: Decoder

@@ -1,8 +1,8 @@
-"""Reads what was written under another version of a contract as a record of ours: Avro's resolution, for our types.
+"""Reads what was written under another version of a contract as a record of ours: Avro's schema resolution.
 
-Slow, and as strict as the compiled decoders (fastavro cuts a number beyond 64 bits down to what fits, silently). Fields
-we do not have are read past, fields that were not written have our defaults, unknown symbols are UNKNOWN, and what is
-then not of our type is refused.
+Slow, and as strict as the compiled decoders (fastavro silently truncates a number beyond 64 bits). Fields we do not
+have are skipped, fields that were not written get our defaults, unknown symbols become UNKNOWN, and what is then not of
+our type is refused.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _kinds(record_type: type[Any]) -> dict[str, frozenset[str]]:
 
 
 class _Writer:
-    """Makes a reader out of a writer's schema. It takes all of Avro: what we do not know must still be read past."""
+    """Makes a reader from a writer's schema. It supports all of Avro, because fields we do not have must be skipped."""
 
     def __init__(self, kinds: dict[str, frozenset[str]]) -> None:
         self._kinds = kinds

@@ -120,7 +120,7 @@ class Codec:
         return value
 
     def encode_body(self, record: Record) -> bytes:
-        """The Avro bytes alone, without the schema's id; of parts of messages too."""
+        """The Avro bytes alone, without the schema's id; of parts of messages too. Raises ContractError."""
         try:
             return compiled(type(record)).encode(record)
         except (TypeError, ValueError, KeyError, AttributeError) as error:

@@ -1,7 +1,6 @@
-"""Schemas of recorded topics: our own copies on the topic ``schemas`` first, the registry for what is not there.
+"""Schemas of recorded topics: from our own copies on the topic ``schemas``, else from the registry.
 
-Nothing is asked twice and everything is asked beforehand, so that replaying needs no registry and every process of an
-audit sees the same answers.
+All are looked up beforehand, so that replaying needs no registry and every process of an audit uses the same ones.
 """
 
 from __future__ import annotations
@@ -17,12 +16,13 @@ from pipeline.runtime.contracts.schemas import contract_text, fingerprint_of, su
 from pipeline.topics import TOPICS, topic_named
 
 _OWN_ID: Final = 0xFFFF_0000
-"""Ids for contracts of ours that stand in no recorded record: replayed records carry one until they are compared."""
+"""First of the ids given to our own contracts where no recorded record has their schema: replayed records carry them
+until they are compared."""
 
 
 @dataclass(frozen=True)
 class RecordedSchemas:
-    """A source of schemas that knows all it will be asked. Can be handed to other processes."""
+    """A source of schemas that needs no registry. Can be pickled for other processes."""
 
     texts: dict[int, Registered]
     ids: dict[str, int]
@@ -42,8 +42,9 @@ class RecordedSchemas:
 def recorded_schemas(
     copies: Iterable[bytes], ids: Iterable[tuple[str, int]], registry: SchemaSource
 ) -> RecordedSchemas:
-    """``copies``: values of the topic ``schemas``; ``ids``: (topic, schema id) pairs that were met on topics.
+    """The schemas of a recording.
 
+    ``copies``: values of the topic ``schemas``; ``ids``: (topic, schema id) pairs found on topics.
     Raises Unreachable when an id has no copy and the registry does not answer.
     """
     texts: dict[int, Registered] = {}
@@ -69,10 +70,10 @@ def recorded_schemas(
 
 
 def _copy(value: bytes) -> SchemaCopy | None:
-    # The contract of this one topic is known without its schema: somebody has to be read first.
+    # Copies are decoded with our own contract, without looking up their schema: it could only be found in a copy.
     try:
         record, end = compiled(SchemaCopy).decode(value, HEADER_BYTES)
-    except Exception:  # bytes of anybody: what is no copy is of no use here, whatever is wrong with it
+    except Exception:  # the topic may hold any bytes: what is no copy is left out, whatever is wrong with it
         return None
     return record if isinstance(record, SchemaCopy) and end == len(value) else None
 
@@ -80,5 +81,5 @@ def _copy(value: bytes) -> SchemaCopy | None:
 def _fingerprint(text: str) -> str:
     try:
         return fingerprint_of(text)
-    except Exception:  # a registry may hold texts of others that are no Avro
+    except Exception:  # a registry may hold schemas of others that are no Avro
         return ""

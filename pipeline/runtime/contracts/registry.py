@@ -1,7 +1,7 @@
 """The schema registry, as far as we need it: ids, texts, registration, compatibility. Confluent's API (v7).
 
-Whatever cannot be asked because nobody answers is raised as :class:`~pipeline.errors.Unreachable`, because the registry
-does not let us in as :class:`~pipeline.errors.AccessRefused`.
+Every method raises :class:`~pipeline.errors.Unreachable` when the registry does not answer, and
+:class:`~pipeline.errors.AccessRefused` when it does not let us in.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Version(NamedTuple):
 
 
 class Registry:
-    """A registry at an address; asks at once and keeps no cache of what may change.
+    """The registry at ``url``. Every call asks it; nothing that may change is cached.
 
     ``access``: how we are let in; default: the environment's word, which raises WrongUse when it is not as it must be.
     """
@@ -75,7 +75,10 @@ class Registry:
         return Registered(schema.schema_str, frozenset(subjects or ()))
 
     def register(self, subject: str, text: str) -> int:
-        """Register a schema, or find it registered; its id. Raises Incompatible when the registry refuses it."""
+        """Register a schema, or find it registered; its id.
+
+        Raises Incompatible when the registry refuses it, PipelineError when it gives no id.
+        """
         try:
             schema_id = self._ask(lambda: self._client.register_schema(subject, Schema(text, "AVRO")))
         except SchemaRegistryError as error:

@@ -37,7 +37,7 @@ _PRIMITIVES: Final[dict[type, str]] = {int: "long", str: "string", bool: "boolea
 
 
 class ContractError(Exception):
-    """A record, or a record type, that no schema of ours can carry exactly. A bug of the writer's."""
+    """A record, or a record type, that no schema of ours can carry exactly: a bug in the code that made it."""
 
 
 def subject_of(topic_name: str) -> str:
@@ -65,7 +65,10 @@ def contract_text(record_type: type[Record]) -> str:
 
 
 def fingerprint_of(text: str) -> str:
-    """SHA-256 of a schema's parsing canonical form (Avro specification); equal ones write, and read, the same bytes."""
+    """SHA-256 in hex of a schema's parsing canonical form (Avro specification); equal ones write the same bytes.
+
+    Raises ValueError for a text that is no JSON, and fastavro's errors for one that is no Avro schema.
+    """
     schema: Any = json.loads(text)
     return fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "SHA-256")
 
@@ -109,7 +112,7 @@ def write(directory: Path | None = None) -> list[str]:
 
 
 def key_fields(topic: Topic) -> str:
-    """The field or fields a topic's key is made of, found by asking its key function for one."""
+    """The field or fields a topic's key is made of, found by calling its key function with a probe."""
     asked: list[str] = []
 
     class Probe:
@@ -219,7 +222,7 @@ def _units(hint: Any) -> Iterator[str]:
 
 
 class FieldType(typing.NamedTuple):
-    """What a field holds: one of ``of``, or none, or a tuple of them."""
+    """What a field holds: an ``of``; or None too, when ``nullable``; or a tuple of them, when ``array``."""
 
     of: type
     nullable: bool = False

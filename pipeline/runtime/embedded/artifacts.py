@@ -42,7 +42,7 @@ _UNPACKED_PER_PACKED = 1.2  # jars inside the archive do not shrink further
 
 @dataclass(frozen=True, slots=True)
 class LockedFile:
-    """One file as locked: whose it is, its Maven coordinate, its size in bytes and its SHA-256 in hex."""
+    """One locked file: the component it belongs to, its Maven coordinate, size in bytes and SHA-256 in hex."""
 
     component: str
     group: str
@@ -227,7 +227,7 @@ class Artifacts:
         aside = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._staging()))
         try:
             with tarfile.open(packed) as archive:
-                # The bytes are the locked ones, so the filter is a second belt; Python before 3.11.4 has none.
+                # The bytes are the locked ones: this filter is a second safeguard. Python before 3.11.4 has none.
                 if hasattr(tarfile, "data_filter"):
                     archive.extractall(aside, filter="data")
                 else:
@@ -250,7 +250,7 @@ class Artifacts:
         return staging
 
     def _sweep_staging(self) -> None:
-        # Called with the cache locked: nobody else is fetching, so whatever lies there was left by a killed process.
+        # Called with the cache locked: no other process is fetching, so what is there was left by a killed one.
         for left in self._staging().iterdir():
             shutil.rmtree(left, ignore_errors=True)
 

@@ -26,7 +26,7 @@ from confluent_kafka import KafkaException
 from pipeline.errors import ComponentDied, DiskFull
 from pipeline.runtime.contracts.registry_access import registry_answers
 from pipeline.runtime.embedded.artifacts import Artifacts
-from pipeline.runtime.embedded.child import MIN_FREE_BYTES, ChildProcess, java
+from pipeline.runtime.embedded.child import MIN_FREE_BYTES, START_TIMEOUT_S, ChildProcess, java
 from pipeline.runtime.extras import Extra, require
 from pipeline.runtime.kafka.client_settings import ClientSettings
 from pipeline.runtime.kafka.clients import Kafka
@@ -105,7 +105,7 @@ class LocalKafka(ChildProcess):
         except KafkaException:
             return set()
 
-    def wait_for_brokers(self, node_ids: set[int], timeout_s: float = 60.0) -> None:
+    def wait_for_brokers(self, node_ids: set[int], timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until this broker knows all of `node_ids`. Raises ComponentDied when it does not in time."""
         deadline = time.monotonic() + timeout_s
         while not node_ids <= self.known_brokers():
@@ -317,7 +317,7 @@ class LocalPlatform:
         """Base URL of the registry's Confluent-compatible API"""
         return self.registry.url
 
-    def start(self, timeout_s: float = 60.0) -> Self:
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> Self:
         """Start both and wait until both answer."""
         try:
             self.kafka.start(wait=False)

@@ -22,6 +22,8 @@ from pipeline.runtime.embedded.artifacts import cache_dir
 from pipeline.runtime.ports import HOST, free_port, is_taken
 
 MIN_FREE_BYTES = 512 << 20
+START_TIMEOUT_S = 180.0
+"""An idle machine needs 5 s, a busy one has needed 40. A process that ends is noticed at once."""
 
 _POLL_S = 0.05
 _PORT_ATTEMPTS = 3
@@ -75,7 +77,7 @@ class ChildProcess(ABC):
 
     @abstractmethod
     def ready(self) -> bool:
-        """Ask it, as a client would, whether it works."""
+        """Whether it answers a real client's request."""
 
     def _environment(self) -> Mapping[str, str]:
         return {}
@@ -117,7 +119,7 @@ class ChildProcess(ABC):
             return self._process.pid
         return int(self._pid_file.read_text(encoding="ascii"))
 
-    def start(self, timeout_s: float = 60.0, *, wait: bool = True) -> Self:
+    def start(self, timeout_s: float = START_TIMEOUT_S, *, wait: bool = True) -> Self:
         """Start it (again), and wait until it answers. With `wait=False` return at once; another `start` then waits.
 
         Raises PortTaken, DiskFull, ComponentDied (also when it does not answer in time).
@@ -139,7 +141,7 @@ class ChildProcess(ABC):
                 raise
         raise AssertionError("not reached")
 
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until it answers. Raises ComponentDied, DiskFull or PortTaken with its reason when it does not."""
         deadline = time.monotonic() + timeout_s
         while not self.ready():
@@ -153,7 +155,7 @@ class ChildProcess(ABC):
         self._announced = True
 
     def check(self) -> None:
-        """Raise with the reason if it was started and ended by itself; return silently while it runs or was stopped."""
+        """Raise ComponentDied, PortTaken or DiskFull if it has ended by itself; return while it runs or was stopped."""
         if self._process is None or self._process.poll() is None:
             return
         code, text = self._process.returncode, self._log_since_start()

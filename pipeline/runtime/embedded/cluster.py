@@ -7,6 +7,7 @@ from typing import Self
 
 from pipeline.runtime.embedded.artifacts import Artifacts
 from pipeline.runtime.embedded.broker import LocalKafka
+from pipeline.runtime.embedded.child import START_TIMEOUT_S
 from pipeline.runtime.ports import free_port
 
 
@@ -33,7 +34,7 @@ class LocalCluster:
         """All brokers' addresses, for a client's `bootstrap.servers`."""
         return ",".join(node.bootstrap_servers for node in self.nodes.values())
 
-    def start(self, timeout_s: float = 90.0) -> Self:
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> Self:
         """Start all, and wait until every broker knows every other."""
         try:
             for node in self.nodes.values():

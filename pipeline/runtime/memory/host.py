@@ -28,7 +28,7 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """One record on a topic's partition. ``record`` is None for what was published raw."""
+    """One record on a topic's partition. ``record`` is None when it was published as bytes."""
 
     offset: int
     append_ns: int
@@ -42,10 +42,10 @@ class MemoryHost:
 
     ``units``: which stages share a unit, by name (default: each alone, everything through topics). ``encode=False``
     keeps records only: no bytes, no journal, no dead letters for raw input. ``resumed_ns``: wall time of the tasks'
-    start, handed on as ``Resumed``; 0 means that this is no live start. ``config``: epoch records hold the stages'
-    parameters, as a worker's do. ``boundary``: asked after each record applied
-    whether that unit's transaction ends here (not to be used together with :meth:`crash`). ``lost``: asked whenever one
-    ended there whether the unit's tasks of this partition die, and are restored from their changelogs.
+    start, given to stages as ``Resumed``; 0 means that this is no live start. ``config``: epoch records hold the
+    stages' parameters, as a worker's do. ``boundary`` is called after each record applied and says whether that unit's
+    transaction ends there (not to be used together with :meth:`crash`). ``lost`` is called whenever one ends there and
+    says whether the unit's tasks of this partition die, to be restored from their changelogs.
     """
 
     def __init__(
@@ -83,7 +83,10 @@ class MemoryHost:
     # ------------------------------------------------------------------ from outside
 
     def publish(self, record: Record, append_ns: int, partition: int | None = None) -> None:
-        """A record of the outside world, applied at the next :meth:`run`. Append times must not go back."""
+        """Publish a record of the outside world, to be applied at the next :meth:`run`.
+
+        ``append_ns``: its append time, not before that of the record published last. ``partition`` None: by its key.
+        """
         topic = topic_of(type(record))
         key = topic.key(record)
         where = (
@@ -93,7 +96,7 @@ class MemoryHost:
         self._outside.append((topic, where, key.encode(), value, record, append_ns))
 
     def publish_raw(self, topic: Topic, key: bytes | None, value: bytes | None, append_ns: int, partition: int) -> None:
-        """Bytes of the outside world, as anybody may send them."""
+        """Publish bytes, as any client could send them. Raises ValueError on a host that does not encode."""
         if self._codec is None:
             raise ValueError("a host without encoding has no use for bytes")
         self._outside.append((topic, (partition,), key, value, None, append_ns))
@@ -101,7 +104,10 @@ class MemoryHost:
     # ------------------------------------------------------------------ running
 
     def run(self, outside: int | None = None) -> None:
-        """Apply what was published (at most ``outside`` records of it), each until nothing is left to do."""
+        """Apply what was published (at most ``outside`` records), each with everything it causes.
+
+        Raises ValueError when append times go back, Poisoned or SequenceGap as a worker does.
+        """
         while self._outside and (outside is None or outside > 0):
             if outside is not None:
                 outside -= 1
@@ -116,7 +122,7 @@ class MemoryHost:
             self._until_quiet()
 
     def commit(self) -> None:
-        """End a transaction of every task: journal entries are written, changelogs brought up to date."""
+        """End every task's transaction: journal entries and changelogs are written."""
         for row in self._task_groups:
             for task_group in row:
                 self._close(task_group)
@@ -125,7 +131,8 @@ class MemoryHost:
         self._redo.clear()
 
     def crash(self) -> None:
-        """Every task dies and is restored from its changelog: all since the last commit is lost and done again."""
+        """Every task dies and is restored from its changelog; what was applied since the last commit is published again
+        and applied at the next :meth:`run`."""
         self._outside.extendleft(reversed(self._redo))
         self._redo.clear()
         for place, records in self.topics.items():
@@ -135,7 +142,7 @@ class MemoryHost:
         self._start()
 
     def move(self, units: Sequence[Sequence[str]]) -> None:
-        """Commit, stop every unit, and go on with others: no task loses its place."""
+        """Commit, stop every unit, and go on with the stages distributed over ``units``, as in a new deployment."""
         self.commit()
         self._wirings = self._wired(units)
         self._start()
@@ -147,7 +154,7 @@ class MemoryHost:
     @overload
     def records(self, of: str) -> list[Any]: ...
     def records(self, of: type[Any] | str) -> list[Any]:
-        """The records of a topic (by type or name), partition after partition, in order. Raw ones are left out."""
+        """The records of a topic (by type or name), partition after partition, in order; none published as bytes."""
         name = of if isinstance(of, str) else topic_of(of).name
         per_source = topic_named(name).per_source and name == topic_named(name).name
         return [
@@ -185,7 +192,7 @@ class MemoryHost:
         for row in self._task_groups:
             for task_group in row:
                 self._restore(task_group)
-        # What others wrote and a task had not read when it was lost is read again, from the topics.
+        # Records that a task had not applied yet when it was lost are read again, from the topics.
         self._until_quiet()
 
     def _restore(self, task_group: TaskGroup) -> None:
@@ -243,7 +250,7 @@ class MemoryHost:
         for stage, records in closed.changelog.items():
             changelog = self.changelogs.setdefault((stage, task_group.partition), {})
             for key, value in records:
-                # As in a compacted topic a key stands where it was last written: a restore meets another order.
+                # As in a compacted topic, a key moves to where it was last written: a restore reads another order.
                 changelog.pop(key, None)
                 if value is not None:
                     changelog[key] = value

@@ -1,4 +1,4 @@
-"""A worker's HTTP: ``/metrics`` for Prometheus, ``/health`` and ``/ready`` for whoever starts and stops it.
+"""A worker's HTTP endpoint: ``/metrics`` for Prometheus, ``/health`` and ``/ready`` for an orchestrator.
 
     /health   200 while the loop moves, also while it waits for Kafka; 503: end the process
     /ready    200 when partitions are assigned and restored (or the group has none for this worker); 503 says why not
@@ -6,7 +6,7 @@
 PIPELINE_METRICS_PORT   the port; 0 for any free one (default); `off`. Several units: this port and the following ones
 PIPELINE_METRICS_HOST   the interface (default: loopback)
 
-Where it listens stands in the log, and in ``<state dir>/<slot>.metrics`` while the worker runs.
+Its address is in the log, and in ``<state dir>/<slot>.metrics`` while the worker runs.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Endpoint:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="endpoint", daemon=True).start()
 
     def close(self) -> None:
+        """Stop serving and remove the address file."""
         self._file.unlink(missing_ok=True)
         self._server.shutdown()
         self._server.server_close()
@@ -108,13 +109,13 @@ def _server(listen: Listen, telemetry: Telemetry) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            pass  # a scrape is no event
+            pass  # scrapes are not logged
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            pass  # one who asked and went away
+            pass  # the client closed the connection
 
     tries = 1 if listen.port else 5  # another process may take the free port first
     for left in reversed(range(tries)):

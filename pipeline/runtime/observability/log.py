@@ -32,7 +32,7 @@ _LEVELS: Final = {
 def write_line(text: str) -> None:
     """A line on standard output, in one write: processes that share a file do not mix within their lines.
 
-    (``print`` writes the line's end apart when Python is told not to buffer.)
+    (``print`` writes the line's end separately when Python runs unbuffered.)
     """
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -55,7 +55,7 @@ class EventLog:
         self._wall_ns = wall_ns
 
     def event(self, event: Event, text: str, **ids: Any) -> None:
-        """One line. ``text`` is the sentence for a person, ``ids`` what a machine may look for."""
+        """Write one line. ``text`` is a sentence for people, ``ids`` are fields for machines (JSON only)."""
         at = datetime.fromtimestamp(self._wall_ns() / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         if self._as_json:
             line = {"time": at, "level": _LEVELS.get(event, "info"), "event": event, **self.ids, **ids, "msg": text}
@@ -66,7 +66,7 @@ class EventLog:
 
 
 def wants_json(env: Mapping[str, str] | None = None) -> bool:
-    """What ``PIPELINE_LOG`` says. Raises WrongUse for what is neither text nor json."""
+    """Whether ``PIPELINE_LOG`` is json. Raises WrongUse for what is neither text nor json."""
     form = (os.environ if env is None else env).get(LOG_VARIABLE) or "text"
     if form not in ("text", "json"):
         raise WrongUse(f"{LOG_VARIABLE} is {form!r}: text or json")

@@ -1,4 +1,4 @@
-"""A worker's log, metrics and readiness, all from what it tells its observer."""
+"""A worker's log, metrics and readiness, all made from what it reports to its observer."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ WINDOW: Final = 1000
 """Transactions over which p50 and p99 are taken: half a minute under load."""
 LOOK_EVERY_S: Final = 1.0
 STILL_S: Final = 60.0
-"""A loop that has not moved for so long is not healthy; at twice that the watchdog ends the process."""
+"""Seconds after which a loop that has not moved is unhealthy; at twice that the watchdog ends the process."""
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 _RESTORE_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0)
 _RECORDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 _PARTITIONS: Final = (5, 10, 20, 40, 80, 160, 320)
 
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series beside each one, of no use
 
 
 class Ready(NamedTuple):
-    """Whether a worker works, and on what; or why it does not."""
+    """Whether a worker is ready (or healthy), with the reason or what it works on."""
 
     ready: bool
     why: str
 
 
 class Telemetry(Collector):
-    """The observer of the worker in ``slot`` of ``unit``. Other threads read it; what they read is swapped whole."""
+    """The observer of the worker in ``slot`` of ``unit``. Other threads read it: what they read is replaced whole."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Telemetry(Collector):
     # ------------------------------------------------------------------ other threads
 
     def ready(self) -> Ready:
-        """Ready: the group has spoken, and the state of all partitions it gave is restored; it may have given none."""
+        """Ready: the group has assigned partitions, and their state is restored; it may have assigned none."""
         assigned = self._assigned
         if assigned is None or (assigned and not self._restored):
             return Ready(False, self._why_not)
@@ -182,7 +182,7 @@ class Telemetry(Collector):
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """What is looked at when it is asked for."""
+        """Gauges, made at each scrape (the interface of prometheus_client's collectors)."""
         ready, window, sight = self.ready().ready, sorted(self._window), self._sight
         assigned = self._assigned or ()
         yield self._gauge("ready", "1: partitions are assigned and restored, or the group gave none.", [((), ready)])
@@ -228,7 +228,7 @@ class Telemetry(Collector):
         )
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing is promised beforehand: the registry then does not collect to find out."""
+        """No metric is announced beforehand; otherwise the registry would call :meth:`collect` to find their names."""
         return ()
 
     def _gauge(

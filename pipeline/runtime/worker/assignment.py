@@ -40,7 +40,7 @@ from pipeline.runtime.worker.wiring import Wiring
 from pipeline.topics import changelog_of
 
 TAIL: Final = 20
-"""Last offsets of a changelog in which our `_meta` and the marker after it must stand, or the state is read anew."""
+"""Our `_meta` must be among so many last offsets of a changelog (markers count too), or the state is read anew."""
 
 
 class Prepared(NamedTuple):
@@ -56,7 +56,7 @@ class Prepared(NamedTuple):
 
 
 class Assigner:
-    """How the worker in slot ``slot_name`` of ``wiring``'s unit takes over partitions."""
+    """Takes over partitions for the worker in slot ``slot_name`` of ``wiring``'s unit."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Assigner:
         restored |= self._restore([p for p in partitions if p not in restored])
         committed = _committed(consumer, places)
         if committed != before:
-            # We have slept, and do not know yet that we have lost them.
+            # Another worker has committed meanwhile: we were suspended for long, and have lost the partitions.
             raise NotRestored("somebody else works on these partitions")
         earliest = {place: low for place, (low, _) in ends(kafka, places).items()}
         epoch = self._epoch()
@@ -126,7 +126,7 @@ class Assigner:
         return Prepared(task_groups, starts, earliest, migrated)
 
     def _unchanged(self, kept: Mapping[int, TaskGroup]) -> dict[int, TaskGroup]:
-        """Those whose own `_meta` is still the last one in every changelog: nobody has been there since."""
+        """Those whose own `_meta` is still the last one in every changelog: nobody has written since."""
         if not kept:
             return {}
         own = {(changelog_of(task.stage.name), p): task for p, task_group in kept.items() for task in task_group.tasks}
@@ -178,14 +178,14 @@ class Assigner:
         committed: Mapping[Place, int],
         earliest: Mapping[Place, int],
     ) -> None:
-        """State and group must stand at the same place, when it was this unit that was here last."""
+        """State and group must have the same offsets when it was this unit that wrote last. Raises StateMismatch."""
         fresh = all(task.place.no == 0 for task in task_group.tasks)
         own = all(task.place.unit == self._wiring.unit for task in task_group.tasks)
         for topic in self._wiring.outside:
             place = topic.name, task_group.partition
             at = committed.get(place, -1)
             if at < 0:
-                continue  # none, or expired: the state's own place is what counts
+                continue  # none, or expired: then only the state's own offsets count
             here = positions.get(topic.name, earliest[place])
             if (own and at != here) or (fresh and at > earliest[place]):
                 raise StateMismatch(
@@ -194,7 +194,7 @@ class Assigner:
                 )
 
     def _backlog(self, task_group: TaskGroup) -> list[Message]:
-        """What stands on inner topics and was not applied yet by its reader, when it was another unit."""
+        """Records on inner topics that their reader, in another unit then, has not applied yet."""
         behind = task_group.behind()
         if not behind:
             return []
@@ -227,6 +227,6 @@ class Assigner:
 
 
 def _committed(consumer: Consumer, places: Sequence[Place]) -> dict[Place, int]:
-    """The group's offsets, once no transaction is open that moves them; negative when there is none."""
+    """The group's committed offsets, once no open transaction is about to change them; negative when there is none."""
     asked = consumer.committed([TopicPartition(*place) for place in places], timeout=ASK_TIMEOUT_S)
     return {(each.topic, each.partition): each.offset for each in asked}

@@ -1,4 +1,4 @@
-"""Waiting, so that a worker can always be told to stop and always shows that it lives."""
+"""How a worker waits and reports: while it waits it can be stopped, and shows its watchdog that it lives."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SAY_EVERY_S: Final = 5.0
 
 
 class Stopping(Exception):
-    """The worker was told to stop while it waited."""
+    """The worker was asked to stop while it waited."""
 
 
 class WorkerContext:
-    """A worker's way of waiting and speaking. ``stopping`` is set from a signal handler.
+    """A worker's waiting and reporting. ``stopping`` is set from a signal handler.
 
-    What it says goes to ``observer``; to ``say``, with its name, when there is none.
+    Events go to ``observer``, or as text lines to ``say`` when there is none.
     """
 
     def __init__(self, name: str, say: Callable[[str], None], kafka: Kafka, observer: Observer | None = None) -> None:
@@ -30,10 +30,11 @@ class WorkerContext:
         self._said_at: dict[Event, float] = {}
 
     def alive(self) -> None:
+        """Show the watchdog that the loop moves."""
         self.alive_at = self.kafka.monotonic()
 
     def rest(self, seconds: float) -> None:
-        """Sleep. Raises Stopping at once when told to."""
+        """Sleep for ``seconds``. Raises Stopping as soon as ``stopping`` is set."""
         until = self.kafka.monotonic() + seconds
         while True:
             self.alive()
@@ -45,13 +46,13 @@ class WorkerContext:
             self.kafka.sleep(min(left, 0.05))
 
     def say(self, text: str, event: Event = Event.NOTE, **ids: Any) -> None:
-        """One event, as a sentence, with the ids it concerns."""
+        """Report an event as a sentence, with the ids it concerns."""
         self.observer.event(event, text, **ids)
 
     def say_now_and_then(
         self, text: str, event: Event = Event.WAITING, every_s: float = SAY_EVERY_S, **ids: Any
     ) -> None:
-        """What would be said again and again while something is away."""
+        """As :meth:`say`, at most once in ``every_s`` seconds per event: for what is retried all the time."""
         now = self.kafka.monotonic()
         if now - self._said_at.get(event, -every_s) >= every_s:
             self._said_at[event] = now

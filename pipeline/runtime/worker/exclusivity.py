@@ -39,10 +39,10 @@ def refuse_if_elsewhere(
 class Rivals:
     """Other units that have a stage of ours.
 
-    Of two that start in the same moment neither has seen the other before joining. So each asks again once it has
-    joined, before it adopts: whoever joined later then sees the other. One that has seen nobody works on; one that has
-    seen another waits until that is gone, and gives up after a while. Where both have seen each other, the name that
-    comes later gives up at once.
+    Of two that start at the same moment neither sees the other before joining its group. So each checks again once it
+    has joined, before it restores state: the one that joined later then sees the other. A unit that sees none works
+    on; one that sees another waits until that has gone, and gives up after a while. When both see each other, the one
+    whose name comes later in the alphabet gives up at once.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class Rivals:
         try:
             running = _with_members(self._admin, sorted(self._others))
         except (KafkaException, TimeoutError) as error:
-            self._admin = self._context.kafka.admin()  # the old one may go on asking a broker that is none any more
+            self._admin = self._context.kafka.admin()  # the old one may go on asking a broker that has gone
             raise NotRestored(f"waiting for Kafka's group coordinator ({error!r})") from error
         if not running:
             self._seen_since = None
             return
-        told = "; ".join(f"{', '.join(self._others[name])} in unit {name}" for name in running)
+        found = "; ".join(f"{', '.join(self._others[name])} in unit {name}" for name in running)
         now = self._context.kafka.monotonic()
         if self._seen_since is None:
             self._seen_since = now
         if now - self._seen_since > GIVE_UP_AFTER_S or (joined and self._unit > min(running)):
-            raise WrongUse(f"{self._unit} cannot start: still running: {told}. Stop that first.")
-        raise NotRestored(f"waiting for {told} to be gone")
+            raise WrongUse(f"{self._unit} cannot start: still running: {found}. Stop that first.")
+        raise NotRestored(f"waiting for {found} to be gone")
 
 
 def _with_members(admin: AdminClient, groups: list[str]) -> list[str]:
@@ -96,15 +96,16 @@ def refuse_if_replaced(group: str, slot_name: str, session_s: float, context: Wo
     """After our membership was fenced: has another process taken the slot? Raises PipelineError when it has.
 
     The client library also fences itself: when the broker was away for longer than the session, it forgets its member
-    id, and while the revocation waits for its turn it sends a heartbeat without one, which is refused on behalf of the
-    member it was itself. Such a ghost leaves the group when its session has run out; a living process stays.
+    id, and before the revocation is handled it sends a heartbeat without one, which the coordinator refuses because of
+    the member that the client itself was. That stale member leaves the group when its session runs out; a living
+    process stays. So the coordinator is asked until either is clear.
     """
-    since: float | None = None  # from when on the coordinator has named a member of our name, without a pause
+    since: float | None = None  # from when on, without interruption, the group has had a member of our name
     answered = 0.0
     while True:
         try:
-            # A client made for it: one that was told NOT_COORDINATOR may go on asking the same broker, for ever.
-            admin = context.kafka.admin()  # held: when it goes, its answer never comes
+            # A new client: one that was answered NOT_COORDINATOR may go on asking the same broker for ever.
+            admin = context.kafka.admin()  # kept in a variable: if it were freed, its answer would never come
             found = admin.describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S / 2)
             described = found[group].result(ASK_TIMEOUT_S)
         except (KafkaException, TimeoutError) as error:

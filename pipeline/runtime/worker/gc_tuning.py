@@ -1,8 +1,8 @@
-"""Python's cyclic collector, kept out of the way: at 300,000 orders one full collection stopped everything for 100 ms.
+"""Tunes Python's cyclic garbage collector: at 300,000 orders one full collection stopped a worker for 100 ms.
 
-State holds no cycles, so a worker gives up looking for old ones: only what was made a moment ago is looked through.
-What a dropped state held in cycles (its parts know each other) is collected where a pause hurts nobody: before the
-next restore.
+State holds no cycles, so a worker collects the youngest generation only. The cycles between the parts of a state that
+was dropped (its tables and indexes refer to each other) are collected before the next restore, where a pause does no
+harm.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from typing import Final
 
 YOUNG: Final = 20_000
-"""New objects after which the young ones are looked through: about a millisecond."""
+"""New objects after which the youngest generation is collected, in about a millisecond."""
 NEVER: Final = 1_000_000_000
 
 
 def only_the_young() -> None:
-    """For a worker's process: no collection of anything but the youngest generation, from now on."""
+    """From now on collect the youngest generation only. For a worker's process."""
     gc.set_threshold(YOUNG, NEVER, NEVER)
 
 
 @contextmanager
 def while_restoring() -> Iterator[None]:
-    """Collect what was dropped, then restore undisturbed; what is there afterwards is not looked at again."""
+    """Collect everything, then no collection while restoring; what exists afterwards is never collected again."""
     enabled = gc.isenabled()
     gc.unfreeze()
     gc.collect()

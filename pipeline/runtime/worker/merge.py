@@ -1,12 +1,12 @@
 """In which order a task group on one partition takes its inputs. One rule, no clock of its own; the journal records it.
 
 1. Controls, as soon as they are there.
-2. At start-up reference data (all that its topics hold), before anything that is judged by it.
+2. At start-up reference data (all that its topics hold), before anything that is checked against it.
 3. Our own stages' messages that are not later than the next tick.
 4. Outside inputs by append time, ties by rank: reference data, market data, orders.
-5. A tick is a barrier. It is applied when every other input has shown a later record, or has stood at its end for a
-   moment; and nothing later than a tick that waits is applied before it. So time never overtakes what is older than it,
-   nor is it overtaken: catching up after an outage goes through the same moments as live.
+5. A tick is a barrier. It is applied when every other input has a later record, or has been at its end for a moment;
+   and nothing later than a waiting tick is applied before it. So records and ticks keep their order in time, and
+   catching up after an outage goes through the same moments as live.
 
 The time of a record is its append time at the broker (ops/decisions/0002-merge-by-append-time.md).
 """
@@ -24,8 +24,8 @@ from pipeline.topics import CLOCK, CONTROLS, ORDERS_IN, Topic
 M = TypeVar("M")
 
 GRACE_NS: Final = 10_000_000
-"""How long an input must have stood at its end, after the tick was seen, before the tick passes it: 10 ms. Records are
-fetched from one broker in one answer or the next; this is a few of these."""
+"""How long an input must have been at its end, after the tick was read, before the tick is applied: 10 ms, the time of
+a few fetches, because records of the same moment may come with the next answer of the broker."""
 
 
 class Rank(IntEnum):
@@ -51,12 +51,12 @@ def rank_of(topic: Topic, owned: frozenset[str]) -> Rank:
         return Rank.REFERENCE
     if topic.record.__module__ == market.__name__:
         return Rank.MARKET
-    # What gateways bring of our own doings (venue reports) waits no longer than our own messages do.
+    # Venue reports come from gateways but answer our own orders: they rank with our own stages' messages.
     return Rank.ORDERS if topic is ORDERS_IN else Rank.OWN
 
 
 class Input(Generic[M]):
-    """What is buffered of one input."""
+    """The buffered records of one input, as (append time in ns, record)."""
 
     __slots__ = ("at_end_since_ns", "name", "rank", "records")
 
@@ -65,11 +65,14 @@ class Input(Generic[M]):
         self.rank = rank
         self.records: deque[tuple[int, M]] = deque()
         self.at_end_since_ns: int | None = None
-        """When the host last learned that nothing more is there; None: there may be more."""
+        """Host's clock when the host last learned that the input is at its end; None: there may be more records."""
 
 
 class Merge(Generic[M]):
-    """The inputs of one partition. The host pushes what it fetched and says when an input is at its end."""
+    """Merges the inputs of one partition. The host pushes what it fetched and reports when an input is at its end.
+
+    ``inputs``: names with their ranks. ``grace_ns``: see :data:`GRACE_NS`.
+    """
 
     def __init__(self, inputs: Iterable[tuple[str, Rank]], grace_ns: int = GRACE_NS) -> None:
         self._inputs = {name: Input[M](name, rank) for name, rank in inputs}
@@ -86,14 +89,14 @@ class Merge(Generic[M]):
         """Records waiting in all inputs."""
 
     def push(self, name: str, append_ns: int, record: M) -> None:
-        """A record was fetched. Within an input, in the order of its log."""
+        """Add a fetched record, in the order of its input's log. ``append_ns``: its append time at the broker."""
         each = self._inputs[name]
         each.records.append((append_ns, record))
         each.at_end_since_ns = None
         self.buffered += 1
 
     def at_end(self, name: str, now_ns: int) -> None:
-        """The input has nothing more for now."""
+        """The input has nothing more for now. ``now_ns``: the host's clock."""
         self._inputs[name].at_end_since_ns = now_ns
 
     def size(self, name: str) -> int:
@@ -101,10 +104,11 @@ class Merge(Generic[M]):
         return len(self._inputs[name].records)
 
     def names(self) -> list[str]:
+        """Names of all inputs."""
         return list(self._inputs)
 
     def pop(self, now_ns: int) -> M | None:
-        """The next record, or None when none may go yet. ``now_ns``: the host's clock, only for the moment of grace."""
+        """The next record, or None when none may be applied yet. ``now_ns``: the host's clock, only for the grace."""
         for each in self._controls:
             if each.records:
                 return self._take(each)
@@ -120,7 +124,7 @@ class Merge(Generic[M]):
             if clock.records:
                 tick_ns = clock.records[0][0]
             elif not self._stands(clock):
-                return None  # catching up: the next tick is still on its way, and may be older than what is here
+                return None  # catching up: the next tick is not fetched yet, and may be older than what is buffered
         found = self._earliest(self._own, tick_ns) or self._earliest(self._outside, tick_ns)
         if found is not None:
             return self._take(found)

@@ -19,14 +19,15 @@ class StateMismatch(PipelineError):
 
 
 class Migrated(NamedTuple):
-    """Rows of the stage's own version, and what is to be written for it to be the changelog's too."""
+    """Rows in the stage's own version, and the changelog records that bring the changelog to it."""
 
     rows: Rows
     changes: list[tuple[bytes, bytes | None]]
 
 
 def migrated(stage: AnyStage, version: int, rows: Rows) -> Migrated:
-    """``rows`` of state version ``version`` as rows of ``stage``'s. Raises StateMismatch where there is no way."""
+    """``rows`` of state version ``version`` as rows of ``stage``'s version. Raises StateMismatch when it is newer, or a
+    migration is missing or makes one key twice."""
     if version > stage.state_version:
         raise StateMismatch(
             f"{stage.name}: the changelog was written by a newer version: state version {version}, this code has "

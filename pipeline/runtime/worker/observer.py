@@ -1,6 +1,6 @@
-"""What a worker tells of itself: its life as events, each transaction's end, and once a second what it holds.
+"""What a worker reports to its observer: events, each committed transaction, and once a second what it holds.
 
-The worker knows this file alone. Who listens (log, metrics, nobody) is decided where it is started.
+The worker depends on this module alone. Who observes it (log, metrics, nobody) is decided where it is started.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ Place = tuple[str, int]
 
 
 class Event(StrEnum):
-    """A turn in a worker's life: one line in its log, one count in its metrics."""
+    """An event in a worker's life: one line in its log, one count in its metrics."""
 
     STARTED = "started"
     """The cluster answers and has what the unit needs; the worker joins its group."""
     WAITING = "waiting"
-    """Something is away (Kafka, the registry, another unit's end); said at most every five seconds."""
+    """Waiting for something (Kafka, the registry, another unit's end); reported at most every five seconds."""
     ASSIGNED = "assigned"
     REVOKED = "revoked"
     LOST = "lost"
-    """The group has gone on without this worker: what it had in hand is dropped."""
+    """The group has given the partitions away without this worker: what it had not committed is dropped."""
     RESTORED = "restored"
     """The state of the partitions has been read."""
     READY = "ready"
     """Restored, started, and reading on: the first transaction is committed."""
     ABORTED = "aborted"
-    """A transaction was taken back."""
+    """A transaction was aborted."""
     INDEFINITE = "indefinite"
-    """Nobody knew how a transaction ended; a new producer settles it."""
+    """It is not known how a transaction ended; a new producer settles it."""
     FENCED = "fenced"
     """A transaction was refused because another producer or member has this worker's place."""
     PAUSED = "paused"
-    """An input comes faster than it is merged and is not fetched for a while; said at most once a minute."""
+    """An input comes faster than it is merged and is not fetched for a while; reported at most once a minute."""
     STOPPING = "stopping"
     STOPPED = "stopped"
     POISONED = "poisoned"
@@ -57,11 +57,11 @@ class Sight(NamedTuple):
     """What a worker holds at one moment."""
 
     lag: Mapping[Place, int]
-    """Offsets between what is in the books and the end of the log that was fetched last."""
+    """Offsets between the last committed place and the log's end as of the last fetch."""
     entries: Mapping[str, int]
     """Stage to state entries."""
     dead_letters: Mapping[str, int]
-    """Stage to dead letters its tasks here have ever written."""
+    """Stage to number of dead letters that its tasks of this worker's partitions have ever written."""
     buffered: int
     """Records fetched and not applied."""
     paused: int
@@ -69,25 +69,27 @@ class Sight(NamedTuple):
 
 
 class Observer(Protocol):
-    """One who listens to a worker. Called in the worker's own thread: be brief."""
+    """Observes a worker. Called in the worker's own thread: must be quick."""
 
     def event(self, event: Event, text: str, **ids: Any) -> None:
-        """A turn in its life, as a sentence, with the ids that it concerns."""
+        """An event, as a sentence, with the ids that it concerns."""
 
     def dropped(self) -> None:
-        """All that was not committed is forgotten; READY follows when the committed state is back."""
+        """The worker has dropped its state; READY follows when the committed state is restored."""
 
     def committed(self, records: int, rows: Sequence[tuple[Any, ...]], seconds: float) -> None:
-        """A transaction of ``records`` outside records is in the books; ``rows`` begin with topic and partition."""
+        """A transaction of ``records`` outside records was committed in ``seconds``; ``rows`` are what it wrote, each
+        beginning with topic and partition."""
 
     def wants_sight(self, now_s: float) -> bool:
         """Whether :meth:`saw` should be called now (monotonic seconds)."""
 
-    def saw(self, sight: Sight) -> None: ...
+    def saw(self, sight: Sight) -> None:
+        """What the worker holds, after :meth:`wants_sight`."""
 
 
 class Speaker:
-    """An observer that only speaks."""
+    """An observer that only writes each event as a line with ``say``."""
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
         self._name = name
@@ -117,10 +119,11 @@ def sight_of(
     sent: Mapping[Place, int],
     eofs: Mapping[Place, int],
 ) -> Sight:
-    """Look at a worker. Asks nobody but the client's own memory.
+    """What a worker holds now. Sends no request: offsets come from the client's cache.
 
-    ``sent``: offset each input stands at in the books. ``eofs``: offset of the end that was met last; when nothing of
-    the input waits any more, it stands there, past the markers of transactions that no record follows.
+    ``sent``: committed offset of each input. ``eofs``: offset of each input's last end of partition. When nothing of
+    the input is buffered, the worker has reached that end: it may be past the committed offset, because a transaction
+    marker with no record after it is never committed.
     """
     lag = {}
     for (name, partition), position in sent.items():

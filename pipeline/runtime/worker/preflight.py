@@ -15,7 +15,7 @@ from pipeline.topics import Spread, changelog_of, topic_named
 
 
 class ClusterFacts(NamedTuple):
-    """What was found."""
+    """What was found on the cluster."""
 
     partitions: int
     topics: frozenset[str]
@@ -25,9 +25,10 @@ class ClusterFacts(NamedTuple):
 
 
 def inspect_cluster(admin: AdminClient, wiring: Wiring, codec: Codec, context: WorkerContext) -> ClusterFacts:
-    """Wait until broker and registry answer, then check.
+    """Wait until broker and registry answer, then check the unit's topics.
 
-    Raises WrongUse for missing topics and unequal partitions, AccessRefused when one of the two does not let us in.
+    Raises WrongUse for missing topics and unequal partition counts, AccessRefused when broker or registry does not let
+    us in, Stopping when the worker is stopped meanwhile.
     """
     while True:
         try:
@@ -57,7 +58,7 @@ def inspect_cluster(admin: AdminClient, wiring: Wiring, codec: Codec, context: W
         if name.startswith("changelog.") or topic_named(name).spread is not Spread.SINGLE
     }
     if len(set(counts.values())) != 1:
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise WrongUse(f"all topics of a unit have the same number of partitions; found {told}")
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise WrongUse(f"all topics of a unit have the same number of partitions; found {found}")
     partitions = next(iter(counts.values()))
     return ClusterFacts(partitions, frozenset(metadata.topics), str(metadata.cluster_id or ""), schemas)

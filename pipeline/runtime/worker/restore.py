@@ -1,8 +1,8 @@
 """Reading topics to their ends: a task's changelog, and what an earlier deployment left on an inner topic.
 
-The end is asked for uncommitted: right after a commit the last stable offset can still lie behind it, and a
-restore that stops there loses the last transaction (KAFKA-10167). Then committed records are read until that end is
-reached: what stands in the way is another worker's open transaction, which the coordinator ends within seconds.
+The end is that of the uncommitted log: right after a commit the last stable offset can still be before the commit, and
+a restore that stops there loses the last transaction (KAFKA-10167). Then committed records are read up to that end; it
+may take some seconds, until the coordinator has ended another worker's open transaction.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "enable.auto.commit": False,
     "enable.partition.eof": True,
     "auto.offset.reset": "error",
-    # A restore is all that goes on: big fetches, a queue that is never empty while Python works on what it has.
+    # Nothing else runs during a restore: big fetches, and a queue that never runs empty while Python works.
     "max.partition.fetch.bytes": 4_194_304,
     "queued.min.messages": 200_000,
     "queued.max.messages.kbytes": 65_536,
@@ -47,8 +47,8 @@ class NotRestored(Exception):
 def ends(kafka: Kafka, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
     """First and end offset of each place, of the uncommitted log. Raises NotRestored.
 
-    Asked by a client made for it: one that has seen the broker go and come back asks with the old leader epoch, and is
-    refused (FENCED_LEADER_EPOCH) for minutes.
+    With a client made for it: one that has seen the broker restart asks with the old leader epoch, and is refused
+    (FENCED_LEADER_EPOCH) for minutes.
     """
     consumer = kafka.consumer({**_SETTINGS, "isolation.level": "read_uncommitted"})
     found = {}
@@ -70,9 +70,10 @@ def read_to_end(
     take: Callable[[Message], None],
     context: WorkerContext,
 ) -> None:
-    """Give ``take`` every committed record of each place from its start offset to its end, in log order per place.
+    """Call ``take`` with every committed record of each place from its start offset to its end, in log order per place.
 
-    Raises NotRestored when the broker goes away; ``take`` must then begin anew.
+    Raises NotRestored when the broker does not answer: then everything must be read again. Raises Stopping when the
+    worker is stopped meanwhile.
     """
     found = ends(context.kafka, starts)
     targets = {place: end for place, (_, end) in found.items() if end > starts[place]}
@@ -80,7 +81,7 @@ def read_to_end(
         return
     consumer = context.kafka.consumer({**_SETTINGS, "isolation.level": "read_committed"})
     try:
-        # By number: to be told where a log begins, a client that has just been made waits half a second.
+        # With the offset as a number: OFFSET_BEGINNING costs a new client half a second to resolve.
         consumer.assign([TopicPartition(*place, max(starts[place], found[place][0])) for place in targets])
         quiet_since = context.kafka.monotonic()
         over: set[Place] = set()
@@ -100,8 +101,8 @@ def read_to_end(
             for message in messages:
                 error = message.error()
                 if error is None:
-                    # A log is whole at its end. What a living writer (who has taken it from us) adds while we wait for
-                    # another log's end may be the half of a transaction.
+                    # Once a log has been read to its end, later records are left out: another worker may be writing
+                    # by now, and while we wait for the other logs we could get half of its transaction.
                     if not over or (message.topic(), message.partition()) not in over:
                         take(message)
                     continue
@@ -120,7 +121,7 @@ def read_to_end(
 
 
 class Begin(NamedTuple):
-    """What is known of a changelog already: its rows below ``offset``, or later ones."""
+    """A changelog's rows known already, from a snapshot; what is at ``offset`` and after must be read on top."""
 
     rows: dict[bytes, bytes]
     offset: int

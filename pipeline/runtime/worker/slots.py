@@ -15,7 +15,8 @@ from pipeline.errors import WrongUse
 
 
 class Slot:
-    """A leased slot of ``unit``; the lowest free one, or ``number`` (a StatefulSet's ordinal)."""
+    """A leased slot of ``unit``; the lowest free one, or ``number`` (a StatefulSet's ordinal). Raises WrongUse when
+    it is taken."""
 
     def __init__(self, unit: str, folder: Path, number: int | None = None, slots_max: int = 64) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,6 +39,7 @@ class Slot:
         raise WrongUse(f"slot {number if number is not None else 'any'} of unit {unit} is taken (locks in {folder})")
 
     def release(self) -> None:
+        """Give the slot back; nothing when it was given back already."""
         if self._file is not None:
             self._file.close()
             self._file = None

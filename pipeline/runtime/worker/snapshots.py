@@ -1,16 +1,17 @@
 """Day-start snapshots: a file per task, so that a restore reads the changelog only from there on.
 
-A snapshot is written while the worker works, a piece after each commit, so it shows different rows at different
-moments. That is enough: it names an offset of its changelog below which every committed record is in it, and a restore
-reads everything from that offset to the log's end over it. The offset is that of a `_meta` record of a transaction of
-ours that was committed: the group let it through, so nobody else had written before it what we did not know.
+A snapshot is written while the worker works, a piece after each commit, so it has different rows as of different
+moments. That is enough: it names an offset of its changelog such that every record committed below it is in the
+snapshot, and a restore applies all records from that offset to the log's end on top. The offset is that of a `_meta`
+record of one of our own committed transactions: as the group accepted that transaction, no other worker had written
+to the changelog before it.
 
     magic · frames (length, MessagePack): header, then lists of key, value, key, value … · an empty frame · footer
     footer: number of rows, end of the log so far · SHA-256 of all bytes before it
 
-It is only a short cut. Torn, of another cluster, topic or version, beyond the log's end or below its start: said in one
-line, and the changelog is read whole. So too when the number of entries is not the one `_meta` tells: a tombstone may
-have been cleaned away since.
+It is only a short cut. One that is torn, of another cluster, topic or version, beyond the log's end or below its start
+is reported in one line of the log, and the changelog is read whole. So too when the number of entries is not the one
+in `_meta`: compaction may have removed a tombstone that was needed to delete a row of the snapshot.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from pipeline.topics import changelog_of
 
 MAGIC: Final = b"pipeline snapshot 1\n"
 ROWS_AT_ONCE: Final = 2000
-"""Rows in a frame, written between two transactions: some milliseconds."""
+"""Rows in a frame. One frame is written between two transactions, in some milliseconds."""
 _LENGTH: Final = struct.Struct(">I")
 _FOOTER: Final = struct.Struct(">QQ")
 _DIGEST_BYTES: Final = 32
@@ -45,7 +46,7 @@ class Torn(Exception):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """Whose state a snapshot is. ``offset``: where in the changelog to read on."""
+    """Which task's state a snapshot holds. ``offset``: where in the changelog to read on."""
 
     stage: str
     partition: int
@@ -58,7 +59,7 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class SavedTask(NamedTuple):
-    """What is to be saved."""
+    """A task whose state is to be saved."""
 
     stage: str
     state_version: int
@@ -67,7 +68,7 @@ class SavedTask(NamedTuple):
 
 
 def write_file(path: Path, header: Header, rows: Iterable[tuple[bytes, bytes]], until: int) -> None:
-    """A whole snapshot at once."""
+    """Write a whole snapshot at once. ``until``: end offset of the changelog so far. Raises OSError."""
     writing = _File(path, header)
     writing.add(list(rows))
     writing.finish(until)
@@ -104,7 +105,7 @@ def read_file(path: Path) -> tuple[Header, dict[bytes, bytes], int]:
 
 
 class Snapshots:
-    """The snapshots of a worker in ``folder``; None: neither written nor read."""
+    """The snapshots of a worker in ``folder``; with None, none are written or read."""
 
     def __init__(self, folder: Path | None, cluster_id: str, partitions: int, context: WorkerContext) -> None:
         self._folder: Final = folder
@@ -124,13 +125,14 @@ class Snapshots:
     def find(
         self, places: Mapping[Place, tuple[str, int]], ends: Callable[[], Mapping[Place, tuple[int, int]]]
     ) -> dict[Place, Begin]:
-        """For each changelog that has a good snapshot, where to begin.
+        """For each changelog that has a usable snapshot, its rows and where to read on.
 
-        ``places``: changelogs with their stage and its state version; ``ends`` asks for their first and end offsets.
+        ``places``: changelogs with their stage and its state version; ``ends`` returns their first and end offsets. An
+        unusable snapshot is reported in the log and left out.
         """
         if self._folder is None:
             return {}
-        # Asked here, for the writing too: there it would be a pause.
+        # Looked up now also for the headers written later: at that point it would hold up the worker.
         self._topic_ids = self._context.kafka.topic_ids(sorted({topic for topic, _ in places}))
         found = {}
         asked: Mapping[Place, tuple[int, int]] = {}
@@ -158,29 +160,29 @@ class Snapshots:
     # ------------------------------------------------------------------ writing
 
     @property
-    def asks(self) -> bool:
-        """Whether the worker is to tell where its `_meta` records come to stand."""
+    def wants_offsets(self) -> bool:
+        """Whether :meth:`on_meta` is to be called with the offsets of the worker's `_meta` records."""
         return bool(self._tasks)
 
-    def told(self, topic: str, partition: int, offset: int) -> None:
-        """A `_meta` record stands there; whether it is committed is not known yet."""
+    def on_meta(self, topic: str, partition: int, offset: int) -> None:
+        """The broker has stored a `_meta` record there; whether it will be committed is not known yet."""
         self._sent[topic, partition] = offset
 
     def begin(self, tasks: Iterable[SavedTask]) -> None:
-        """A day has begun: save these, from the next commit on."""
+        """Save these tasks, from the next commit on: a day has begun."""
         if self._folder is not None:
             self.drop()
             self._tasks = list(tasks)
 
     def committed(self) -> None:
-        """A transaction was committed. The states now are what the topics say."""
+        """A transaction was committed: states and topics agree now."""
         self._committed.update(self._sent)
         self._sent.clear()
         if self._writing is None and self._tasks and self._folder is not None:
             self._writing = self._write(self._folder)
 
     def go_on(self) -> None:
-        """Write a piece. To be called only while the states hold nothing that is not committed."""
+        """Write one more frame. To be called only while all of the states is committed."""
         if self._writing is None:
             return
         try:
@@ -193,7 +195,7 @@ class Snapshots:
             self.drop()
 
     def drop(self) -> None:
-        """Give up what is being written: the states are no longer what is committed."""
+        """Give up the snapshot being written: the states are about to be dropped."""
         if self._file is not None:
             self._file.give_up()
         self._file = None
@@ -203,7 +205,7 @@ class Snapshots:
         self._committed.clear()
 
     def wait(self) -> None:
-        """Until files that were written are on the disk."""
+        """Wait until all files written are on the disk."""
         for end in self._ends:
             end.join()
         self._ends.clear()
@@ -213,7 +215,7 @@ class Snapshots:
         while waiting:
             task = waiting.popleft()
             place = changelog_of(task.stage), task.partition
-            if place not in self._committed:  # it has had nothing to do yet
+            if place not in self._committed:  # no transaction of this task yet: its offset is not known
                 waiting.append(task)
                 yield
                 continue
@@ -230,7 +232,7 @@ class Snapshots:
                     yield
             file.add(rows)
             self._file = None
-            # Waiting for the disk is somebody else's business.
+            # In a thread, because fsync may take long.
             until = self._committed[place] + 1
             end = threading.Thread(target=self._finish, args=(file, until), name="snapshot-end", daemon=True)
             self._ends = [each for each in self._ends if each.is_alive()] + [end]

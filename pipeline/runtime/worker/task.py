@@ -1,4 +1,4 @@
-"""One stage on one partition, whatever the host: applies records, numbers what comes out, keeps place and journal.
+"""One stage on one partition, whatever the host: applies records, numbers its outputs, keeps its offsets and journal.
 
 The place of a task is in its own state: the changelog entry ``_meta`` carries the next offset of every outside input,
 the last number of every writer, its own output counters and the journal's number and hash. What a stage writes never
@@ -44,7 +44,9 @@ class SequenceGap(PipelineError):
 class RecordEncoder(Protocol):
     """What a task needs of the codec."""
 
-    def encode(self, record: Record) -> bytes: ...
+    def encode(self, record: Record) -> bytes:
+        """The record's value on its topic. Raises ContractError for what its schema cannot carry."""
+        ...
 
 
 class Unread(NamedTuple):
@@ -55,7 +57,7 @@ class Unread(NamedTuple):
 
 
 class Message(msgspec.Struct, gc=False):
-    """A record on its way to the tasks of one partition; decoded and framed for the journal once for all of them."""
+    """A record for the tasks of one partition; decoded, and framed for the journal, once for all of them."""
 
     topic: Topic
     partition: int
@@ -66,15 +68,17 @@ class Message(msgspec.Struct, gc=False):
     record: Record | None
     unread: Unread | None = None
     frame: bytes = b""
-    """What a reader's journal hashes of it; empty until the first reader has made it."""
+    """The bytes that journals hash for it; empty until the first reader has made them."""
 
     @property
     def position(self) -> str:
+        """``topic/partition/offset``, as a SKIP names it."""
         return f"{self.topic.name}/{self.partition}/{self.offset}"
 
 
 class Output(NamedTuple):
-    """A stamped record on its way out. ``value`` is empty when the host does not encode."""
+    """An output with writer and seq set. ``name``: its topic's name, a source's own one included. ``value`` is empty
+    when the host does not encode."""
 
     topic: Topic
     name: str
@@ -85,7 +89,7 @@ class Output(NamedTuple):
 
 
 _output: Final = partial(tuple.__new__, Output)
-"""An output of its six parts, without the call of Python that a named tuple's own constructor is."""
+"""Makes an Output of its six fields faster than its own constructor, which is a Python function."""
 
 
 class Route(NamedTuple):
@@ -94,7 +98,7 @@ class Route(NamedTuple):
     partition: int
     key: bytes
     head: bytes
-    """What the journal's frame of such a record begins with."""
+    """The beginning of the journal's frame of such a record."""
     place: tuple[str, int]
     """Topic's name and partition."""
     written: dict[int, int]
@@ -102,11 +106,11 @@ class Route(NamedTuple):
 
 
 _ROUTES_MOST: Final = 1 << 16
-"""How many keys' routes are remembered."""
+"""Cache bound: number of keys whose routes are kept."""
 
 
 class TaskPlace(msgspec.Struct):
-    """The entry ``_meta``: where a task stands."""
+    """The entry ``_meta``: the offsets and numbers that a task has reached, and its journal's hash."""
 
     stage: str
     partition: int
@@ -118,7 +122,7 @@ class TaskPlace(msgspec.Struct):
     seen: dict[str, dict[str, int]] = {}
     """Input, writer: its last number applied."""
     unread: dict[str, int] = {}
-    """Input: unreadable records not yet accounted for as the cause of a gap."""
+    """Input to number of unreadable records that no gap in a writer's numbers has been explained by yet."""
     written: dict[str, dict[int, int]] = {}
     """Output, partition: our last number in it."""
     skips: dict[str, str] = {}
@@ -131,7 +135,7 @@ class TaskPlace(msgspec.Struct):
 
 
 class EpochFacts(NamedTuple):
-    """What an epoch record tells of the host. ``wall_ns`` 0: not a live start, no :class:`Resumed` is handed."""
+    """What an epoch record says about the host. ``wall_ns`` 0: no live start, so the stage gets no :class:`Resumed`."""
 
     wall_ns: int = 0
     commit: str = ""
@@ -155,7 +159,8 @@ class Closed(NamedTuple):
 
 
 class TaskRunner:
-    """The core of a task. ``codec`` None: records only, no bytes, no journal (for speed, where only records matter)."""
+    """Runs a task. ``fronts``: topics for which it writes dead letters. ``codec`` None: records only, no bytes and no
+    journal (for speed, where only records matter)."""
 
     def __init__(
         self,
@@ -174,7 +179,7 @@ class TaskRunner:
         self.day_began = False
         """A day has begun in this transaction."""
         self.counted = 0
-        """Records applied: all but those passed over because they had been applied before."""
+        """Records applied, without those skipped because they had been applied before."""
         self._unit = unit
         self._codec = codec
         self._fronts = fronts
@@ -183,7 +188,7 @@ class TaskRunner:
         self._writer = self.task.writer
         self._journal: list[Output] = []
         self.migrated: list[tuple[bytes, bytes | None]] = []
-        """What a migration at the restore has changed; the next :meth:`close` writes it."""
+        """Changelog records of a migration made at the restore; the next :meth:`close` writes them."""
         self._routes: dict[tuple[str, str], tuple[Route, ...]] = {}
         self._meta = Meta(0)
         self._begin()
@@ -199,7 +204,11 @@ class TaskRunner:
     # ------------------------------------------------------------------ applying
 
     def start(self, epoch: EpochFacts) -> list[Output]:
-        """A task start: the epoch record, and :class:`Resumed` to a stage that reads it. Call after :meth:`restore`."""
+        """Start the task: an epoch record, and :class:`Resumed` for a stage that reads it; returns what that causes.
+
+        Call after :meth:`restore`. Raises StateMismatch for an entry that this code cannot read, RuntimeError inside a
+        transaction.
+        """
         if self._runs or self._spans:
             raise RuntimeError("a task starts between transactions")
         self.place.epoch += 1
@@ -209,13 +218,13 @@ class TaskRunner:
             outputs = self._step(Resumed(wall_ns=epoch.wall_ns), Meta(0))
         self.touched = True
         try:
-            self._seal(JournalKind.EPOCH, epoch)  # its state hash is the first look at every entry
+            self._seal(JournalKind.EPOCH, epoch)  # its state hash decodes every entry for the first time
         except msgspec.DecodeError as error:
             raise self._unreadable(error) from error
         return outputs
 
     def apply(self, message: Message) -> list[Output]:
-        """Apply one record; returns what it caused, stamped, in order. What was applied before is passed over.
+        """Apply one record; returns its outputs, numbered, in order. A record applied before is skipped.
 
         Raises SequenceGap, or whatever the stage raises: then nothing of this transaction may be written.
         """
@@ -271,7 +280,7 @@ class TaskRunner:
             return False
         missing = seq - last - 1
         if missing:
-            # What could not be read is gone for this task, and is in the dead letters: it may explain the gap.
+            # Unreadable records have no writer or number, and are in the dead letters: they may explain the gap.
             unread = self.place.unread.get(name, 0)
             if missing > unread:
                 raise SequenceGap(
@@ -283,7 +292,7 @@ class TaskRunner:
         return True
 
     def _note(self, name: str, writer: str, seq: int, message: Message) -> None:
-        """For the journal: this record was applied next."""
+        """Add the record to the journal entry of this transaction."""
         self.touched = True
         self.counted += 1
         runs = self._runs
@@ -311,7 +320,7 @@ class TaskRunner:
     def _dead_letter(self, message: Message, reason: DeadLetterReason, detail: str) -> list[Output]:
         value = message.value
         if value is not None and len(value) > LETTER_BYTES_MAX:
-            # A letter has to fit in a record itself. The original stays where it is, at the position named.
+            # A dead letter must fit into a record itself. The original stays on its topic, at the position named.
             detail = f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}, the beginning kept: {detail}"
             value = value[:LETTER_BYTES_MAX]
         letter = DeadLetter(
@@ -337,14 +346,14 @@ class TaskRunner:
         return outputs
 
     def _emit(self, record: Owned, outputs: list[Output]) -> list[Output]:
-        """Stamp ``record`` for each of its partitions and append it to ``outputs``."""
+        """Set writer and seq of ``record`` for each of its partitions and append it to ``outputs``."""
         topic = topic_of(type(record))
         name = topic.name_for(record) if topic.per_source else topic.name
         key = topic.key(record)
         codec, spans = self._codec, self._spans
         for partition, raw_key, head, place, written in self._routes.get((name, key)) or self._route(topic, name, key):
             seq = written[partition] = written.get(partition, 0) + 1
-            if record.writer:  # the same object once more: a copy for another partition, or a stage that kept it
+            if record.writer:  # numbered already: a copy for another partition, or a record that the stage kept
                 record = replace(record, writer=self._writer, seq=seq)
             else:
                 force_setattr(record, "writer", self._writer)
@@ -362,7 +371,7 @@ class TaskRunner:
         return outputs
 
     def _route(self, topic: Topic, name: str, key: str) -> tuple[Route, ...]:
-        """Where records of a topic with this key go, remembered."""
+        """Where records of a topic with this key go; kept for the next one."""
         written = self.place.written.setdefault(name, {})
         raw_key = key.encode()
         routes = tuple(
@@ -437,9 +446,9 @@ class TaskRunner:
         self._begin()
 
     def restore(self, changelog: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Load a changelog, oldest first, into a task just made. Raises StateMismatch.
+        """Load a changelog (keys and values, oldest first) into a new task. Raises StateMismatch.
 
-        State of an older version is migrated, if the stage knows how (:mod:`pipeline.runtime.worker.migration`).
+        State of an older version is migrated where the stage has migrations (:mod:`pipeline.runtime.worker.migration`).
         """
         rows = {key: value for key, value in dict(changelog).items() if value is not None}
         meta = rows.pop(META_KEY, None)
@@ -462,7 +471,7 @@ class TaskRunner:
                 rows, self.migrated = migrated(self.stage, place.state_version, rows)
                 place.state_version = self.stage.state_version
             self.place = place
-            self._routes.clear()  # they point into the place
+            self._routes.clear()  # they refer to the counters of the former place
         try:
             for key, value in rows.items():
                 self.state.load(key.decode(), value)

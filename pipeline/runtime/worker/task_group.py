@@ -1,7 +1,7 @@
-"""A unit on one partition: its tasks in flow order, and what they hand on to each other in memory, breadth first.
+"""A unit on one partition: its tasks in flow order, and the records they pass on in memory, breadth first.
 
-The host brings one outside record after the other to :meth:`TaskGroup.apply`; when it returns, all that the record
-caused inside the unit has been applied too. Outputs wait here until the host closes the transaction.
+The host gives one outside record after the other to :meth:`TaskGroup.apply`; when it returns, everything the record
+caused inside the unit has been applied too. Outputs are kept here until the host closes the transaction.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.topics import Topic, topic_named
 
 
 class Poisoned(PipelineError):
-    """A stage raised on a record. Nothing of the transaction was written; the record stays refused."""
+    """A stage raised an exception on a record. Nothing of the transaction was written; it would raise again."""
 
     def __init__(self, stage: str, met: Message, root: Message, error: Exception) -> None:
         through = "" if met is root else f" (through a record on {met.topic.name} that it caused)"
@@ -35,7 +35,7 @@ class Poisoned(PipelineError):
 
 
 class Transaction(NamedTuple):
-    """What one transaction of a cell writes."""
+    """What one transaction of a task group writes."""
 
     outputs: list[Output]
     changelog: dict[str, list[tuple[bytes, bytes | None]]]
@@ -47,7 +47,7 @@ class Transaction(NamedTuple):
 
 def read(topic: Topic, codec: Codec, partition: int, offset: int, append_ns: int,
          key: bytes | None, value: bytes | None) -> Message:  # fmt: skip
-    """A raw record as a message; what cannot be decoded says why."""
+    """A raw record as a message; its ``unread`` says why when it cannot be decoded."""
     try:
         record = codec.decode(topic.name, value)
     except Undecodable as error:
@@ -57,7 +57,7 @@ def read(topic: Topic, codec: Codec, partition: int, offset: int, append_ns: int
 
 
 def read_fetched(fetched: Fetched, codec: Codec) -> Message:
-    """What a consumer fetched, as a message."""
+    """A record fetched by a consumer, as a message."""
     key, value = fetched.key(), fetched.value()
     return read(
         topic_named(str(fetched.topic())),
@@ -85,26 +85,30 @@ class TaskGroup:
         self._outputs: list[Output] = []
 
     def restore(self, changelogs: Mapping[str, Iterable[tuple[bytes, bytes | None]]]) -> None:
-        """Load each stage's changelog (oldest first) into tasks just made."""
+        """Load each stage's changelog (oldest first) into new tasks. Raises StateMismatch."""
         for task in self.tasks:
             task.restore(changelogs.get(task.stage.name, ()))
 
     def start(self, epoch: EpochFacts, backlog: Iterable[Message] = ()) -> None:
-        """Every task's epoch record; then what an earlier deployment left on inner topics; then all it causes."""
+        """Start every task; then apply ``backlog``, what an earlier deployment left on inner topics.
+
+        Raises StateMismatch, Poisoned, SequenceGap.
+        """
         queue: deque[Message] = deque(backlog)
         for task in self.tasks:
             self._hand_on(task.start(epoch), queue)
         self._drain(queue, None)
 
     def apply(self, message: Message) -> None:
-        """Apply an outside record and all it causes inside the unit. Raises Poisoned, SequenceGap."""
+        """Apply an outside record and everything it causes inside the unit. Raises Poisoned, SequenceGap."""
         self.applied += 1
         self._drain(deque((message,)), message)
 
     def behind(self) -> list[str]:
-        """Inner topics that hold more than some reader has applied.
+        """Inner topics with records that some reader has not applied.
 
-        An earlier deployment carried these through Kafka and was stopped between the two stages.
+        An earlier deployment had writer and reader in two units, with these records going through Kafka, and was
+        stopped in between.
         """
         found: list[str] = []
         for task in self.tasks:
@@ -118,7 +122,7 @@ class TaskGroup:
         return found
 
     def positions(self) -> dict[str, int]:
-        """Next offset of each outside input: the lowest of the tasks that read it; those never read are left out."""
+        """Next offset of each outside input: the lowest of its reading tasks; inputs never read are left out."""
         found: dict[str, int] = {}
         for topic in self.wiring.outside:
             offsets = [self.tasks[i].place.offsets.get(topic.name) for i in self.wiring.readers[topic.name]]
@@ -127,7 +131,7 @@ class TaskGroup:
         return found
 
     def take(self) -> list[Output]:
-        """The outputs so far, for a host that does not wait for the transaction's end to hand them on."""
+        """Remove and return the outputs so far, for a host that passes them on before the transaction ends."""
         outputs, self._outputs = self._outputs, []
         return outputs
 

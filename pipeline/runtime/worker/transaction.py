@@ -26,16 +26,18 @@ from pipeline.runtime.worker.task import META_KEY
 TRANSACTION_TIMEOUT_S: Final = 5.0
 SEND_OFFSETS_TIMEOUT_S: Final = 3.0
 MIGRATION_TIMEOUT_S: Final = 300.0
-"""For the one transaction that writes a whole state anew."""
+"""For the one transaction that rewrites a whole state after a migration."""
 MESSAGE_BYTES_MAX: Final = 8_000_000
 HANGS_AFTER_S: Final = SEND_OFFSETS_TIMEOUT_S + 1.0
 
 LARGE_BYTES: Final = 500_000
-"""Records from here on are asked after one by one: a batch holds a million bytes, so no smaller one is refused."""
+"""Records from this size on get a delivery callback each, to learn of a refusal. Smaller ones are never refused for
+their size: a producer's batch may have a million bytes."""
 
 Row = tuple[str, int, bytes | None, bytes | None]
 """Topic, partition, key, value."""
-Told = Callable[[str, int, int], None]
+Delivered = Callable[[str, int, int], None]
+"""Called with topic, partition and offset of a record that the broker has stored."""
 
 
 class TooLarge(PipelineError):
@@ -64,11 +66,11 @@ _FENCING: Final = frozenset(
 
 
 class Aborted(Exception):
-    """The transaction was taken back: nothing of it is visible to anybody who reads committed."""
+    """The transaction was aborted: consumers that read committed see nothing of it."""
 
     event = Event.ABORTED
     slot_taken = False
-    """Whether another process is a member of the group under our name by now (or our own ghost is)."""
+    """Another member of the group has our `group.instance.id` by now; see ``exclusivity.refuse_if_replaced``."""
 
 
 class Indefinite(Exception):
@@ -103,13 +105,14 @@ class Transactions:
 
     @property
     def abandoned(self) -> int:
-        """Producers that hang in a call for ever; a process that has some ends without waiting for them."""
+        """Number of producers that hang in a call; a process that has some must end without waiting for them."""
         return len(self._abandoned)
 
     def open(self, timeout_s: float = TRANSACTION_TIMEOUT_S) -> None:
-        """A new producer: what an earlier one of this id left open is settled. Waits for as long as nobody answers.
+        """Make a new producer; its start ends any transaction that an earlier one of this id left open.
 
-        ``timeout_s``: how long its transactions may take.
+        Waits until the broker answers; raises Stopping when the worker is stopped meanwhile. ``timeout_s``: how long
+        its transactions may take.
         """
         self.close()
         self._timeout_s = timeout_s
@@ -130,35 +133,43 @@ class Transactions:
             return
 
     def close(self) -> None:
-        """Let the producer go, without waiting for what it still holds."""
+        """Drop the producer without waiting for records it has not sent."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             self._kafka.let_go(producer)
 
-    def write(self, rows: Iterable[Row], offsets: list[TopicPartition], group: Any, told: Told | None = None) -> None:
+    def write(
+        self, rows: Iterable[Row], offsets: list[TopicPartition], group: Any, on_meta: Delivered | None = None
+    ) -> None:
         """Write ``rows`` and commit ``offsets`` of the consumer ``group`` (its metadata) in one transaction.
 
-        ``told`` is called for each `_meta` record when the broker has it, with topic, partition and offset.
-        Raises Aborted or Indefinite; the caller's state then holds what was never written. Raises TooLarge.
+        ``on_meta`` is called for each `_meta` record once the broker has stored it. Raises Aborted or Indefinite: the
+        caller's state is then ahead of the topics and must be restored. Raises TooLarge for a record that its topic
+        refuses.
         """
         producer = self._producer
         if producer is None:
             raise Indefinite("the producer is closed")
         self._refused = None
         try:
-            self._write(producer, rows, offsets, group, told)
+            self._write(producer, rows, offsets, group, on_meta)
         except (Aborted, Indefinite) as error:
             if self._refused is not None:
                 raise self._refused from error
             raise
 
     def _write(
-        self, producer: Producer, rows: Iterable[Row], offsets: list[TopicPartition], group: Any, told: Told | None
+        self,
+        producer: Producer,
+        rows: Iterable[Row],
+        offsets: list[TopicPartition],
+        group: Any,
+        on_meta: Delivered | None,
     ) -> None:
         try:
             self._call(producer.begin_transaction)
             for topic, partition, key, value in rows:
-                self._produce(producer, topic, partition, key, value, told if key == META_KEY else None)
+                self._produce(producer, topic, partition, key, value, on_meta if key == META_KEY else None)
             # All of it at the broker before the offsets: this is what makes AddOffsetsToTxn meet a ready coordinator.
             # Not through `_call`: it has the whole of its time. What it raises is what has ended the producer (fenced).
             try:
@@ -185,7 +196,13 @@ class Transactions:
             raise Indefinite("sending offsets hangs")
 
     def _produce(
-        self, producer: Producer, topic: str, partition: int, key: bytes | None, value: bytes | None, told: Told | None
+        self,
+        producer: Producer,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        on_meta: Delivered | None,
     ) -> None:
         deadline = 0.0
         while True:
@@ -193,13 +210,13 @@ class Transactions:
                 if value is not None and len(value) >= LARGE_BYTES:
                     refused = TooLarge(self._id, topic, partition, key, value)
                     producer.produce(topic, value, key, partition, partial(self._delivered, refused))
-                elif told is not None:
-                    producer.produce(topic, value, key, partition, partial(_tell, told))
+                elif on_meta is not None:
+                    producer.produce(topic, value, key, partition, partial(_report_delivery, on_meta))
                 else:
                     producer.produce(topic, value, key, partition)
                 return
             except BufferError:
-                # The broker is slow: wait until it has taken some, memory stays as it is. Only here is the clock asked.
+                # The client's queue is full because the broker is slow: wait until it has taken some records.
                 now = self._kafka.monotonic()
                 deadline = deadline or now + self._timeout_s
                 if now > deadline:
@@ -212,7 +229,7 @@ class Transactions:
 
     @staticmethod
     def _serve(producer: Producer) -> None:
-        """Let the client hear from the broker for a moment."""
+        """Handle delivery reports for a moment."""
         try:
             producer.poll(0.05)
         except KafkaException as error:
@@ -262,9 +279,9 @@ def _failure(error: KafkaException) -> Aborted | Indefinite:
     return failure
 
 
-def _tell(told: Told, error: KafkaError | None, message: Message) -> None:
+def _report_delivery(on_meta: Delivered, error: KafkaError | None, message: Message) -> None:
     if error is None:
-        told(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+        on_meta(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
 
 
 def _writer(value: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Who reads what, which edges are handed on in memory, who answers for what cannot be read: from the stages' cards.
+"""Derived from what stages read and write: which topics are passed on in memory, and who writes dead letters.
 
 An edge keeps the partition when what a stage writes always lands on the partition it read from: the topic goes to the
 writer's own partition, or it has the key that all of the stage's own inputs have.
@@ -17,7 +17,7 @@ AnyStage = Stage[Any]
 
 
 def inputs_of(stage: AnyStage) -> tuple[Topic, ...]:
-    """The topics a task of ``stage`` reads. Controls always: a SKIP is the host's business."""
+    """The topics a task of ``stage`` reads. Always with controls: the host itself handles SKIP."""
     topics = [topic_of(record) for record in stage.reads if record is not Resumed]
     return tuple(topics) if CONTROLS in topics else (CONTROLS, *topics)
 
@@ -28,7 +28,7 @@ def outputs_of(stage: AnyStage) -> tuple[Topic, ...]:
 
 
 class Wiring:
-    """One unit among all stages of the flow, in flow order."""
+    """One unit among all stages of the flow, in flow order. Raises ValueError when its stages are not of the flow."""
 
     def __init__(self, unit: str, stages: Sequence[AnyStage], flow: Sequence[AnyStage] | None = None) -> None:
         self.unit = unit
@@ -54,18 +54,18 @@ class Wiring:
             for name, topic in read.items()
             if (own := writers.get(name)) and all(w in by_name and keeps_partition(by_name[w], topic) for w in own)
         )
-        """Topics handed on in memory. All their writers are in the unit, so nothing is left to be read from Kafka."""
+        """Topics passed on in memory: all their writers are in the unit, so none needs to be read from Kafka."""
         self.outside = tuple(topic for name, topic in read.items() if name not in self.inner)
         self.readers: dict[str, tuple[int, ...]] = {
             name: tuple(i for i, stage in enumerate(self.stages) if topic in inputs_of(stage))
             for name, topic in read.items()
         }
-        """Topic to the places, in flow order, of the stages that read it."""
+        """Topic to the indexes, in flow order, of the stages that read it."""
 
     def fronts(self, stage: AnyStage) -> frozenset[str]:
-        """The topics for which ``stage`` writes dead letters: those it is the first reader of, in flow order.
+        """The topics for which ``stage`` writes dead letters: those of which it is the first reader in flow order.
 
-        Of all the stages that meet an unreadable record exactly this one writes it; the others pass over it.
+        So of all stages that read an unreadable record exactly one writes the dead letter; the others skip it.
         """
         return frozenset(topic for topic, name in self._front.items() if name == stage.name)
 
@@ -77,5 +77,5 @@ def keeps_partition(stage: AnyStage, topic: Topic) -> bool:
     if topic.spread is not Spread.KEYED:
         return False
     placing = [read for read in inputs_of(stage) if read.spread in (Spread.KEYED, Spread.SENDER)]
-    # What senders place (Spread.SENDER) may stand on any partition, whatever its key: it keeps nothing.
+    # Senders may put a record on any partition, whatever its key (Spread.SENDER): then the edge keeps none.
     return bool(placing) and all(read.spread is Spread.KEYED and read.key is topic.key for read in placing)

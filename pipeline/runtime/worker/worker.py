@@ -3,10 +3,10 @@
     gather   poll for the first record, consume for the rest; dropped when the assignment changed meanwhile
     apply    what the merge lets go, in memory; no transaction is open, so none can be torn by a rebalance
     commit   begin · produce outputs, journal, changelog with _meta · flush · send offsets · commit
-    adopt    after an assignment, an abort or an indefinite outcome: state is dropped and restored, reading
-             starts at the place that the state names
+    restore  after an assignment, an abort or an indefinite outcome: state is dropped and restored, reading
+             starts at the offsets that the state names
 
-A record is in the books when its transaction is committed, then with all it caused; never before, never twice.
+A record counts when its transaction is committed, together with everything it caused; never before, never twice.
 """
 
 from __future__ import annotations
@@ -45,22 +45,23 @@ APPLY_MAX: Final = 2000
 OUTPUTS_MAX: Final = 20_000
 """Outputs after which a transaction is ended, so that it stays far from the broker's timeout."""
 LOADED: Final = 256
-"""Records in a transaction from which on the worker counts as loaded."""
+"""A transaction of at least so many records means that the worker is under load; see COMMIT_EVERY_S."""
 FETCH_BYTES: Final = 32_768
-"""A fetch is answered at once when there is so much; half of what a partition may give."""
+"""The broker answers a fetch at once when it has this much: half of max.partition.fetch.bytes."""
 FETCH_MS: Final = 2
 FETCH_MS_MOST: Final = 25
-"""Otherwise after so long for each partition, at most the second."""
+"""Otherwise it answers after FETCH_MS for each partition, at most FETCH_MS_MOST."""
 COMMIT_EVERY_S: Final = 0.030
 """Under load, at least this long between commits: as fast as possible, 10,000 a second cost the broker a whole core."""
 _FENCED: Final = (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)
 PAUSE_AT: Final = 4000
 RESUME_AT: Final = 500
+"""Buffered records of an input above which it is paused, and below which it is fetched again."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a worker needs to know of its surroundings."""
+    """What a worker needs to know of its cluster and machine."""
 
     kafka: Kafka
     state_dir: Path
@@ -72,11 +73,11 @@ class Deployment:
     snapshots: bool = False
     """Whether tasks are saved in ``state_dir`` at the start of a day, for shorter restores."""
     session_s: float = SESSION_S
-    """Session of the consumer groups."""
+    """Session timeout of the consumer groups, in seconds."""
 
 
 class _Fenced(Exception):
-    """The client library has given up our membership: nothing more comes from this consumer."""
+    """The client library has given up our group membership: this consumer fetches nothing any more."""
 
 
 class Worker:
@@ -109,8 +110,8 @@ class Worker:
         self._topics: set[str] = set()
         self._assignment: list[Place] = []
         self._assignment_epoch = 0
-        self._adopt_needed = False
-        self._adopted = False
+        self._restore_needed = False
+        self._restored_before = False
         self._fenced = ""
         self._task_groups: dict[int, TaskGroup] = {}
         self._kept: dict[int, TaskGroup] = {}
@@ -140,7 +141,7 @@ class Worker:
         return self._transactions.abandoned > 0
 
     def run(self) -> None:
-        """Work until told to stop. Raises PipelineError for what needs a person: Poisoned, SequenceGap …"""
+        """Work until :meth:`stop`. Raises PipelineError for what needs a person: Poisoned, SequenceGap …"""
         try:
             cluster_facts = inspect_cluster(self._admin, self.wiring, self._codec, self._context)
             self.partitions = cluster_facts.partitions
@@ -167,7 +168,10 @@ class Worker:
             self._transactions.close()
 
     def _be_member(self) -> None:
-        """Join the group and work until told to stop, or until the membership is lost for no good reason."""
+        """Join the group and work until :meth:`stop`, or until the membership is lost.
+
+        Raises PipelineError when another process has taken the slot; otherwise returns, to join again.
+        """
         consumer = self._consumer()
         try:
             consumer.subscribe(
@@ -193,7 +197,7 @@ class Worker:
             self._context.alive()
             if self._fenced:
                 raise _Fenced(self._fenced)
-            if self._adopt_needed:
+            if self._restore_needed:
                 try:
                     self._prepare(consumer)
                 except (NotRestored, KafkaException, PlatformError) as error:
@@ -211,7 +215,7 @@ class Worker:
                 self._context.rest(0.5)
                 continue
             except PlatformError as error:
-                # The registry is away: what is half applied is dropped, and done again when it answers.
+                # The schema registry does not answer: drop what is half applied, and do it again when it answers.
                 self._context.say_now_and_then(f"{error} Waiting; nothing is lost.")
                 self._drop()
                 self._context.rest(1.0)
@@ -224,7 +228,7 @@ class Worker:
                     sight_of(consumer, self._task_groups, self._merges, self._paused, self._sent, self._eofs)
                 )
         self._context.say("told to stop: the batch in hand is finished", Event.STOPPING)
-        if not self._adopt_needed:
+        if not self._restore_needed:
             self._commit(consumer)
 
     def _consumer(self) -> Consumer:
@@ -245,9 +249,10 @@ class Worker:
                 "max.partition.fetch.bytes": 65_536,
                 # A small queue with the default backoff of a second stalls.
                 "fetch.queue.backoff.ms": 5,
-                # Every fetch names every partition, and the broker looks at each: to answer each record by itself would
-                # cost it more than the records do (at 12 partitions six times the latency). So answers are spaced, the
-                # wider the more partitions there are. An input's end is told with an answer too, and ticks wait for it.
+                # Every fetch names every partition, and the broker looks at each: answering for each single record
+                # would cost it more than the records do (six times the latency at 12 partitions). So answers are
+                # spaced, more widely the more partitions there are; not too widely, because the end of an input is
+                # reported with an answer too, and ticks wait for that.
                 "fetch.min.bytes": FETCH_BYTES,
                 "fetch.wait.max.ms": min(FETCH_MS * self.partitions, FETCH_MS_MOST),
                 "error_cb": self._on_error,
@@ -260,18 +265,18 @@ class Worker:
         self._assignment_epoch += 1
         self._assignment = [(each.topic, each.partition) for each in partitions]
         self._drop()
-        consumer.assign([])  # the real one follows in `_adopt`, with offsets
-        self._tell_partitions(Event.ASSIGNED, partitions)
+        consumer.assign([])  # the real one follows in `_prepare`, with offsets
+        self._say_partitions(Event.ASSIGNED, partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._tell_partitions(Event.REVOKED, partitions)
-        # What is committed may still be the last word when the partition comes back; the adoption looks.
+        self._say_partitions(Event.REVOKED, partitions)
+        # Committed state may still be the latest when the partition comes back: `Assigner.prepare` checks that.
         kept = {partition: task_group for partition, task_group in self._task_groups.items() if not task_group.touched}
         self._forget(consumer)
         self._kept = kept
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._tell_partitions(Event.LOST, partitions)
+        self._say_partitions(Event.LOST, partitions)
         self._forget(consumer)
         self._kept = {}
 
@@ -293,33 +298,33 @@ class Worker:
             self._fenced = error.str()
 
     def _drop(self) -> None:
-        """Forget all that is not committed; :meth:`_adopt` brings the committed state back."""
+        """Forget all that is not committed; :meth:`_prepare` restores the committed state."""
         self._task_groups.clear()
         self._merges.clear()
         self._paused.clear()
         self._snapshots.drop()
         self._sent.clear()
         self._eofs.clear()
-        self._adopt_needed = True
+        self._restore_needed = True
         self._observer.dropped()
 
-    def _tell_partitions(self, event: Event, places: list[TopicPartition]) -> None:
+    def _say_partitions(self, event: Event, places: list[TopicPartition]) -> None:
         partitions = sorted({place.partition for place in places})
         self._context.say(f"{event}: partitions {partitions}", event, partitions=partitions)
 
-    # ------------------------------------------------------------------ adopting an assignment
+    # ------------------------------------------------------------------ restoring after an assignment
 
     def _prepare(self, consumer: Consumer) -> None:
         self._drop()
-        self._adopt_needed = False
+        self._restore_needed = False
         partitions = self._own_partitions()
         if not partitions:
             return
         kept, self._kept = self._kept, {}
-        if self._adopted:
-            # Whatever brought us here may have left the producer with a coordinator that is no more.
+        if self._restored_before:
+            # The producer may still use a transaction coordinator that has moved: take a new one.
             self._transactions.open()
-        self._adopted = True
+        self._restored_before = True
         self._rivals.check(joined=True)
         began = self._kafka.monotonic()
         prepared = self._assigner.prepare(consumer, partitions, kept)
@@ -330,14 +335,14 @@ class Worker:
         self._sent = dict.fromkeys(prepared.earliest, -1)
         assign = [TopicPartition(*place, offset) for place, offset in prepared.starts.items()]
         consumer.assign(assign)
-        consumer.resume(assign)  # the client keeps a pause over an assignment that is the same, and over a new one
+        consumer.resume(assign)  # the client keeps partitions paused across assignments
         if prepared.migrated:
             self._transactions.open(MIGRATION_TIMEOUT_S)
             self._commit(consumer)
             self._transactions.open()
         else:
             self._commit(consumer)
-        if not self._adopt_needed:
+        if not self._restore_needed:
             seconds = self._kafka.monotonic() - began
             self._context.say(f"ready, on partitions {partitions}", Event.READY, partitions=partitions, seconds=seconds)
 
@@ -356,15 +361,15 @@ class Worker:
         epoch = self._assignment_epoch
         first = consumer.poll(0.001 if waiting else 0.003 if held else 0.1)
         if first is None:
-            self._keep_memory_flat(consumer)  # when all that would come is paused, nothing else asks
+            self._keep_memory_flat(consumer)  # also here: with all inputs paused nothing is fetched, ever
             return
         fetched = [first, *consumer.consume(GATHER_MAX - 1, 0)]
-        for message in fetched:  # told once: not to be dropped with an assignment that is no more
+        for message in fetched:  # first, since a fatal error is reported only once and must not be dropped below
             error = message.error()
             if error is not None and (error.fatal() or error.code() in _FENCED):
                 raise _Fenced(error.str())
-        if epoch != self._assignment_epoch or self._adopt_needed:
-            return  # records of an assignment that is no more
+        if epoch != self._assignment_epoch or self._restore_needed:
+            return  # these records are of an assignment that has ended
         now_ns = self._kafka.monotonic_ns()
         for message in fetched:
             error = message.error()
@@ -390,10 +395,10 @@ class Worker:
             )
         elif error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
             raise WrongUse(f"{self._slot_name}: topic {name} is gone")
-        # Everything else passes by itself: the client goes on trying.
+        # Any other error is temporary: the client tries again by itself.
 
     def _keep_memory_flat(self, consumer: Consumer) -> None:
-        """Stop fetching what is merged more slowly than it comes; the other inputs go on."""
+        """Pause inputs that come faster than they are merged; the other inputs go on."""
         for partition, merge in self._merges.items():
             for name in merge.names():
                 place, size = (name, partition), merge.size(name)
@@ -417,9 +422,10 @@ class Worker:
                 task_group.apply(read_fetched(fetched, self._codec))
 
     def _overtaken(self, consumer: Consumer) -> bool:
-        """Whether the group has gone on without us: then our state is old, and what it cannot apply says nothing.
+        """Whether another worker has committed on our partitions since: then our state is old, and an error in applying
+        a record to it means nothing.
 
-        True too when that cannot be found out: what we cannot apply will be met again.
+        Also True when the broker does not answer: a record that cannot be applied is met again after the restore.
         """
         mine = {place: offset for place, offset in self._sent.items() if offset >= 0}
         try:
@@ -462,7 +468,7 @@ class Worker:
                 offset = closed.positions.get(topic.name, self._earliest[place])
                 if offset != self._sent[place]:
                     offsets[place] = offset
-            if not offsets:  # the offsets are what fences us: never a transaction without
+            if not offsets:  # a transaction without offsets would not be fenced by the group, so there is always one
                 place = self.wiring.outside[0].name, task_group.partition
                 offsets[place] = self._sent[place]
         began = self._kafka.monotonic()
@@ -471,12 +477,12 @@ class Worker:
                 rows,
                 [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()],
                 consumer.consumer_group_metadata(),
-                self._snapshots.told if self._snapshots.asks else None,
+                self._snapshots.on_meta if self._snapshots.wants_offsets else None,
             )
         except Aborted as error:
             self._drop()
             self._context.say(f"transaction taken back ({error}); its records are read again", error.event)
-            if error.slot_taken:  # to go on would be to fence our successor's producer, and it ours
+            if error.slot_taken:  # going on, our producer and our successor's would fence each other in turn
                 raise _Fenced(str(error)) from error
             return
         except Indefinite as error:

@@ -1,6 +1,6 @@
-"""The client's order after intake: what its owner is told, and how it ends.
+"""The client's order after intake: the events reported to its owner, and how it ends.
 
-Everything a client hears goes through :func:`event`, which numbers it and states the order as it then is.
+Every order event is made by :func:`event`, which numbers it and states the order as it is at that moment.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def event(
     reason: RejectReason | None = None,
     text: str | None = None,
 ) -> OrderEvent:
-    """The order's next event, and the order put back.
+    """The order's next event; writes the order back to its table.
 
-    ``cl_ord_id`` is the cancel request it answers; None: the order's own. ``last_qty`` is what cum_qty changed by:
-    negative when something is taken back, so that the events of an order add up to its cum_qty.
+    ``cl_ord_id`` is the cancel request that it answers; None: the order's own. ``last_qty`` is the change of cum_qty,
+    negative for a bust or a reduction, so that the events of an order add up to its cum_qty.
     """
     order.event_no += 1
     state.orders.put(order.order_id, order)
@@ -67,7 +67,7 @@ def event(
 
 def _status(order: ClientOrder) -> OrdStatus:
     if order.end is not None:
-        # What was filled and then busted is not worked again: no more of it will come.
+        # A filled order of which a part was busted is not worked again: it ends with less than it ordered.
         busted = order.end is OrdStatus.FILLED and order.cum_qty < order.order_qty
         return OrdStatus.CANCELED if busted else order.end
     if order.pending:
@@ -77,8 +77,8 @@ def _status(order: ClientOrder) -> OrdStatus:
     return OrdStatus.PARTIALLY_FILLED if order.cum_qty else OrdStatus.NEW
 
 
-def take(state: AllocationState, order: Order) -> Iterator[Owned]:
-    """A new order of intake's; what of its lineage came before it is caught up with."""
+def accept_order(state: AllocationState, order: Order) -> Iterator[Owned]:
+    """A new order accepted by intake; applies the lineage that was read before it."""
     request = order.request
     known = ClientOrder(
         order_id=order.order_id,
@@ -96,23 +96,23 @@ def take(state: AllocationState, order: Order) -> Iterator[Owned]:
 
 
 def catch_up(state: AllocationState, order_id: str) -> Iterator[Owned]:
-    """Lineage of the order waited for what has come now."""
+    """Apply the lineage records of the order that had to wait; those that still must are kept."""
     waiting = state.waiting.get(order_id)
     if waiting is not None:
         state.waiting.remove(order_id)
         for lineage in waiting.lineage:
-            yield from leave(state, lineage)
+            yield from on_left(state, lineage)
 
 
-def ask_cancel(state: AllocationState, order: Order) -> Iterator[Owned]:
-    """A client's cancel was taken in: it is pending until netting has let the order go, or has refused to.
+def request_cancel(state: AllocationState, order: Order) -> Iterator[Owned]:
+    """A client's cancel: it is pending until netting releases the order (LEFT) or refuses to (CANCEL_REFUSED).
 
-    Netting's answer may be here before the request; then the client has been answered.
+    When netting's answer was read before the request, the client has had its answer already.
     """
     known = state.orders.get(order.order_id)
     cl_ord_id = order.request.cl_ord_id
     if known is None:
-        # Intake sends cancels of orders it has open only: this one ended, and its day is forgotten here.
+        # Intake passes on cancels of open orders only: this order has ended and was forgotten with its day.
         yield _refused_forgotten(state, order)
         return
     if cl_ord_id in known.answered or cl_ord_id in known.pending:
@@ -124,8 +124,11 @@ def ask_cancel(state: AllocationState, order: Order) -> Iterator[Owned]:
     yield event(state, known, OrderEventKind.PENDING_CANCEL, cl_ord_id=cl_ord_id)
 
 
-def leave(state: AllocationState, lineage: Lineage) -> Iterator[Owned]:
-    """LEFT or CANCEL_REFUSED of netting's: the order is over, or its cancel is."""
+def on_left(state: AllocationState, lineage: Lineage) -> Iterator[Owned]:
+    """LEFT or CANCEL_REFUSED from netting: the order ends, or its cancel is refused.
+
+    Kept for later when the order, or a cross of it, has not been read yet.
+    """
     assert lineage.order_id is not None, f"{lineage.kind} names no order"
     order = state.orders.get(lineage.order_id)
     if order is None or _lacks_crosses(order, lineage):
@@ -139,7 +142,7 @@ def leave(state: AllocationState, lineage: Lineage) -> Iterator[Owned]:
             yield _refused(state, order, cl_ord_id, lineage.reason or RejectReason.TOO_LATE_TO_CANCEL)
         return
     if order.end is not None:
-        # A recall overtaken by the end of its parent: the order has ended, and its cancel has been answered, already.
+        # The parent ended before the recall was done: the order has ended and its cancel has been answered already.
         if order.end is OrdStatus.FILLED and lineage.left_qty:
             yield _break(state, order, f"{lineage.left_qty} left an order that is filled")
         return
@@ -152,7 +155,7 @@ def leave(state: AllocationState, lineage: Lineage) -> Iterator[Owned]:
 
 
 def _lacks_crosses(order: ClientOrder, lineage: Lineage) -> bool:
-    """It left its window for good with less than we have open: crosses of that window have not come yet."""
+    """Netting reports it as leaving its window with less than is open here: crosses of the window are not read yet."""
     from_window = lineage.kind is LineageKind.LEFT and lineage.parent_id is None
     return from_window and order.end is None and lineage.left_qty < order.leaves_qty
 
@@ -173,7 +176,10 @@ def close(
     last_qty: int = 0,
     last_px: int | None = None,
 ) -> Iterator[OrderEvent | OrdersClosed]:
-    """The order is over: cancels it did not end by are answered first, because nothing but a correction may follow."""
+    """End the order, as ``end`` and by the cancel ``cl_ord_id`` if there was one.
+
+    Other pending cancels are refused first, because nothing but a correction may follow an order's last event.
+    """
     for request in order.pending:
         if request != cl_ord_id:
             yield _refused(state, order, request, RejectReason.TOO_LATE_TO_CANCEL)
@@ -191,7 +197,8 @@ _Step = Callable[[A, AllocationState, Record, Meta], Iterator[Owned]]
 
 
 def closures_together(step: _Step[A]) -> _Step[A]:
-    """A stage's step that writes its closures last, one record for all of a source and instrument."""
+    """Decorates a stage's step so that it writes its closures last, gathered into one record per source and
+    instrument."""
 
     @wraps(step)
     def together(stage: A, state: AllocationState, message: Record, meta: Meta) -> Iterator[Owned]:
@@ -211,14 +218,14 @@ def closures_together(step: _Step[A]) -> _Step[A]:
 
 
 def is_filled(order: ClientOrder) -> bool:
-    """Filled is what crosses and closed epochs have filled; progress in an open epoch is settled at its close."""
+    """Whether crosses and closed epochs fill it; executions in an open epoch count only once it is closed."""
     return order.end is None and order.crossed_qty + order.closed_qty == order.order_qty
 
 
-def tell_added(
+def report_added(
     state: AllocationState, order: ClientOrder, kind: OrderEventKind, last_qty: int, last_px: int | None
 ) -> Iterator[OrderEvent | OrdersClosed]:
-    """Tell what was added; when that fills the order, one FILLED says both."""
+    """Report an added quantity; when it fills the order, a single FILLED event does."""
     if is_filled(order) and not order.pending:
         yield from close(state, order, OrdStatus.FILLED, last_qty=last_qty, last_px=last_px)
         return
@@ -227,7 +234,7 @@ def tell_added(
 
 
 def close_if_filled(state: AllocationState, order: ClientOrder) -> Iterator[OrderEvent | OrdersClosed]:
-    """FILLED, if it is."""
+    """End the order as FILLED, if it is."""
     if is_filled(order):
         yield from close(state, order, OrdStatus.FILLED)
 

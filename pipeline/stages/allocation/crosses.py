@@ -1,6 +1,6 @@
-"""Crosses go home: each leg at the cross's own price, its bust and correction, the trade report that is owed.
+"""Allocates crosses: each leg at the cross's own price, its bust and correction, the trade report that is owed.
 
-Crosses of an instrument are booked in the order of their topic, each when every order it names is known.
+Crosses of an instrument are booked in the order of their topic, each once every order it names has been read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.orders import OrderEventKind
 from pipeline.domain.parents import Cross, CrossKind, CrossLeg
 from pipeline.domain.record import Owned
-from pipeline.stages.allocation.client_orders import catch_up, close_if_filled, event, tell_added
-from pipeline.stages.allocation.epochs import mark, take_back
+from pipeline.stages.allocation.client_orders import catch_up, close_if_filled, event, report_added
+from pipeline.stages.allocation.epochs import mark_for_progress, reduce_shown
 from pipeline.stages.allocation.sharing import settlement_date
 from pipeline.stages.allocation.state import (
     AllocationState,
@@ -31,14 +31,17 @@ _EVENT = {
 
 
 def queue_cross(state: AllocationState, cross: Cross) -> None:
-    """Put it in its instrument's queue."""
+    """Append it to its instrument's queue."""
     queue = state.queues.get(cross.instrument) or Queue()
     queue.crosses = [*queue.crosses, cross]
     state.queues.put(cross.instrument, queue)
 
 
 def book_crosses(state: AllocationState, instrument: str) -> Iterator[Owned]:
-    """Book what is ready at the head of the instrument's queue."""
+    """Book the crosses at the head of the instrument's queue whose orders are all known.
+
+    Raises BrokenBooks when the two sides of a cross are not equal.
+    """
     while True:
         queue = state.queues.get(instrument)
         if queue is None or not queue.crosses or not _orders_known(state, queue.crosses[0]):
@@ -86,7 +89,7 @@ def _book(state: AllocationState, cross: Cross) -> Iterator[Owned]:
 
 
 def _count_legs(state: AllocationState, cross: Cross) -> None:
-    """What was crossed out of working parents: an epoch is not shared out before all of it has been seen."""
+    """Count what was crossed of each order and out of each parent: an epoch waits for all its crosses."""
     for leg in (*cross.buys, *cross.sells):
         order = state.orders[leg.order_id]
         order.crossed_gross_qty += leg.qty
@@ -106,7 +109,7 @@ def _book_leg(
     qty: int,
     book: CrossBook,
 ) -> Iterator[Owned]:
-    """Make the leg ``qty``; what its order cannot take is the error account's."""
+    """Set the booked quantity of a leg to ``qty``; what its order has no room for goes to the error account."""
     order = state.orders[leg.order_id]
     old_qty, old_money, old_id = (0, 0, None) if old is None else (old.qty, old.money, old.alloc_id)
     booked = min(qty, old_qty + order.room_qty)
@@ -117,16 +120,16 @@ def _book_leg(
             book.legs.append(old)
         return
     if order.end is None and order.open_qty > order.room_qty - added:
-        # Netting cannot see executions of the open epoch, and its legs are facts: what was shown to this client
-        # of the epoch beyond what is left to him goes to the other members.
-        yield from take_back(state, order, order.room_qty - added)
+        # Netting does not know the executions of the open epoch, and a cross is final. What this client was shown of
+        # the epoch beyond what is now left of his order is reduced; it goes to the other members.
+        yield from reduce_shown(state, order, order.room_qty - added)
     order.crossed_qty += added
     order.crossed_money += money - old_money
     allocation = _allocation(state, cross, cross_id, leg, order, booked, old_id)
     yield allocation
     book.legs.append(LegBook(leg.order_id, booked, money, allocation.alloc_id if booked else None))
     if cross.kind is CrossKind.TRADE:
-        yield from tell_added(state, order, OrderEventKind.CROSSED, added, cross.px)
+        yield from report_added(state, order, OrderEventKind.CROSSED, added, cross.px)
     else:
         yield event(state, order, _EVENT[cross.kind], last_qty=added, last_px=cross.px)
         yield from close_if_filled(state, order)
@@ -134,7 +137,7 @@ def _book_leg(
     if leg.parent_id is not None:
         parent = state.parents.get(leg.parent_id)
         if parent is not None and parent.epochs:
-            mark(state, state.epoch(leg.parent_id, parent.epochs[-1], cross.instrument))
+            mark_for_progress(state, state.epoch(leg.parent_id, parent.epochs[-1], cross.instrument))
 
 
 def _allocation(
@@ -193,7 +196,7 @@ def _report(cross: Cross, cross_id: str, cancelled: bool) -> TradeReport:
 
 
 def _reconciliation(state: AllocationState, cross: Cross, cross_id: str, book: CrossBook) -> Reconciliation:
-    """One side speaks for both: they are equal unless something went to the error account."""
+    """Reconciles one side, which stands for both: they are equal unless something went to the error account."""
     buyers = {leg.order_id for leg in cross.buys}
     qty = 0 if cross.kind is CrossKind.BUST else cross.qty
     bought = sum(leg.qty for leg in book.legs if leg.order_id in buyers)

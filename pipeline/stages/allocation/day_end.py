@@ -1,4 +1,4 @@
-"""The end of a trading day in allocation's books: what is still open is a break; what is over is forgotten."""
+"""The end of a trading day in allocation: an alert for what is still open, and what has ended is forgotten."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pipeline.stages.allocation.state import AllocationState, ParentBook, chunk_
 
 
 def end_day(state: AllocationState) -> Iterator[Alert]:
-    """Slicing ends parents at their end, so nothing should be open by now.
+    """Forget what has ended; nothing else should be left, as slicing ends every parent by its end time.
 
-    What is open is told, one alert for each parent and one for each instrument's other orders, and kept until
-    the end of the next day: its last fills may be on their way. Carried balances stay for good.
+    What is still open gets an alert, one for each parent and one for each instrument's other orders, and is kept until
+    the end of the next day: its last fills may be on their way. Carried balances are never forgotten.
     """
     for parent_id in state.parents.keys():
         parent = state.parents[parent_id]
-        if not parent.over:
+        if not parent.ended:
             yield _alert(state, parent.instrument, parent_id, "PARENT_OPEN_AT_DAY_END", "the parent is not over")
-        if parent.over or parent.overdue:
+        if parent.ended or parent.overdue:
             _forget_parent(state, parent)
         else:
             parent.overdue = True

@@ -1,7 +1,7 @@
-"""An epoch while it is open: its statement put together and verified, its executions added up, its progress told.
+"""An epoch while it is open: its statement assembled and verified, its executions added up, its progress reported.
 
-Every half may come first. What is executed is only added up here, in any order; sharing it out is
-``allocation_settling``'s, once routing has said that the epoch is quiet.
+Statement, parent and executions are on different topics, so any of them may be read first. Executions are only added
+up here; ``settling.py`` shares them out once routing reports the epoch as quiet (none of its children is live).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pipeline.stages.allocation.state import (
 
 
 def on_members(state: AllocationState, lineage: Lineage) -> None:
-    """A chunk of an epoch's statement."""
+    """A chunk of an epoch's statement. Raises BrokenBooks when the complete one contradicts the parent's record."""
     assert lineage.parent_id is not None, "a statement without a parent"
     epoch = state.epoch(lineage.parent_id, lineage.epoch_no, lineage.instrument)
     members = [MemberBook(m.order_id, m.account, m.contributed_qty) for m in lineage.members]
@@ -42,7 +42,10 @@ def on_members(state: AllocationState, lineage: Lineage) -> None:
 
 
 def on_parent(state: AllocationState, order: ParentOrder) -> None:
-    """The parent's own record of an epoch, or of what goes on in it."""
+    """The parent's own record of an epoch, or of a recall, a cross or the end in it.
+
+    Raises BrokenBooks when the epoch's complete statement contradicts it.
+    """
     epoch = state.epoch(order.parent_id, order.epoch_no, order.instrument)
     match order.kind:
         case ParentKind.NEW | ParentKind.EPOCH:
@@ -83,16 +86,17 @@ def _verify_if_complete(state: AllocationState, epoch: Epoch) -> None:
             f"against {epoch.member_count} of {epoch.order_qty}, hash {epoch.members_hash}"
         )
     if epoch.executed_qty:
-        mark(state, epoch)
+        mark_for_progress(state, epoch)
 
 
 # ---------------------------------------------------------------- executions
 
 
 def add_up(state: AllocationState, epoch: Epoch, fill: Fill) -> Iterator[Alert]:
-    """Book an execution, its bust or its correction on the epoch's totals.
+    """Add an execution, its bust or its correction to the epoch's totals; an alert when there is less to bust.
 
-    A bust comes off what was over-filled first: over-filled is the parent, not an execution.
+    A bust reduces the over-filled quantity first: it is the parent that is over-filled, not a single execution.
+    Raises BrokenBooks for a fill that is no execution.
     """
     px, prior_px = fill.last_px or 0, fill.prior_px or 0
     match fill.kind:
@@ -126,7 +130,7 @@ def add_up(state: AllocationState, epoch: Epoch, fill: Fill) -> Iterator[Alert]:
 
 
 def on_execution(state: AllocationState, epoch: Epoch, fill: Fill, budget: Budget) -> Iterator[Alert | OrderEvent]:
-    """An execution of an open epoch: progress at the next round; what is taken back is told at once."""
+    """An execution of an open epoch: reported in the next round of progress; a bust or correction at once."""
     before = epoch.executed_qty, epoch.executed_money, epoch.fee
     yield from add_up(state, epoch, fill)
     if (epoch.executed_qty, epoch.executed_money, epoch.fee) == before:
@@ -136,9 +140,9 @@ def on_execution(state: AllocationState, epoch: Epoch, fill: Fill, budget: Budge
         epoch.corrected_by = OrderEventKind.TRADE_CANCEL if busted else OrderEventKind.TRADE_CORRECT
         epoch.restated, epoch.sweep_from = True, 0
         state.epochs.put(epoch.key, epoch)
-    mark(state, epoch)
+    mark_for_progress(state, epoch)
     if fill.kind is not FillKind.TRADE:
-        yield from tell_progress(state, epoch, budget)
+        yield from report_progress(state, epoch, budget)
         if epoch.sweep_from:
             work = state.work
             work.sweeping = [*(key for key in work.sweeping if key != epoch.key), epoch.key]
@@ -148,8 +152,8 @@ def on_execution(state: AllocationState, epoch: Epoch, fill: Fill, budget: Budge
 # ---------------------------------------------------------------- progress
 
 
-def mark(state: AllocationState, epoch: Epoch) -> None:
-    """Its members are told at the next round."""
+def mark_for_progress(state: AllocationState, epoch: Epoch) -> None:
+    """Have its members sent a report in the next round of progress."""
     if not epoch.dirty and not epoch.quiet:
         epoch.dirty = True
         state.epochs.put(epoch.key, epoch)
@@ -159,9 +163,10 @@ def mark(state: AllocationState, epoch: Epoch) -> None:
 
 
 def start_round(state: AllocationState, progress_ns: int) -> None:
-    """When it is time, everything marked since the last round is to be told.
+    """Begin a round of progress for every marked epoch, if the last round began at least ``progress_ns`` ago.
 
-    Whose last round is still under way stays marked, so that the last of many members have their turn.
+    An epoch whose last round is still under way stays marked for the next one, so that the last of its many members
+    get a report before the first get a second one.
     """
     work = state.work
     if not work.dirty or state.now_ns - work.progress_ns < progress_ns:
@@ -177,21 +182,21 @@ def start_round(state: AllocationState, progress_ns: int) -> None:
     state.works.put("", work)
 
 
-def go_on_telling(state: AllocationState, budget: Budget) -> Iterator[OrderEvent]:
-    """Tell the members of marked epochs, as far as the step allows."""
+def continue_progress(state: AllocationState, budget: Budget) -> Iterator[OrderEvent]:
+    """Go on with the round of progress, as far as ``budget`` allows."""
     while (work := state.work).sweeping and not budget.spent:
         epoch = state.epochs[work.sweeping[0]]
-        yield from tell_progress(state, epoch, budget)
+        yield from report_progress(state, epoch, budget)
         if epoch.sweep_from == 0:
             work.sweeping = work.sweeping[1:]
             state.works.put("", work)
 
 
-def tell_progress(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[OrderEvent]:
-    """TRADE to members whose floor has risen; after a bust or correction, what is now true to everybody it touches.
+def report_progress(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[OrderEvent]:
+    """Send TRADE to members whose floor has risen; after a bust or correction, the new state to all it changes.
 
-    ``sweep_from`` is 0 again when all have been told. A member's floor is that of the capped, exact entitlement: it
-    never falls while executions only add up, and never exceeds the final share.
+    ``sweep_from`` is 0 again when all have been sent theirs. A member's floor is its exact, capped entitlement rounded
+    down: it never falls while executions are only added, and never exceeds the final share.
     """
     if epoch.quiet or not epoch.complete:
         epoch.sweep_from = 0
@@ -209,22 +214,24 @@ def tell_progress(state: AllocationState, epoch: Epoch, budget: Budget) -> Itera
             return
         order = orders[index]
         if order is not None and order.end is None:
-            yield from _tell(state, epoch, order, floors[index], budget)
+            yield from _report_member(state, epoch, order, floors[index], budget)
     epoch.sweep_from, epoch.corrected_by = 0, None
     state.epochs.put(epoch.key, epoch)
 
 
 def cap_qty(member: MemberBook, order: ClientOrder | None) -> int:
-    """The most the epoch may give a member: what it contributed, less what was crossed or given since."""
+    """The most the epoch may give a member: what it contributed, less what it has got otherwise since."""
     return member.contributed_qty if order is None else min(member.contributed_qty, order.room_qty)
 
 
-def _tell(state: AllocationState, epoch: Epoch, order: ClientOrder, floor: int, budget: Budget) -> Iterator[OrderEvent]:
+def _report_member(
+    state: AllocationState, epoch: Epoch, order: ClientOrder, floor: int, budget: Budget
+) -> Iterator[OrderEvent]:
     added, money = floor - order.open_qty, order.open_money
     last_px = added_px(epoch, order) if added > 0 else None
     if added == 0 and not epoch.corrected_by:
         return
-    show(epoch, order, floor)
+    set_shown(epoch, order, floor)
     if added == 0 and order.open_money == money:
         state.orders.put(order.order_id, order)
         return
@@ -235,23 +242,23 @@ def _tell(state: AllocationState, epoch: Epoch, order: ClientOrder, floor: int, 
     budget.spend(1)
 
 
-def show(epoch: Epoch, order: ClientOrder, qty: int) -> None:
-    """Of the open epoch the client has now been shown ``qty``, at its average price so far."""
+def set_shown(epoch: Epoch, order: ClientOrder, qty: int) -> None:
+    """Record that the client has been shown ``qty`` of the open epoch, at the epoch's average price so far."""
     order.open_qty = qty
     order.open_money = qty * average_px(epoch.executed_money, epoch.executed_qty).avg_px if qty else 0
     order.seen_qty, order.seen_money = epoch.executed_qty, epoch.executed_money
 
 
 def added_px(epoch: Epoch, order: ClientOrder) -> int:
-    """Average price of the epoch's executions since the client was last told; of all of them after a restatement."""
+    """Average price of the epoch's executions since the client's last report; after a restatement, of all of them."""
     qty, money = epoch.executed_qty - order.seen_qty, epoch.executed_money - order.seen_money
     if qty <= 0 or epoch.restated:
         qty, money = epoch.executed_qty, epoch.executed_money
     return average_px(money, qty).avg_px
 
 
-def take_back(state: AllocationState, order: ClientOrder, qty: int) -> Iterator[OrderEvent]:
-    """Restate what the client was shown of the open epoch as ``qty``, which is less."""
+def reduce_shown(state: AllocationState, order: ClientOrder, qty: int) -> Iterator[OrderEvent]:
+    """Reduce what the client was shown of the open epoch to ``qty``, and report it."""
     added = qty - order.open_qty
     order.open_money = order.open_money * qty // order.open_qty
     order.open_qty = qty

@@ -1,9 +1,10 @@
-"""An epoch is shared out when routing has said that none of its children is live, and again with each restatement.
+"""An epoch is shared out when routing reports that none of its children is live, and again at each restatement.
 
-QUIETs, and what still comes for epochs that are quiet (late executions, busts, corrections), stand in one queue per
-instrument, in the order of ``fills``. Its head waits until the other topics have brought what it needs, and everything
-behind it waits with it: so the carried balances, and with them every share, come out the same whatever the order in
-which the topics are seen. A pass over many members may take several steps; the queue waits for that too.
+QUIET records, and what comes later for epochs that are quiet (late executions, busts, corrections), are queued per
+instrument in the order of the topic ``fills``. The head of the queue waits until what it needs from other topics has
+been read, and everything behind it waits with it: so the carried balances, and with them every share, are the same
+whatever the order in which the topics are read. A pass over many members may take several steps; the queue waits for
+that too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import OrderEventKind, OrdStatus
 from pipeline.domain.parents import EpochClosed, EpochShare
 from pipeline.domain.record import Owned
-from pipeline.stages.allocation.client_orders import close, close_if_filled, event, tell_added
+from pipeline.stages.allocation.client_orders import close, close_if_filled, event, report_added
 from pipeline.stages.allocation.epochs import add_up, added_px, cap_qty
 from pipeline.stages.allocation.sharing import settlement_date, share_fee, share_out
 from pipeline.stages.allocation.state import (
@@ -34,14 +35,17 @@ from pipeline.stages.allocation.state import (
 
 
 def queue_fill(state: AllocationState, fill: Fill) -> None:
-    """Put it in its instrument's queue."""
+    """Append it to its instrument's queue."""
     queue = state.queues.get(fill.instrument) or Queue()
     queue.fills = [*queue.fills, fill]
     state.queues.put(fill.instrument, queue)
 
 
-def go_on_settling(state: AllocationState, instrument: str, budget: Budget) -> Iterator[Owned]:
-    """Work off the instrument's queue: as far as the other topics and the step allow."""
+def settle_queue(state: AllocationState, instrument: str, budget: Budget) -> Iterator[Owned]:
+    """Work off the instrument's queue, as far as the other topics have been read and ``budget`` allows.
+
+    Raises BrokenBooks when the allocations of an epoch do not add up to its executions.
+    """
     while (queue := state.queues.get(instrument)) is not None and queue.fills:
         fill = queue.fills[0]
         epoch = _target(state, fill)
@@ -73,13 +77,14 @@ def _remember(state: AllocationState, instrument: str) -> None:
         state.works.put("", work)
 
 
-# ---------------------------------------------------------------- whose turn it is
+# ---------------------------------------------------------------- which epoch, and whether it can be closed
 
 
 def _target(state: AllocationState, fill: Fill) -> Epoch | None:
     """The epoch that ``fill`` closes or restates; None for a QUIET that closes none.
 
-    A final QUIET may name an epoch that a recall has closed; if netting has begun another since, that one ends.
+    A final QUIET may name an epoch that a recall has closed already; if netting has begun another since, that is the
+    one it closes.
     """
     epoch = state.epoch(fill.parent_id, fill.epoch_no, fill.instrument)
     if fill.kind is not FillKind.QUIET or not epoch.closed:
@@ -93,37 +98,37 @@ def _target(state: AllocationState, fill: Fill) -> Epoch | None:
 
 def _parent_is_done(state: AllocationState, fill: Fill) -> bool:
     parent = state.parents[fill.parent_id]
-    return parent.done or parent.over
+    return parent.done or parent.ended
 
 
 def _ready(state: AllocationState, epoch: Epoch, quiet: Fill) -> bool:
-    """Whether everything that was before this QUIET has been seen: statement, orders, crosses."""
+    """Whether everything that happened before this QUIET has been read: statement, orders, crosses."""
     if not epoch.complete or epoch.ask_id is not None or not (quiet.final or epoch.recalled):
         return False
     parent = state.parents[epoch.parent_id]
     done = [(no, state.epochs[epoch_key(epoch.parent_id, no)].crossed_done_qty) for no in parent.epochs]
     before = sum(qty for no, qty in done if no < epoch.epoch_no)
-    told = dict(done)[epoch.epoch_no]
+    in_this = dict(done)[epoch.epoch_no]
     if quiet.epoch_no == epoch.epoch_no:
-        told = max(told, quiet.crossed_qty)
-    if parent.crossed_qty < before + told:
+        in_this = max(in_this, quiet.crossed_qty)
+    if parent.crossed_qty < before + in_this:
         return False
     for member in state.members_of(epoch):
         order = state.orders.get(member.order_id)
         if order is None:
             return False
-        # In later epochs the crosses of the window were needed to close the epoch before.
+        # For later epochs this holds already: the first one was not closed without the crosses of the window.
         if epoch.epoch_no == 1 and order.crossed_gross_qty < order.order_qty - member.contributed_qty:
             return False
     return True
 
 
 def _end_parent(state: AllocationState, quiet: Fill) -> Iterator[EpochClosed]:
-    """Its last epoch was closed by a recall after which nothing remained."""
+    """End a parent whose last epoch was closed by a recall that left nothing to work."""
     parent = state.parents[quiet.parent_id]
-    if parent.over:
+    if parent.ended:
         return
-    parent.over = True
+    parent.ended = True
     state.parents.put(parent.parent_id, parent)
     yield EpochClosed(
         parent_id=quiet.parent_id,
@@ -138,17 +143,17 @@ def _end_parent(state: AllocationState, quiet: Fill) -> Iterator[EpochClosed]:
     )
 
 
-# ---------------------------------------------------------------- who gets what
+# ---------------------------------------------------------------- shares
 
 
 def _share(state: AllocationState, epoch: Epoch, fill: Fill) -> None:
-    """Compute every member's share of the epoch's totals; telling it is :func:`_settle`'s."""
+    """Compute every member's share of the epoch's totals; :func:`_settle` then writes the records."""
     chunks = state.chunks_of(epoch)
     members = [member for _, chunk in chunks for member in chunk.members]
     orders = [state.orders[member.order_id] for member in members]
     first = fill.kind is FillKind.QUIET
     if first:
-        _note_what_was_before(state, epoch, members, orders)
+        _note_balances_and_caps(state, epoch, members, orders)
         epoch.final, epoch.quiet = fill.final, True
         caps = [member.cap_qty for member in members]
     else:
@@ -163,7 +168,7 @@ def _share(state: AllocationState, epoch: Epoch, fill: Fill) -> None:
         epoch.shareable_qty,
         [member.carried for member in members],
         ties,
-        # What a late execution adds must not take from anybody what he has; a bust may.
+        # A late execution must not reduce anybody's share; a bust may.
         [member.share_qty for member in members] if fill.kind is FillKind.TRADE else None,
     )
     epoch.error_qty = epoch.overfill_qty + shared.unplaced
@@ -171,7 +176,7 @@ def _share(state: AllocationState, epoch: Epoch, fill: Fill) -> None:
         [*shared.shares, epoch.error_qty],
         epoch.fee,
         [*(member.carried_fee for member in members), epoch.error_carried_fee],
-        [*ties, 2**64],  # the error account draws last
+        [*ties, 2**64],  # the error account loses every tie
     )
     for member, share, change, fee, fee_change in zip(
         members, shared.shares, shared.changes, fees.shares[:-1], fees.changes[:-1], strict=True
@@ -196,10 +201,10 @@ _ERROR = ""
 """The error account's row among the balances: no client's account has this name."""
 
 
-def _note_what_was_before(
+def _note_balances_and_caps(
     state: AllocationState, epoch: Epoch, members: list[MemberBook], orders: list[ClientOrder]
 ) -> None:
-    """Balances and caps as they are at the close: restatements compute from the same."""
+    """Keep balances and caps as they are at the close: later restatements compute from the same ones."""
     for member, order in zip(members, orders, strict=True):
         balance = state.balance(member.account, epoch.instrument)
         member.carried, member.carried_fee = balance.qty, balance.fee
@@ -207,11 +212,11 @@ def _note_what_was_before(
     epoch.error_carried_fee = state.balance(_ERROR, epoch.instrument).fee
 
 
-# ---------------------------------------------------------------- telling it
+# ---------------------------------------------------------------- records
 
 
 def _settle(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[Owned]:
-    """Tell members from the cursor on; when all have been told, reconcile and, the first time, close the epoch."""
+    """Write allocations and events of the members from the cursor on; after the last, reconcile and close the epoch."""
     index = 0
     for key, chunk in state.chunks_of(epoch):
         touched = False
@@ -222,7 +227,7 @@ def _settle(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[Ow
             if budget.spent:
                 break
             touched = True
-            for record in _tell(state, epoch, member):
+            for record in _report_member(state, epoch, member):
                 budget.spend(1)
                 yield record
             epoch.cursor = index
@@ -241,7 +246,7 @@ def _settle(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[Ow
     state.epochs.put(epoch.key, epoch)
 
 
-def _tell(state: AllocationState, epoch: Epoch, member: MemberBook) -> Iterator[Owned]:
+def _report_member(state: AllocationState, epoch: Epoch, member: MemberBook) -> Iterator[Owned]:
     order = state.orders[member.order_id]
     old_qty, old_money = member.alloc_qty, member.alloc_qty * member.alloc_px
     money = member.share_qty * epoch.px
@@ -256,7 +261,7 @@ def _tell(state: AllocationState, epoch: Epoch, member: MemberBook) -> Iterator[
         state.orders.put(order.order_id, order)
         added = member.share_qty - shown
         if added > 0:
-            yield from tell_added(state, order, OrderEventKind.TRADE, added, last_px)
+            yield from report_added(state, order, OrderEventKind.TRADE, added, last_px)
         elif added < 0 or (epoch.corrected_by is not None and member.share_qty):
             taken = added < 0 and epoch.corrected_by is not None
             kind = epoch.corrected_by if taken and epoch.corrected_by else OrderEventKind.TRADE_CORRECT
@@ -279,7 +284,7 @@ def _restated_as(cause: FillKind, added: int) -> OrderEventKind:
 
 
 def _allocation(state: AllocationState, epoch: Epoch, member: MemberBook, order: ClientOrder) -> Allocation | None:
-    """The allocation that now stands for the member; None when it is the one that stands already."""
+    """The member's new allocation; None when the one in force already says the same."""
     px = epoch.px if member.share_qty else 0
     fee = member.share_fee if member.share_qty else 0
     if (member.share_qty, px, fee) == (member.alloc_qty, member.alloc_px, member.alloc_fee):
@@ -354,7 +359,7 @@ def _close_epoch(state: AllocationState, epoch: Epoch, members: list[MemberBook]
     epoch.closed = True
     if epoch.final:
         parent = state.parents[epoch.parent_id]
-        parent.over = True
+        parent.ended = True
         state.parents.put(parent.parent_id, parent)
     shares = []
     for member in members:

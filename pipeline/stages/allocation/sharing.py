@@ -30,11 +30,15 @@ def share_out(
     ties: Sequence[int],
     at_least: Sequence[int] | None = None,
 ) -> Shared:
-    """Split ``total`` by ``weights`` within ``caps``, nobody below ``at_least`` (what clients have been told for good).
+    """Split ``total`` by ``weights`` within ``caps``, nobody below ``at_least`` (what has been reported as final).
+
+    weights   what each member contributed, units of quantity; all sequences have one number per member
+    carried   balances before, in 1 / BALANCE_SCALE units
+    ties      tie-break numbers; lower wins
 
     Largest remainder is not monotone: weights (1, 3, 3) share 3 as (1, 1, 1) and 4 as (0, 2, 2). When an execution
-    comes late, whoever would fall keeps what he has, and the rest is shared among the others; what that gives or takes
-    stands in the balances. Raises ValueError when ``total`` is less than ``at_least`` asks for or a cap is below it.
+    comes late, whoever would fall keeps what he has, and the rest is shared among the others; the difference goes into
+    the balances. Raises ValueError when the ``at_least`` sum to more than ``total`` or one is above its cap.
     """
     ideal = share_with_caps(weights, caps, total, carried, ties)
     due = [
@@ -82,10 +86,10 @@ def _keeping(
 
 
 def share_fee(quantities: Sequence[int], fee: int, carried: Sequence[int], ties: Sequence[int]) -> Shared:
-    """Split ``fee`` (money; negative is a rebate) by ``quantities``: shares add up to it exactly.
+    """Split ``fee`` (1e-9 currency units; negative is a rebate) by ``quantities``: shares add up to it exactly.
 
-    The carried balances are fractions of a 1e-9 currency unit. A rebate is shared as its mirror image, so that what is
-    owed stays owed. ``unplaced`` is the whole fee when nobody has a quantity.
+    The carried balances are in 1 / BALANCE_SCALE of a 1e-9 currency unit. A rebate is split like a fee of its size,
+    with the signs of shares and balances turned. ``unplaced`` is the whole fee when nobody has a quantity.
     """
     sign = -1 if fee < 0 else 1
     mirrored = share_with_caps(quantities, None, abs(fee), [sign * balance for balance in carried], ties)

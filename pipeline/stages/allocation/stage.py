@@ -1,18 +1,18 @@
-"""Allocation: fills and crosses go home to the client orders, exactly.
+"""Allocation: shares fills and crosses among the client orders, exactly, and reports to the clients.
 
 - Reads: orders, lineage, parents, crosses, fills, clock, controls.
 - Keeps: each client order after intake, each epoch's statement and totals, crosses of the day, carried balances of
-  each account and instrument, and what waits for its other half.
+  each account and instrument, and records that cannot be booked before one on another topic has been read.
 - Writes: allocations, reconciliations, order-events (all after acceptance), epochs, trade-reports, order-closures,
   alerts.
-- Refuses: cancels that come too late; to break an allocation by the desk's control (not built yet: an alert says so).
+- Refuses: cancels that come too late; the desk's control BREAK_ALLOCATION (not built yet: an alert says so).
 - Conserves: per epoch and per cross, quantity, money and fees of allocations and error account = those executed,
-  to the last unit, the residual of the rounded average price named; no order beyond its quantity; what a client was
-  shown is taken back by a TRADE_CANCEL or TRADE_CORRECT only.
+  to the last unit, with the residual of the rounded average price stated; no order gets more than its quantity; what
+  a client was shown as executed is reduced by a TRADE_CANCEL or TRADE_CORRECT only.
 
-Topics may be seen in any order between them. Executions of an epoch are added up as they come; an epoch is shared out
-when it is quiet and statement, orders and crosses are complete (``allocation_settling``). What venues do, over-fills,
-late fills, busts, is booked and flagged; only a bug of ours raises.
+There is no order between the topics. Executions of an epoch are added up as they come; an epoch is shared out once it
+is quiet (none of its children is live) and its statement, orders and crosses are complete (``settling.py``). What
+venues do, over-fills, late fills, busts, is booked and raises an alert; only a bug of ours raises an exception.
 
 First form: one average price per epoch, settlement in two weekdays without holidays, de-minimis shares are given as
 they are, a bust after an order's end is not worked again, parents are not carried to another day.
@@ -31,12 +31,12 @@ from pipeline.domain.parents import Cross, EpochClosed, Lineage, LineageKind, Pa
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.stage import Meta, Stage
-from pipeline.stages.allocation.client_orders import ask_cancel, closures_together, leave, take
+from pipeline.stages.allocation.client_orders import accept_order, closures_together, on_left, request_cancel
 from pipeline.stages.allocation.crosses import book_crosses, queue_cross
 from pipeline.stages.allocation.day_end import end_day
-from pipeline.stages.allocation.epochs import go_on_telling, on_execution, on_members, on_parent, start_round
+from pipeline.stages.allocation.epochs import continue_progress, on_execution, on_members, on_parent, start_round
 from pipeline.stages.allocation.parameters import AllocationParameters
-from pipeline.stages.allocation.settling import go_on_settling, queue_fill
+from pipeline.stages.allocation.settling import queue_fill, settle_queue
 from pipeline.stages.allocation.state import AllocationState, Budget
 from pipeline.state import Task
 
@@ -71,19 +71,19 @@ class AllocationStage(Stage[AllocationState]):
         match message:
             case Order():
                 yield from _on_order(state, message)
-                yield from self._go_on(state, message.instrument, budget)
+                yield from self._book_ready(state, message.instrument, budget)
             case Lineage():
                 yield from _on_lineage(state, message)
-                yield from self._go_on(state, message.instrument, budget)
+                yield from self._book_ready(state, message.instrument, budget)
             case ParentOrder():
                 on_parent(state, message)
-                yield from self._go_on(state, message.instrument, budget)
+                yield from self._book_ready(state, message.instrument, budget)
             case Cross():
                 queue_cross(state, message)
-                yield from self._go_on(state, message.instrument, budget)
+                yield from self._book_ready(state, message.instrument, budget)
             case Fill():
                 yield from _on_fill(state, message, budget)
-                yield from self._go_on(state, message.instrument, budget)
+                yield from self._book_ready(state, message.instrument, budget)
             case Tick():
                 yield from self._on_tick(state, message, budget)
             case Control():
@@ -91,13 +91,13 @@ class AllocationStage(Stage[AllocationState]):
             case _:
                 raise TypeError(f"allocation does not read {type(message).__name__}")
 
-    def _go_on(self, state: AllocationState, instrument: str, budget: Budget) -> Iterator[Owned]:
-        """What waited for its other half may have it now."""
+    def _book_ready(self, state: AllocationState, instrument: str, budget: Budget) -> Iterator[Owned]:
+        """Book the queued crosses and fills for which the message just read was the last one missing."""
         queue = state.queues.get(instrument)
         if queue is None or not (queue.crosses or queue.fills):
-            return  # the usual case, asked after every order
+            return  # the usual case, checked after every order
         yield from book_crosses(state, instrument)
-        yield from go_on_settling(state, instrument, budget)
+        yield from settle_queue(state, instrument, budget)
 
     def _on_tick(self, state: AllocationState, tick: Tick, budget: Budget) -> Iterator[Owned]:
         state.apply_tick(tick)
@@ -106,9 +106,9 @@ class AllocationStage(Stage[AllocationState]):
             instruments, work.settling = work.settling, []
             state.works.put("", work)
             for instrument in instruments:
-                yield from go_on_settling(state, instrument, budget)
+                yield from settle_queue(state, instrument, budget)
         start_round(state, self.parameters.progress_ns)
-        yield from go_on_telling(state, budget)
+        yield from continue_progress(state, budget)
         if tick.kind is TickKind.DAY_END:
             yield from end_day(state)
 
@@ -116,9 +116,9 @@ class AllocationStage(Stage[AllocationState]):
 def _on_order(state: AllocationState, order: Order) -> Iterator[Owned]:
     match order.kind:
         case OrderKind.NEW:
-            yield from take(state, order)
+            yield from accept_order(state, order)
         case OrderKind.CANCEL:
-            yield from ask_cancel(state, order)
+            yield from request_cancel(state, order)
         case _:
             pass  # replaces are refused by intake until they are built
 
@@ -128,7 +128,7 @@ def _on_lineage(state: AllocationState, lineage: Lineage) -> Iterator[Owned]:
         case LineageKind.MEMBERS:
             on_members(state, lineage)
         case LineageKind.LEFT | LineageKind.CANCEL_REFUSED:
-            yield from leave(state, lineage)
+            yield from on_left(state, lineage)
         case _:
             pass  # JOINED is for the audit
 

@@ -1,4 +1,8 @@
-"""What allocation keeps: client orders, parents with epochs and members, crosses, carried balances, what waits."""
+"""What allocation keeps: client orders, parents with epochs and members, crosses, carried balances, queues.
+
+Quantities are in the instrument's smallest unit, prices in 1e-9 currency units per unit of quantity, money
+(quantity * price) and fees in 1e-9 currency units. An ``Entry`` holds what its state table stores.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from pipeline.state import Entry, State, Task
 
 
 class BrokenBooks(RuntimeError):
-    """An invariant of ours does not hold: a bug of ours. It stops the worker; no fault of a venue raises it."""
+    """An invariant of ours does not hold: we have a bug. It stops the worker; no fault of a venue raises it."""
 
 
 class Budget:
@@ -20,18 +24,20 @@ class Budget:
         self._left = records
 
     def spend(self, records: int) -> None:
+        """Count ``records`` as written."""
         self._left -= records
 
     @property
     def spent(self) -> bool:
+        """No more is to be written in this step."""
         return self._left <= 0
 
 
 class ClientOrder(Entry):
     """A client's order after intake.
 
-    What it has is in three parts: crosses, its shares of epochs that are closed, and, of the epoch it is working in,
-    what it has been shown so far.
+    Its executed quantity and money are in three parts: crosses; shares of closed epochs; and, of the epoch that is
+    still open, what the client has been shown so far.
     """
 
     order_id: str
@@ -46,13 +52,14 @@ class ClientOrder(Entry):
     crossed_qty: int = 0
     crossed_money: int = 0
     crossed_gross_qty: int = 0
-    """Crossed, busted crosses included: tells whether the crosses of its window have all been seen."""
+    """Crossed quantity with busted crosses included: from it follows whether all crosses of its window were read."""
     closed_qty: int = 0
     closed_money: int = 0
     open_qty: int = 0
     open_money: int = 0
     seen_qty: int = 0
-    """The open epoch's executed quantity and money when its owner was last told: for the price of what is added."""
+    """The open epoch's executed quantity and money at the last report to the client, from which the next one prices
+    what was added."""
     seen_money: int = 0
     event_no: int = 1
     """Intake's ACCEPTED was 1."""
@@ -66,58 +73,62 @@ class ClientOrder(Entry):
 
     @property
     def cum_qty(self) -> int:
+        """What the client has been shown as executed, crosses included."""
         return self.crossed_qty + self.closed_qty + self.open_qty
 
     @property
     def money(self) -> int:
+        """The money of :attr:`cum_qty`."""
         return self.crossed_money + self.closed_money + self.open_money
 
     @property
     def room_qty(self) -> int:
-        """What its open epoch may give it at the most."""
+        """The most its open epoch may give it."""
         return 0 if self.end is not None else self.order_qty - self.crossed_qty - self.closed_qty
 
     @property
     def leaves_qty(self) -> int:
+        """What is still open, as the client sees it; 0 once the order has ended."""
         return 0 if self.end is not None else self.order_qty - self.cum_qty
 
 
 class MemberBook(Entry):
-    """A member in an epoch: a line of its statement, and from the epoch's close on what it was given."""
+    """A member of an epoch: a line of the epoch's statement and, once the epoch is closed, its share."""
 
     order_id: str
     account: str
     contributed_qty: int
     cap_qty: int = 0
-    """The most the epoch could give it, when it was closed."""
+    """The most the epoch could give it at its close."""
     carried: int = 0
-    """The account's balance before the epoch was shared out, in 1e-9 units; what the sharing changed it by."""
+    """The account's balance before the epoch was shared out, in 1e-9 units of quantity; ``carried_change`` is what
+    the sharing changed it by. The two after it say the same of fees."""
     carried_change: int = 0
     carried_fee: int = 0
     carried_fee_change: int = 0
     share_qty: int = 0
     share_fee: int = 0
     alloc_id: str | None = None
-    """The allocation that stands, and what it says; None when none does."""
+    """The allocation now in force, and its quantity, price and fee; None when there is none."""
     alloc_qty: int = 0
     alloc_px: int = 0
     alloc_fee: int = 0
 
 
 class MemberChunk(Entry):
-    """A part of an epoch's members, as its statement came."""
+    """One chunk of an epoch's statement."""
 
     members: list[MemberBook]
 
 
 class Epoch(Entry):
-    """An epoch of a parent: its statement, what was executed in it, and how far sharing it out has come."""
+    """An epoch of a parent: its statement, its executions added up, and the progress of sharing them out."""
 
     parent_id: str
     epoch_no: int
     instrument: str
     stated: bool = False
-    """The parent's record of it has come."""
+    """The parent's own record of this epoch has been read."""
     order_qty: int = 0
     trade_date: int = 0
     member_count: int = 0
@@ -125,24 +136,26 @@ class Epoch(Entry):
     chunk_count: int = 0
     chunks_seen: int = 0
     complete: bool = False
-    """The statement is whole and verified."""
+    """All chunks of the statement have been read, and agree with the parent's record."""
     crossed_done_qty: int = 0
+    """What netting's CROSS_DONE records say was crossed out of the parent in this epoch."""
     ask_id: str | None = None
-    """An answer of netting's is outstanding: there may be one more cross."""
+    """The CROSS_ASK of netting's that has no CROSS_DONE yet: one more cross may come."""
     recalled: bool = False
     quiet: bool = False
-    """Routing has said that none of its children is live: what still comes restates it."""
+    """Routing reported that none of its children is live: an execution that comes later restates the epoch."""
     executed_qty: int = 0
     executed_money: int = 0
     fee: int = 0
     overfill_qty: int = 0
     dirty: bool = False
-    """It stands in the list of those whose members are to be told of progress."""
+    """It is in ``Work.dirty``: its members get a report in the next round of progress."""
     sweep_from: int = 0
-    """Progress: the next member to be told."""
+    """Index of the next member to get its progress report."""
     corrected_by: OrderEventKind | None = None
-    """A bust or correction has not yet been told to every member."""
+    """Not every member has been sent the last bust or correction yet; the event kind that reports it."""
     restated: bool = False
+    """There was a bust or correction while it was open."""
     settling: bool = False
     closed: bool = False
     final: bool = False
@@ -157,30 +170,31 @@ class Epoch(Entry):
 
     @property
     def key(self) -> str:
+        """Its key in the table of epochs."""
         return epoch_key(self.parent_id, self.epoch_no)
 
     @property
     def shareable_qty(self) -> int:
-        """Executed, without what routing knows to be beyond what the parent was permitted."""
+        """Executed quantity without what routing reported as beyond the parent's permitted quantity."""
         return self.executed_qty - self.overfill_qty
 
 
 class ParentBook(Entry):
-    """A parent, as far as allocation is concerned."""
+    """A parent: its epochs, and how far it has come. ``done``: netting wrote DONE; ``ended``: its last epoch closed."""
 
     parent_id: str
     instrument: str
     epochs: list[int] = []
     crossed_qty: int = 0
-    """Legs of crosses out of the working parent, all epochs."""
+    """Quantity of the legs of crosses out of the working parent, in all epochs."""
     done: bool = False
-    over: bool = False
+    ended: bool = False
     overdue: bool = False
     """It was open at the end of its day."""
 
 
 class LegBook(Entry):
-    """A leg of a cross as booked: the allocation that stands for it."""
+    """A leg of a cross as booked, with its allocation now in force (None when there is none)."""
 
     order_id: str
     qty: int
@@ -189,7 +203,7 @@ class LegBook(Entry):
 
 
 class CrossBook(Entry):
-    """A cross, kept for the day so that it can be taken back."""
+    """A cross, kept for the day so that it can be busted or corrected."""
 
     cross: Cross
     version: int
@@ -198,49 +212,52 @@ class CrossBook(Entry):
 
 
 class Balance(Entry):
-    """What an account is owed in an instrument, in 1e-9 units, and in fees, in 1e-9 of 1e-9 currency units."""
+    """What rounding still owes an account in an instrument: ``qty`` in 1e-9 units of quantity, ``fee`` in 1e-18
+    currency units (1e-9 of a unit of money)."""
 
     qty: int = 0
     fee: int = 0
 
 
 class Queue(Entry):
-    """What of an instrument waits its turn, in the order of its topics."""
+    """Fills and crosses of an instrument that cannot be booked yet, each list in the order of its topic."""
 
     fills: list[Fill] = []
-    """QUIETs, and executions of epochs that are quiet."""
+    """QUIET records, and executions of epochs that are quiet already."""
     crosses: list[Cross] = []
 
 
 class WaitingLineage(Entry):
-    """Lineage that came before its order, or before a cross of it."""
+    """Lineage records read before their order, or before a cross of it."""
 
     lineage: list[Lineage]
 
 
 class Work(Entry):
-    """Lists of what goes on with time, in the order it came up."""
+    """Work that later ticks go on with, each list in the order it was added to."""
 
     dirty: list[str] = []
-    """Epochs with something to tell at the next round of progress."""
+    """Keys of epochs whose members get a report in the next round of progress."""
     sweeping: list[str] = []
-    """Epochs whose members are being told."""
+    """Keys of epochs whose members are being sent their reports."""
     settling: list[str] = []
-    """Instruments whose queue stopped because the step was full."""
+    """Instruments whose queue stopped because the step had written enough records."""
     progress_ns: int = 0
-    """When the last round began."""
+    """When the last round of progress began, in session time."""
 
 
 def epoch_key(parent_id: str, epoch_no: int) -> str:
+    """Key in the table of epochs; keys of one parent sort by ``epoch_no``."""
     return f"{parent_id}|{epoch_no:06d}"
 
 
 def balance_key(account: str, instrument: str) -> str:
+    """Key in the table of balances."""
     return f"{account}|{instrument}"
 
 
 class AllocationState(State):
-    """A task's books."""
+    """Client orders, parents, epochs and their members, crosses, balances, queues."""
 
     def __init__(self, task: Task, parameters: AllocationParameters) -> None:
         super().__init__(task)
@@ -257,13 +274,15 @@ class AllocationState(State):
 
     @property
     def work(self) -> Work:
+        """The lists of work; put it back as ``works.put("", work)`` after a change."""
         return self.works.get("") or Work()
 
     def parent(self, parent_id: str, instrument: str) -> ParentBook:
+        """The parent, or a new one that is in no table yet."""
         return self.parents.get(parent_id) or ParentBook(parent_id, instrument)
 
     def epoch(self, parent_id: str, epoch_no: int, instrument: str) -> Epoch:
-        """The epoch, made when it is first heard of: its halves may come in any order."""
+        """The epoch, created by the first record that names it, on whatever topic that is."""
         epoch = self.epochs.get(epoch_key(parent_id, epoch_no))
         if epoch is None:
             epoch = Epoch(parent_id, epoch_no, instrument)
@@ -274,17 +293,20 @@ class AllocationState(State):
         return epoch
 
     def chunks_of(self, epoch: Epoch) -> list[tuple[str, MemberChunk]]:
-        """The chunks of a complete statement, in order."""
+        """(key, chunk) of a complete statement, in order. Raises KeyError when it is not complete."""
         keys = [chunk_key(epoch, number) for number in range(1, epoch.chunk_count + 1)]
         return [(key, self.chunks[key]) for key in keys]
 
     def members_of(self, epoch: Epoch) -> list[MemberBook]:
+        """The members of a complete statement, in order. Raises KeyError when it is not complete."""
         return [member for _, chunk in self.chunks_of(epoch) for member in chunk.members]
 
     def balance(self, account: str, instrument: str) -> Balance:
+        """The account's carried balance in the instrument, zeros when there is none."""
         return self.balances.get(balance_key(account, instrument)) or Balance()
 
     def change_balance(self, account: str, instrument: str, qty: int, fee: int) -> None:
+        """Add ``qty`` and ``fee``, in the units of :class:`Balance`, to the account's balance."""
         if qty or fee:
             balance = self.balance(account, instrument)
             balance.qty += qty
@@ -293,4 +315,5 @@ class AllocationState(State):
 
 
 def chunk_key(epoch: Epoch, chunk_no: int) -> str:
+    """Key in the table of chunks; ``chunk_no`` counts from 1."""
     return f"{epoch.key}|{chunk_no:06d}"

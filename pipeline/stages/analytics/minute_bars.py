@@ -1,4 +1,4 @@
-"""One-minute bars from the tape: published when the minute is over, and again, as a new revision, when it changes."""
+"""One-minute bars from the tape: published when the minute has ended, and again, as a new revision, when it changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.state import Entry, State
 
 
 class BarEntry(Entry):
-    """A minute's bar: which revision was published, and whether there is news since."""
+    """A minute's bar: the last revision published, and whether its prints have changed since (``dirty``)."""
 
     instrument: str
     start_ns: int
@@ -20,13 +20,13 @@ class BarEntry(Entry):
 
 
 class Pending(Entry):
-    """Minutes with news, in the order the news came."""
+    """Keys of the bars that have changed since they were published, in the order of the changes."""
 
     minutes: list[str] = []
 
 
 class MinuteBars:
-    """The tables of bars."""
+    """The bars of a task and the prints they are made from; keeps its tables in ``state``."""
 
     def __init__(self, state: State, bars_per_tick: int) -> None:
         self._bars_per_tick = bars_per_tick
@@ -35,7 +35,7 @@ class MinuteBars:
         self._pending = state.table("pending", Pending)
 
     def apply(self, trade: TradePrint) -> list[tuple[int, int]]:
-        """Take in a print; returns the changes of eligible volume by minute start."""
+        """Apply a print, its cancel or correction. Returns what :meth:`Tape.apply` returns: the changed minutes."""
         changes = self._tape.apply(trade)
         for minute_ns, _ in changes:
             key = f"{trade.instrument}@{minute_ns}"
@@ -48,7 +48,10 @@ class MinuteBars:
         return changes
 
     def closed(self, now_ns: int) -> Iterator[Bar]:
-        """Bars of minutes that are over and have news; a loaded history over several ticks, not in one endless step."""
+        """New revisions of the bars that changed and whose minute ended by ``now_ns`` (session time).
+
+        At most ``bars_per_tick``, so that a history loaded at once does not make one very long step.
+        """
         pending = self._pending.get("")
         if pending is None or not pending.minutes:
             return
@@ -68,9 +71,12 @@ class MinuteBars:
             self._pending.put("", Pending(later))
 
     def forget_before(self, trade_date: int) -> None:
-        """Drop days before ``trade_date`` once their bars are published; as published they stand."""
+        """Drop prints and bars of days before ``trade_date`` (yyyymmdd), once all their bars are published.
+
+        From then on those bars are final: a later correction of their prints is ignored.
+        """
         if any(trade_date_of(self._bars[key].start_ns) < trade_date for key in self._pending_keys()):
-            return  # not all published: at the next new day then
+            return  # some are not published yet: tried again at the next new day
         self._tape.forget_before(trade_date)
         for key in self._bars.keys():
             if trade_date_of(self._bars[key].start_ns) < trade_date:
@@ -82,7 +88,7 @@ class MinuteBars:
 
     def _summed(self, bar: BarEntry) -> Bar:
         prints = list(self._tape.minute(bar.instrument, bar.start_ns))
-        # By time; of two at the same time, the one that came first is first (sorted is stable).
+        # By event time; of two with the same time, the one that was read first comes first (sorted is stable).
         lasts = [kept.px for kept in sorted(prints, key=lambda kept: kept.event_ns) if kept.last]
         return Bar(
             instrument=bar.instrument,

@@ -1,11 +1,11 @@
-"""Analytics: what decisions read about the market and about ourselves, exact and by event time alone.
+"""Analytics: market and venue statistics that decisions use, exact and by event time alone.
 
-*Reads*     prints, quotes, our children and fills, instruments, ticks.
-*Keeps*     today's prints by minute (until the day has passed), earlier days' volumes, children awaiting fills.
-*Writes*    bars (a late, cancelled or corrected print makes a new revision), volume curves of earlier days only,
-            venue scores per minute, reference prices.
-*Refuses*   nothing: a correction of a print it does not know is left out, as it changes no bar it has.
-*Conserves* a minute's volume is the sum of its prints that stand; a curve adds up to 1,000,000,000.
+- Reads: prints, nbbo, child-orders, fills, instruments, clock.
+- Keeps: today's prints by minute (until the day has passed), earlier days' volumes, children that may still be filled.
+- Writes: bars (a late, cancelled or corrected print makes a new revision), volume-curves (from earlier days only),
+  venue-scores per minute, reference-prices.
+- Refuses: nothing. A cancel or correction of a print that is not kept is ignored: no bar contains that print.
+- Conserves: a minute's volume is the sum of its prints after cancels and corrections; a curve adds up to 1,000,000,000.
 
 First form: the day of a minute is its UTC date (right for sessions that do not cross midnight UTC, as all US equity
 sessions); a curve is not re-estimated during the day.
@@ -14,6 +14,7 @@ sessions); a curve is not re-estimated during the day.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from pipeline.domain.analytics import Bar, VenueScore, VolumeCurve
 from pipeline.domain.controls import Tick
@@ -41,7 +42,7 @@ class Midpoint(Entry):
 
 
 class AnalyticsState(State):
-    """What analytics remembers."""
+    """Instruments, midpoints, minute bars, daily volumes and venue scores."""
 
     def __init__(self, task: Task, parameters: AnalyticsParameters) -> None:
         super().__init__(task)
@@ -55,10 +56,10 @@ class AnalyticsState(State):
 class AnalyticsStage(Stage[AnalyticsState]):
     """Bars, curves and scorecards that decisions read."""
 
-    name = "analytics"
-    title = "one-minute bars, volume curves, venue scores and reference prices"
-    reads = (TradePrint, NBBO, ChildOrder, Fill, Instrument, Tick)
-    writes = (Bar, VolumeCurve, VenueScore, ReferencePrice)
+    name: ClassVar[str] = "analytics"
+    title: ClassVar[str] = "one-minute bars, volume curves, venue scores and reference prices"
+    reads: ClassVar[tuple[type[Record], ...]] = (TradePrint, NBBO, ChildOrder, Fill, Instrument, Tick)
+    writes: ClassVar[tuple[type[Owned], ...]] = (Bar, VolumeCurve, VenueScore, ReferencePrice)
 
     parameters: AnalyticsParameters
 
@@ -99,7 +100,7 @@ class AnalyticsStage(Stage[AnalyticsState]):
             state.bars.forget_before(tick.trade_date)
             state.scores.forget()
         for instrument in state.instruments.standing(now_ns):
-            # Reference data is copied to every task; the prints a curve is learned from are seen by one.
+            # Every task has all instruments, but only one reads the prints that an instrument's curve is made from.
             if partition_of(instrument.instrument, state.task.partitions) != state.task.partition:
                 continue
             curve = state.days.curve_for(instrument, tick.trade_date)

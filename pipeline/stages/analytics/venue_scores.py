@@ -1,4 +1,4 @@
-"""How each venue served us, minute by minute, from our own children and fills; exact under busts and corrections."""
+"""Execution quality by venue and minute, from our own children and fills; exact under busts and corrections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.state import Entry, State
 
 
 class Sent(Entry):
-    """A child, as far as its score needs it: where, when, the midpoint then."""
+    """What a child's score needs of it: venue, side (``sign`` +1 buy, -1 sell), time sent, midpoint at that time."""
 
     venue: str
     sign: int
@@ -20,13 +20,13 @@ class Sent(Entry):
 
 
 class WaitingFills(Entry):
-    """Fills that came before their child: topics have no order between them."""
+    """Fills read before their child order: there is no order between the two topics."""
 
     fills: list[Fill] = []
 
 
 class MinuteCounts(Entry):
-    """Counts of the running minute at one venue."""
+    """Counts of the current minute for one instrument at one venue. Money, fees and slippage in 1e-9 currency units."""
 
     instrument: str
     venue: str
@@ -44,7 +44,7 @@ class MinuteCounts(Entry):
 
 
 class VenueScores:
-    """The tables of scores."""
+    """The scores of a task; keeps its tables in ``state``."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -53,6 +53,7 @@ class VenueScores:
         self._scores = state.table("scores", MinuteCounts)
 
     def on_child(self, child: ChildOrder) -> None:
+        """Count a new child, and the fills that were read before it."""
         if child.kind is not ChildKind.NEW:
             return
         both = child.bid_px is not None and child.offer_px is not None
@@ -69,6 +70,7 @@ class VenueScores:
                 self.on_fill(fill)
 
     def on_fill(self, fill: Fill) -> None:
+        """Count an execution, its bust or its correction; other kinds of fill change nothing."""
         if fill.kind not in (FillKind.TRADE, FillKind.BUST, FillKind.CORRECT):
             return
         sent = self._sent.get(fill.child_id)
@@ -88,7 +90,7 @@ class VenueScores:
         self._put(score)
 
     def closed(self, now_ns: int) -> Iterator[VenueScore]:
-        """Scores of minutes that are over; their counts begin anew."""
+        """Scores of the minutes that ended by ``now_ns`` (session time); their counts start again from zero."""
         window_ns = now_ns // MINUTE_NS * MINUTE_NS
         for key in self._scores.keys():
             score = self._scores[key]
@@ -112,7 +114,7 @@ class VenueScores:
             self._scores.put(key, MinuteCounts(score.instrument, score.venue, window_ns, score.version))
 
     def forget(self) -> None:
-        """A new day: yesterday's children fill no more."""
+        """Forget all children: a new day has begun, and yesterday's are filled no more."""
         for key in self._sent.keys():
             self._sent.remove(key)
         for key in self._waiting.keys():

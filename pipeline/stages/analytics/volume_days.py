@@ -1,4 +1,4 @@
-"""Volumes of the days by minute, and the curve for today that is learned from the days before it."""
+"""Each day's volume by minute, and today's volume curve, estimated from the days before it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class VolumeDay(Entry):
 
 
 class Days(Entry):
-    """The days known of an instrument, ascending, and the last curve made."""
+    """The days kept of an instrument (yyyymmdd, ascending), and version and day of the last curve made."""
 
     dates: list[int] = []
     version: int = 0
@@ -26,7 +26,7 @@ class Days(Entry):
 
 
 class VolumeDays:
-    """The tables of days."""
+    """The volumes of a task's instruments over ``days_kept`` earlier days; keeps its tables in ``state``."""
 
     def __init__(self, state: State, days_kept: int, quiet_tail_ppm: int) -> None:
         self._quiet_tail_ppm = quiet_tail_ppm
@@ -35,7 +35,7 @@ class VolumeDays:
         self._days_kept = days_kept
 
     def add(self, instrument: str, minute_ns: int, qty: int) -> None:
-        """Count (or, negative, take back) eligible volume in a minute."""
+        """Add ``qty`` of eligible volume to the minute that starts at ``minute_ns``; a negative one takes it off."""
         date = trade_date_of(minute_ns)
         days = self._days.get(instrument) or Days()
         if date not in days.dates:
@@ -46,7 +46,7 @@ class VolumeDays:
             days.dates = dates[-self._days_kept - 1 :]
             self._days.put(instrument, days)
             if date not in days.dates:
-                return  # older than all that are kept
+                return  # older than every day kept
         key = f"{instrument}@{date}"
         day = self._day.get(key) or VolumeDay()
         minute = minute_ns % _DAY_NS // MINUTE_NS
@@ -55,7 +55,10 @@ class VolumeDays:
         self._day.put(key, VolumeDay(sorted(volumes.items())))
 
     def curve_for(self, instrument: Instrument, trade_date: int) -> VolumeCurve | None:
-        """Today's curve, once a day: from the days before today, flat when there are none."""
+        """Today's curve from the full days before ``trade_date`` (yyyymmdd), flat when there are none.
+
+        None when today's curve was made already, or before the first tick.
+        """
         days = self._days.get(instrument.instrument) or Days()
         if days.curve_date == trade_date or trade_date == 0:
             return None

@@ -1,16 +1,16 @@
-"""What is asked of a new order: a column of guards, each with the one reason it refuses by.
+"""The checks of a new order: columns of guards, each with the one reason that it refuses for.
 
-The first guard that fails names the reason. The order of the columns is the order of precedence: what the request is
-in itself; who may send it and for what (law and halts before kill); then time; then limits, dearest last. Nothing is
-ever rounded, clamped or guessed to make an order fit. Each guard's words for a person are in ``intake_texts``.
+The first guard that fails gives the reason. The order of the functions is the order of precedence: what the request is
+in itself; who may send it and for what (law before the desk's kill); then time; then limits, the costliest to compute
+last. Nothing is ever rounded, clamped or guessed to make an order fit. ``refusal_texts.py`` has the texts for people.
 
 Decisions, first form:
 
 - Symbols, accounts, sources and venues are compared exactly as sent: ``amzn`` is not ``AMZN``.
-- DAY is taken; GTD only when it expires within today's session; GTC, IOC and FOK are refused by name, auction orders
-  apart. ``expire_ns`` belongs to GTD and is refused beside anything else.
+- DAY is accepted; GTD only when it expires within today's session; GTC, IOC and FOK are refused by name, auction orders
+  with a reason of their own. ``expire_ns`` belongs to GTD and is refused with any other time in force.
 - ``end_ns`` may not be after the session's close. ``start_ns`` may lie before the open or in the past.
-- Without a limit for the firm and a credit lease for the account nothing is taken: unset is not unlimited.
+- Without a limit for the firm and a credit lease for the account nothing is accepted: unset is not unlimited.
 - A reference price is needed for the collar of a limit, and for the value of an order without limit when value or
   credit is bound. It is the last quote of today, refused when older than the tightest ``max_reference_age_ns``; before
   today's first quote it is the instrument's last close.
@@ -51,7 +51,7 @@ _SHORTS: Final = frozenset({Side.SELL_SHORT, Side.SELL_SHORT_EXEMPT})
 
 
 class Facts(msgspec.Struct):
-    """What the guards look at beside the request, gathered once. It is no message and no state."""
+    """What the guards look at besides the request, gathered once per order. Neither a message nor state."""
 
     now_ns: int
     account: Account | None
@@ -59,15 +59,15 @@ class Facts(msgspec.Struct):
     killed: bool = False
     unknown_venue: str | None = None
     limits: tuple[Limit, ...] = ()
-    """Those that stand, of firm, source, account and instrument; empty when the firm has none."""
+    """Those in force for firm, source, account and instrument; empty when the firm has none."""
     over_rate: Limit | None = None
-    """The limit whose rate this order is above."""
+    """The limit whose rate (orders per second) this order exceeds."""
     quote_px: int | None = None
-    """The last midpoint of today, None when there was none."""
+    """The last midpoint of today in 1e-9 currency units, None when there was none."""
     quote_ns: int = 0
     lease: CreditLease | None = None
     reserved: int = 0
-    """Money open on the order's side of the account, in this partition."""
+    """Value of the orders open on this side of the account, in this partition, in 1e-9 currency units."""
 
     @property
     def reference_px(self) -> int | None:
@@ -118,7 +118,7 @@ def check_request(r: OrderRequest) -> R | None:
 
 
 def bad_value(r: OrderRequest) -> str | None:
-    """The field whose value means nothing to this version, if there is one."""
+    """The name of a field whose value this version does not understand or allow, if there is one."""
     if r.capacity is Capacity.UNKNOWN:
         return "capacity"
     if r.settlement_type is SettlementType.UNKNOWN:
@@ -158,7 +158,7 @@ def check_standing(r: OrderRequest, f: Facts) -> R | None:
 
 
 def check_time(r: OrderRequest, f: Facts) -> R | None:
-    """Whether there is time to work it, today."""
+    """Whether there is time left to work it today."""
     assert f.instrument is not None, "check_standing comes first"
     if f.now_ns >= f.instrument.session_close_ns:
         return R.MARKET_CLOSED
@@ -172,7 +172,7 @@ def check_time(r: OrderRequest, f: Facts) -> R | None:
 
 
 def end_ns(r: OrderRequest, instrument: Instrument) -> int:
-    """When work on the order ends: its own end, its expiry or the close, whichever is first."""
+    """When work on the order ends, in session ns: its own end, its expiry or the close, whichever is first."""
     end = instrument.session_close_ns if r.end_ns is None else r.end_ns
     return end if r.expire_ns is None else min(end, r.expire_ns)
 
@@ -222,7 +222,7 @@ def needs_reference(r: OrderRequest, f: Facts) -> bool:
 
 
 def order_value(r: OrderRequest, f: Facts) -> int:
-    """What the order may cost or bring, in money; 0 where it has no price and none is needed."""
+    """What the order may cost or bring, in 1e-9 currency units; 0 where it has no price and none is needed."""
     limit_px, reference_px = r.limit_px, f.reference_px or 0
     if limit_px is None:
         px = reference_px
@@ -233,11 +233,11 @@ def order_value(r: OrderRequest, f: Facts) -> int:
     return (r.order_qty or 0) * px
 
 
-# The first limit that refuses, for the guard and for its words. Plain loops: they run for each order.
+# The first limit that refuses, for the guard and for its text. Plain loops: they run for every order.
 
 
 def limit_below_qty(r: OrderRequest, f: Facts) -> Limit | None:
-    """The limit whose size the order is above."""
+    """The first limit whose largest quantity the order exceeds."""
     for limit in f.limits:
         if limit.max_order_qty is not None and (r.order_qty or 0) > limit.max_order_qty:
             return limit
@@ -245,7 +245,7 @@ def limit_below_qty(r: OrderRequest, f: Facts) -> Limit | None:
 
 
 def limit_below_value(value: int, f: Facts) -> Limit | None:
-    """The limit whose value the order is above."""
+    """The first limit whose largest value ``value`` (1e-9 currency units) exceeds."""
     for limit in f.limits:
         if limit.max_order_value is not None and value > limit.max_order_value:
             return limit
@@ -253,7 +253,7 @@ def limit_below_value(value: int, f: Facts) -> Limit | None:
 
 
 def limit_below_age(f: Facts) -> Limit | None:
-    """The limit that the last quote of today is too old for. A last close has no age."""
+    """The first limit that today's last quote is too old for. A last close has no age."""
     if f.quote_px is None:
         return None
     age_ns = f.now_ns - f.quote_ns
@@ -264,7 +264,7 @@ def limit_below_age(f: Facts) -> Limit | None:
 
 
 def limit_of_collar(r: OrderRequest, f: Facts) -> Limit | None:
-    """The limit whose collar ``limit_px`` stands beyond: a buy above the reference, a sale below it."""
+    """The first limit whose price collar ``limit_px`` is outside of: a buy above the reference, a sale below it."""
     reference_px = f.reference_px
     if r.limit_px is None or reference_px is None:
         return None

@@ -1,4 +1,4 @@
-"""What a refused client reads: what was wrong, where, and what to send instead. Made only when something is refused."""
+"""The text of a refusal: what was wrong, where, and what to send instead. Made only when an order is refused."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ from pipeline.stages.intake.checks import (
 
 
 def decimal(amount: int, places: int = 0) -> str:
-    """A price or an amount of money, exactly, with at least ``places`` decimals: 100005000000 is ``100.005``."""
+    """A price or money in 1e-9 currency units as an exact decimal of at least ``places`` places.
+
+    100005000000 is ``100.005``.
+    """
     whole, fraction = divmod(abs(amount), PX_ONE)
     digits = f"{fraction:09d}".rstrip("0").ljust(places, "0")
     return f"{'-' if amount < 0 else ''}{whole}{'.' if digits else ''}{digits}"
 
 
 def milli_bps(amount: int) -> str:
-    """Basis points, exactly: 100500 is ``100.5``."""
+    """Thousandths of a basis point as an exact decimal of basis points: 100500 is ``100.5``."""
     return decimal(amount * (PX_ONE // 1000))
 
 
@@ -41,7 +44,10 @@ def whose(limit: Limit) -> str:
 
 
 def text_of(reason: R, r: OrderRequest, f: Facts) -> str:
-    """The words for ``reason``, which :func:`~pipeline.stages.intake.checks.refusal` gave for ``r`` and ``f``."""
+    """The text for ``reason``, which :func:`~pipeline.stages.intake.checks.refusal` gave for ``r`` and ``f``.
+
+    Raises KeyError for a reason that is not in :data:`REASONS`.
+    """
     return _TEXTS[reason](r, f)
 
 
@@ -90,7 +96,7 @@ def _stale(r: OrderRequest, f: Facts) -> str:
 
 
 def _found(limit: Limit | None) -> Limit:
-    assert limit is not None, "its guard refused by a limit"
+    assert limit is not None, "the guard found a limit that refuses"
     return limit
 
 
@@ -158,4 +164,4 @@ _TEXTS: Final[dict[R, Callable[[OrderRequest, Facts], str]]] = {
 }
 
 REASONS: Final = frozenset(_TEXTS)
-"""Every reason by which the guards refuse a new order."""
+"""Every reason for which the guards refuse a new order."""

@@ -1,19 +1,24 @@
-"""Intake: what clients ask becomes orders, or is refused by name.
+"""Intake: turns clients' requests into orders, or refuses them with a named reason.
 
-- Reads: orders-in, orders-rerouted, order-closures, controls, clock, reference-prices, credit and reference data.
-- Keeps: each request of the day (who, content, answer), open orders with the credit they hold, the standing facts.
+- Reads: orders-in, orders-rerouted, order-closures, controls, clock, reference-prices, credit; reference data:
+  instruments, accounts, venues, limits.
+- Keeps: each request of the day (who, content, answer), open orders with the credit they hold, switches, reference
+  data, leases and the last midpoints.
 - Writes: orders; order-events ACCEPTED, REFUSED, REPEATED and CANCEL_REFUSED; orders-rerouted; alerts.
-- Refuses: by every reason in ``intake_checks``; unknown senders and kinds; conflicting repeats; replaces (first form).
+- Refuses: with every reason in ``checks.py``; unknown senders and kinds; a ClOrdID used again with other content;
+  replaces (first form).
 - Conserves: one request (source, trade date, ClOrdID) is booked at most once, and answered each time it is sent;
   on each account and side, credit reserved <= credit leased at the moment of reserving; released once, when closed.
 
-A request on another partition than its source's own is forwarded as it came and nothing else, so that one task sees
-all of a source whatever partitioner the sender has. Cancels of open orders always pass: under kill, pause, any limit.
-They are matched by source and orig_cl_ord_id alone, so that no slip in another field keeps an order alive.
+A request on another partition than its source's own is only forwarded, unchanged, so that one task sees all requests
+of a source whatever partitioner the sender has. Cancels of open orders always pass: under kill, pause, any limit. They
+are matched by source and orig_cl_ord_id alone, so that no slip in another field keeps an order alive.
 
-Identity starts with a known source and a ClOrdID, and lasts for the trading day: refused requests and cancels have
-it too. All content counts, transact_ns included. First form: no GTC and so no identity for life; requests of a day
-are forgotten, some per tick, once the clock shows another. Credit is counted in one currency.
+A request has an identity once it has a known source and a ClOrdID, and has it for the trading day; refused requests
+and cancels have one too. A repeat is a duplicate only if all its content is the same, transact_ns included.
+
+First form: no GTC, so no identity beyond the day; requests of a day are forgotten, some per tick, once the clock shows
+another day. Credit is counted in one currency.
 """
 
 from __future__ import annotations
@@ -53,7 +58,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class IntakeStage(Stage[IntakeState]):
-    """Takes orders in."""
+    """Accepts orders or refuses them; holds the credit of those that are open."""
 
     name: ClassVar[str] = "intake"
     title: ClassVar[str] = "validates, normalises, enriches, recognises repeats, refuses by name, re-keys by instrument"
@@ -145,7 +150,7 @@ def _take(state: IntakeState, r: OrderRequest, append_ns: int) -> Iterator[Owned
             yield from _cancel(state, r, append_ns, key, digest)
         case RequestKind.REPLACE:
             text = "replace is not supported yet: cancel the order and send a new one"
-            # The order's own status is not intake's to tell.
+            # UNKNOWN, because intake does not follow an order's status: allocation does.
             yield _refuse(state, r, key, digest, RejectReason.REPLACE_NOT_SUPPORTED, text, "", OrdStatus.UNKNOWN)
         case _:
             text = "kind is not one of NEW, CANCEL, REPLACE"
@@ -153,11 +158,11 @@ def _take(state: IntakeState, r: OrderRequest, append_ns: int) -> Iterator[Owned
 
 
 def _nameless(state: IntakeState, r: OrderRequest) -> tuple[RejectReason, str] | None:
-    """Why a request has no identity, and so is refused each time it comes."""
+    """The reason and text when a request has no identity (it is then refused every time it is sent), else None."""
     if not r.source:
         return RejectReason.MISSING_SOURCE, "source is missing"
     if r.source not in state.sources:
-        # Before all else: strangers get no memory of ours, and publishing knows them by this reason.
+        # Checked first: nothing is stored for unknown senders, and publishing recognises them by this reason.
         return RejectReason.UNKNOWN_SOURCE, f"source {r.source!r} is not known: no account names it"
     if not r.cl_ord_id:
         return RejectReason.MISSING_CL_ORD_ID, "cl_ord_id is missing"
@@ -264,7 +269,7 @@ def _refuse(
     ord_status: OrdStatus = OrdStatus.REJECTED,
     cum_qty: int = 0,
 ) -> OrderEvent:
-    """Refuse a request and remember that."""
+    """Refuse a request and store the answer, for repeats of it."""
     is_cancel = r.kind is RequestKind.CANCEL
     state.requests.put(key, Request(digest, order_id, reason, ord_status, cum_qty, is_cancel))
     return _refused(state, r, reason, text, order_id, ord_status, cum_qty)
@@ -279,7 +284,7 @@ def _refused(
     ord_status: OrdStatus = OrdStatus.REJECTED,
     cum_qty: int = 0,
 ) -> OrderEvent:
-    """What a refused client reads. Its event_no is 0: it is no event in the life of an order."""
+    """The refusal as an order event. Its event_no is 0: it is no event in the life of an order."""
     of_cancel = r.kind in (RequestKind.CANCEL, RequestKind.REPLACE)
     return OrderEvent(
         kind=OrderEventKind.CANCEL_REFUSED if of_cancel else OrderEventKind.REFUSED,
@@ -297,15 +302,15 @@ def _refused(
         fix_code=fix_code(reason, of_cancel=of_cancel),
         text=text,
         at_ns=state.now_ns,
-        # Of a conflict's ClOrdID more may follow: the first request lives on.
+        # After a conflict more events of this ClOrdID may follow: those of the first request's order.
         final=not of_cancel and reason is not RejectReason.CONFLICTING_REPEAT,
     )
 
 
 def _repeated(state: IntakeState, r: OrderRequest, first: Request) -> OrderEvent:
-    """The answer to a repeat: the same as before, in short. The order's state is told by its own events.
+    """The answer to a repeat: what the first one was answered, in short. The order's own events give its state.
 
-    Its key is the instrument of the request as it came, so it follows the first answer in the same partition.
+    Keyed by the instrument of the request as it was sent, so it follows the first answer in the same partition.
     """
     of_cancel = r.kind in (RequestKind.CANCEL, RequestKind.REPLACE)
     return OrderEvent(

@@ -1,4 +1,7 @@
-"""What intake keeps: who asked what today, what is open, and the facts orders are checked against."""
+"""What intake keeps: the day's requests and their answers, open orders, and the facts that orders are checked against.
+
+Money is in 1e-9 currency units.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,18 @@ T = TypeVar("T")
 
 
 class Request(Entry):
-    """A request of today, by (trade date, source, ClOrdID), and what was answered."""
+    """A request of today, by (trade date, source, ClOrdID), and its answer."""
 
     digest: bytes
-    """Of its content: what tells a repeat from a conflict."""
+    """BLAKE2b of its content: the same for a repeat, another one for a conflict."""
     order_id: str
-    """The order it made or was to cancel; empty when there is none."""
+    """The order it created or was to cancel; empty when there is none."""
     reason: RejectReason | None
     """Why it was refused."""
     ord_status: OrdStatus
-    """UNKNOWN while the order lives: intake does not follow it."""
+    """UNKNOWN while the order is open: intake does not follow it."""
     cum_qty: int = 0
-    """Once closed: what was done."""
+    """Once the order is closed: its executed quantity."""
     is_cancel: bool = False
 
 
@@ -49,7 +52,7 @@ class OpenOrder(Entry):
     trade_date: int
     is_buy: bool
     reserved: int
-    """Money it holds of its account's credit until it is closed."""
+    """Part of its account's credit that it holds until it is closed."""
 
 
 class Exposure(Entry):
@@ -60,7 +63,7 @@ class Exposure(Entry):
 
 
 class SourceKnown(Entry):
-    """A source: some account has named it at some time."""
+    """A source that some account record has named at some time."""
 
 
 class LastMidpoint(Entry):
@@ -72,7 +75,7 @@ class LastMidpoint(Entry):
 
 
 class Standing(NamedTuple):
-    """The reference data an order is checked against, as they hold now."""
+    """The reference data in force now that an order is checked against."""
 
     account: Account | None
     instrument: Instrument | None
@@ -81,7 +84,7 @@ class Standing(NamedTuple):
 
 
 class OfAccount(NamedTuple):
-    """What holds for an account now."""
+    """What is in force for an account now."""
 
     account: Account | None
     lease: CreditLease | None
@@ -89,7 +92,7 @@ class OfAccount(NamedTuple):
 
 
 class OfInstrument(NamedTuple):
-    """What holds for an instrument now."""
+    """What is in force for an instrument now."""
 
     instrument: Instrument | None
     limit: Limit | None
@@ -100,14 +103,14 @@ _STANDING_MOST: Final = 1 << 14
 
 
 class OrderRate(Entry):
-    """Orders of one second, for one limit."""
+    """Orders counted against one limit in one second of session time."""
 
     second: int = 0
     count: int = 0
 
 
 class IntakeState(State):
-    """The state of one task of intake."""
+    """Requests, open orders and credit in use, and the reference data and switches that orders are checked against."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
@@ -124,13 +127,13 @@ class IntakeState(State):
         self.quotes = self.table("quotes", LastMidpoint)
         self.rates = self.table("rates", OrderRate)
         self._to_forget: list[str] = []
-        """Requests of other days, sorted; the last goes first. Derived: it follows from the table and the clock."""
+        """Keys of requests of other days, sorted, forgotten from the end. Derived from the table and the clock."""
         self._of_account: dict[str, OfAccount] = {}
         self._of_instrument: dict[str, OfInstrument] = {}
         self._of_source: dict[str, tuple[Limit, ...]] = {}
-        """What was found since the reference data last changed; of a source the firm's limit and its own. Derived."""
+        """Caches of what was looked up since reference data last changed; of a source its own and the firm's limit."""
         self._standing_until_ns: int | None = 0
-        """When a version that waits begins to hold; None: none waits."""
+        """When the next future version comes into force, which ends the caches; None: there is none."""
 
     def restored(self) -> None:
         self._find_old_requests()
@@ -153,19 +156,19 @@ class IntakeState(State):
     # ---------------------------------------------------------------- identity
 
     def request_key(self, source: str, cl_ord_id: str) -> str:
-        """A request's identity today. The length keeps apart what two sources could write alike."""
+        """A request's identity today. With the source's length, no two pairs of source and ClOrdID give one key."""
         return f"{self.clock.trade_date}/{len(source)}/{source}/{cl_ord_id}"
 
     # ---------------------------------------------------------------- facts
 
     def learn_price(self, price: ReferencePrice) -> None:
-        """Take in a midpoint, unless a later one is known."""
+        """Keep a midpoint, unless a later one is known."""
         known = self.quotes.get(price.instrument)
         if known is None or known.quote_ns <= price.quote_ns:
             self.quotes.put(price.instrument, LastMidpoint(price.px, price.quote_ns, self.clock.trade_date))
 
     def learn(self, table: Dated[D], record: D) -> None:
-        """Take in reference data of one of this state's tables."""
+        """Put a record into one of this state's tables of reference data, and drop the caches."""
         table.put(record, self.now_ns)
         self._look_again()
         if record.effective_ns > self.now_ns:
@@ -178,7 +181,7 @@ class IntakeState(State):
         self._of_source.clear()
 
     def standing(self, r: OrderRequest) -> Standing:
-        """The reference data that hold for an order now: each part looked up once, until something of it changes."""
+        """The reference data in force for an order now; each part is cached until reference data change."""
         now_ns, until_ns = self.now_ns, self._standing_until_ns
         if until_ns is not None and now_ns >= until_ns:
             self._look_again()
@@ -209,7 +212,7 @@ class IntakeState(State):
         return _remember(self._of_source, name, found)
 
     def facts(self, r: OrderRequest, received_ns: int) -> Facts:
-        """All that the guards look at. Counts the order against the rates that bind it."""
+        """All that the guards look at. Counts the order against the rates of its limits, at ``received_ns``."""
         clock = self.clock
         now_ns = clock.now_ns
         account, instrument, limits, lease = self.standing(r)
@@ -235,10 +238,10 @@ class IntakeState(State):
         return facts
 
     def _count(self, limits: tuple[Limit, ...], second: int) -> Limit | None:
-        """Count one order in ``second``; the first limit it is above, if any.
+        """Count one order in ``second``; the first limit whose rate it exceeds, if any.
 
-        A source and its accounts live in one partition, so their rates are exact. What the firm or an instrument may
-        do is spread over all partitions: each has its static share, as with credit, so that the sum holds.
+        A source and its accounts live in one partition, so their rates are exact. The rates of the firm and of an
+        instrument are split over all partitions, each with its static share as with credit, so that the sum holds.
         """
         over: Limit | None = None
         for limit in limits:

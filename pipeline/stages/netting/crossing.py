@@ -1,12 +1,12 @@
 """Crossing: opposing orders of an instrument meet at one price, party by party, each side shared pro rata.
 
-Orders are first grouped into parties of equal rights (see :mod:`netting_rights`), because matching grows with the
-number of pairs. An owner or control group that stands on one side only needs no party of its own: nobody opposite is
-barred from it. Then: as much as can be crossed is (maximum flow); the pairs it is done by are made few; each party's
-quantity goes to its orders by largest remainder.
+Orders are first grouped into parties of equal rights (see ``eligibility.py``), because the cost of matching grows with
+the number of pairs. An owner or control group that is on one side only needs no party of its own: nobody opposite may
+not cross with it. Then as much is crossed as possible (maximum flow), in pairs of parties that form no cycle, and so
+are few; each party's quantity goes to its orders by largest remainder.
 
-A cross never holds one owner or control group on both of its sides: it is one buying party against those sellers that
-each may meet it.
+No cross has one owner or control group on both of its sides: it is one buying party against sellers that each may
+cross with it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CrossPart(NamedTuple):
 
 
 class CrossMatch(NamedTuple):
-    """Buyers and sellers that met under one rule; both lists add up to the same."""
+    """Buyers and sellers that cross under one rule; both lists add up to the same quantity."""
 
     rule: CrossingRule
     buys: list[CrossPart]
@@ -57,7 +57,7 @@ class CrossMatch(NamedTuple):
 
 
 class CrossOutcome(NamedTuple):
-    """What crossed, and why what is left on both sides did not: refusal → how many pairs of parties."""
+    """What crossed, and why quantity left on both sides did not: refusal → number of pairs of parties."""
 
     met: list[CrossMatch]
     refused: dict[str, int]
@@ -77,10 +77,11 @@ def cross(
 ) -> CrossOutcome:
     """Match two sides at a price.
 
-    px     the price, 1e-9 currency; None when there is no quote: nothing crosses, the rights say why
-    salt   what ties are broken by, beside the order's id: of this close alone, so that no order wins for ever
+    px            the price, 1e-9 currency; None when there is no quote: nothing crosses, ``rights`` give the reasons
+    salt          breaks ties together with the order's id; another one for each close, so that no order always wins
+    max_parties   the most parties of a side that are matched, largest first; the others take no part
 
-    Orders whose limit does not allow the price take no part; that is no refusal.
+    Orders whose limit does not allow the price take no part; that counts as no refusal.
     """
     if px is not None:
         buys = [offer for offer in buys if offer.limit_px is None or offer.limit_px >= px]
@@ -129,7 +130,7 @@ def cross(
 
 
 def in_bounds(met: CrossMatch, max_legs: int) -> list[CrossMatch]:
-    """The same, in pieces of at most ``max_legs`` legs, each of them balanced; a leg at a seam is cut in two."""
+    """The same cross in pieces of at most ``max_legs`` legs, each balanced; a leg may be split between two pieces."""
     if len(met.buys) + len(met.sells) <= max_legs:
         return [met]
     half = max_legs // 2
@@ -142,10 +143,10 @@ def in_bounds(met: CrossMatch, max_legs: int) -> list[CrossMatch]:
 
 
 def few_pairs(crossed: list[list[int]]) -> None:
-    """Change a matching in place so that it uses fewest pairs (a forest), each row and column keeping its total.
+    """Change a matching in place so that its pairs form no cycle, each row and column keeping its total.
 
-    Around any cycle of pairs, quantity can be taken from every other pair and put on the ones between; done until a
-    pair is empty, the cycle is gone. Only pairs that were used are used.
+    Around any cycle of pairs, quantity can be moved from every second pair to the ones between; once one of them is
+    empty, the cycle is gone. Only pairs that were used before are used.
     """
     rows: list[list[int]] = [[] for _ in crossed]
     columns: list[list[int]] = [[] for _ in crossed[0]] if crossed else []
@@ -229,7 +230,7 @@ def _share(offers: list[Offer], qty: int, salt: str) -> list[CrossPart]:
 
 
 def _take(parts: list[CrossPart], qty: int) -> list[CrossPart]:
-    """Take ``qty`` off the front of ``parts`` (which is changed); the last may be cut in two."""
+    """Remove ``qty`` from the front of ``parts`` (which is changed) and return it; the last part may be split."""
     taken: list[CrossPart] = []
     place = 0
     while qty:

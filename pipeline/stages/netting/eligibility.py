@@ -1,11 +1,11 @@
-"""Who may cross with whom, by which right: the crossing rules, asked pair by pair of parties.
+"""Which parties may cross with each other, by which rule: the crossing rules, applied to each pair of parties.
 
-What no row allows is refused, each refusal with its name (:class:`CrossRefusal`, or the name of the price condition
-that failed). Some refusals no row can lift: one owner or control group with itself, own money against a client,
-whoever is not known.
+A pair that no rule (row of ``crossing-rules``) allows is refused, with a named reason (:class:`CrossRefusal`, or the
+name of the price condition that failed). Some refusals no rule can lift: one owner or control group on both sides, the
+firm's own orders against a client's, unknown owners or account classes.
 
-First form: the price rule MIDPOINT at the even share is built, from one quote; the other price rules are refused by
-name. Orders with a minimum quantity, or directed to a broker, do not cross; nor do pegged ones.
+First form: only the price rule MIDPOINT with an even share of the spread is built, from one quote; the other price
+rules are refused by name. Orders with a minimum quantity, or directed to a broker, do not cross; nor do pegged ones.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CrossRefusal(StrEnum):
 
 
 class Party(NamedTuple):
-    """Orders that have the same rights: they are matched as one."""
+    """What decides whether orders may cross; orders that agree in all of it are matched as one."""
 
     account_class: AccountClass
     capacity: Capacity
@@ -58,21 +58,21 @@ class Party(NamedTuple):
     settlement: str
     consent: bool
     bar: str
-    """A refusal of the order's own, whoever comes; empty for none."""
+    """A reason why these orders cross with nobody; empty for none."""
     owner: str
-    """Owner and control group only where the other side has one of them too; else both are empty."""
+    """Owner and control group, given only where the other side has the same one too; else both are empty."""
     control_group: str
 
 
 class Verdict(NamedTuple):
-    """The row relied on, or why not."""
+    """The rule by which a pair may cross; None and the reason when it may not."""
 
     rule: CrossingRule | None
     refusal: str
 
 
 class Rights:
-    """The rules that stand at a moment, held against one quote."""
+    """The crossing rules in force at a moment, with the price conditions checked against one quote."""
 
     def __init__(
         self, rules: Sequence[CrossingRule], quote: CrossQuote, instrument: Instrument | None, now_ns: int
@@ -84,7 +84,7 @@ class Rights:
         self._known: dict[tuple[AccountClass, AccountClass, Capacity], Verdict] = {}
 
     def of(self, buyer: Party, seller: Party) -> Verdict:
-        """May these two meet? The first refusal, in this order."""
+        """Whether these two may cross; if not, the first refusal in this order: none a rule can lift, rule, consent."""
         refusal = _own_refusal(buyer, seller)
         if refusal:
             return Verdict(None, refusal)
@@ -106,7 +106,7 @@ class Rights:
         if not rows:
             return Verdict(None, CrossRefusal.NO_RULE)
         if not all(rule.allowed for rule in rows):
-            return Verdict(None, CrossRefusal.FORBIDDEN_BY_RULE)  # one row that forbids outweighs those that allow
+            return Verdict(None, CrossRefusal.FORBIDDEN_BY_RULE)  # one rule that forbids outweighs those that allow
         refused = ""
         for rule in rows:
             refusal = _unbuilt(rule) or self._price_refusal(rule)
@@ -120,7 +120,7 @@ class Rights:
             return CrossRefusal.OUTSIDE_SESSION
         limits = CrossLimits(
             age_ns_max=rule.max_quote_age_ns,
-            # Towards the narrower: what is below one part per million is not given away.
+            # Rounded down, to the stricter side: a fraction of a part per million is dropped.
             spread_ppm_max=rule.max_spread // _MILLI_BPS_PER_PPM,
             quote_qty_min=rule.min_quote_qty,
             median_distance_ppm_max=rule.max_move // _MILLI_BPS_PER_PPM,
@@ -130,7 +130,7 @@ class Rights:
 
 
 def _own_refusal(buyer: Party, seller: Party) -> str:
-    """What no rule can lift."""
+    """The reason that no rule can lift; empty when there is none."""
     one, other = buyer.account_class, seller.account_class
     if AccountClass.UNKNOWN in (one, other):
         return CrossRefusal.UNKNOWN_CLASS
@@ -154,7 +154,7 @@ def _own_refusal(buyer: Party, seller: Party) -> str:
 def _unbuilt(rule: CrossingRule) -> str:
     match rule.price_rule:
         case PriceRule.MIDPOINT:
-            # Of the spread, a half to each side: anything else favours one of two clients of ours.
+            # Half of the spread to each side: anything else favours one of two clients of ours.
             return "" if 2 * rule.price_improvement_share == PPM_ONE else CrossRefusal.UNEVEN_SHARE
         case PriceRule.LAST_SALE:
             return CrossRefusal.PRICE_RULE_LAST_SALE

@@ -1,8 +1,8 @@
 """The market as netting needs it: the quote in force at a moment, the recent median, halts, bands, the last sale.
 
-Quotes are kept for a while, in blocks of a second of event time, because two questions look back: what the midpoint
-was when an order was received, and whether the quote stands near the median of the last moments. Event time that
-has been seen is the watermark that windows wait for.
+Quotes are kept for some time, in blocks of one second of event time, because two look-ups go back: the midpoint when
+an order was received, and the median of recent midpoints that a quote is compared with. The latest event time read is
+the watermark that windows wait for. Prices are in 1e-9 currency units.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.state import Entry, State
 
 
 class QuoteAt(Entry):
-    """A quote as it was told."""
+    """A quote as published."""
 
     event_ns: int
     quote_no: int
@@ -26,6 +26,7 @@ class QuoteAt(Entry):
 
     @property
     def midpoint_px(self) -> int | None:
+        """Half way between bid and offer, rounded down; None without both."""
         if self.bid_px is None or self.offer_px is None:
             return None
         return (self.bid_px + self.offer_px) // 2
@@ -38,7 +39,7 @@ class Block(Entry):
 
 
 class VenueNow(Entry):
-    """What a venue does with the instrument."""
+    """A venue's last status of the instrument: session state and price bands."""
 
     state: SessionState
     event_ns: int
@@ -50,7 +51,7 @@ class InstrumentMarket(Entry):
     """One instrument's market."""
 
     seen_ns: int = 0
-    """Latest event time of anything seen: the watermark."""
+    """Latest event time of any market data read: the watermark."""
     blocks: list[int] = []
     """Seconds of event time that have a block, ascending."""
     venues: dict[str, VenueNow] = {}
@@ -60,7 +61,10 @@ class InstrumentMarket(Entry):
 
 
 class Markets:
-    """The tables `markets` and `quotes`, and the questions they answer."""
+    """The market data of a task's instruments, in the tables `markets` and `quotes` of ``state``.
+
+    ``history_ns``: how far back quotes are kept; ``median_ns``: span of the recent median. Both in event time.
+    """
 
     def __init__(self, state: State, history_ns: int, median_ns: int) -> None:
         self._markets = state.table("markets", InstrumentMarket)
@@ -69,16 +73,18 @@ class Markets:
         self._median_ns = median_ns
 
     def of(self, instrument: str) -> InstrumentMarket:
+        """The instrument's market; an empty one when nothing was read yet."""
         return self._markets.get(instrument) or InstrumentMarket()
 
     # ---------------------------------------------------------------- what comes in
 
     def on_quote(self, nbbo: NBBO) -> None:
+        """Keep a quote, in its place by event time and quote number; one older than the history is dropped."""
         market = self.of(nbbo.instrument)
         market.seen_ns = max(market.seen_ns, nbbo.event_ns)
         second = nbbo.event_ns // NS_PER_S
         if market.blocks and second < market.blocks[0]:
-            return  # later than the history is long: it prices nothing any more
+            return  # older than all that is kept: nothing is priced by it any more
         quote = QuoteAt(
             nbbo.event_ns, nbbo.quote_no, nbbo.kind, nbbo.bid_px, nbbo.bid_qty, nbbo.offer_px, nbbo.offer_qty
         )
@@ -98,6 +104,7 @@ class Markets:
         self._markets.put(nbbo.instrument, market)
 
     def on_print(self, trade: TradePrint) -> None:
+        """Keep the last sale; when it is cancelled there is none until the next print."""
         market = self.of(trade.instrument)
         market.seen_ns = max(market.seen_ns, trade.event_ns)
         if trade.kind is PrintKind.TRADE:
@@ -105,19 +112,20 @@ class Markets:
                 market.last_sale_px, market.last_sale_ns = trade.px, trade.event_ns
                 market.last_sale_id = _print_id(trade.venue, trade.print_id)
         elif trade.ref_print_id is not None and _print_id(trade.venue, trade.ref_print_id) == market.last_sale_id:
-            # The sale before it is not kept: no evidence is better than a sale that did not happen.
+            # The sale before it is not kept, and no last sale is better evidence than one that did not happen.
             market.last_sale_px = trade.px if trade.kind is PrintKind.CORRECT else None
             if market.last_sale_px is None:
                 market.last_sale_ns, market.last_sale_id = None, ""
         self._markets.put(trade.instrument, market)
 
     def on_status(self, status: VenueStatus) -> None:
+        """Keep a venue's status, unless a later one is known."""
         market = self.of(status.instrument)
         market.seen_ns = max(market.seen_ns, status.event_ns)
         known = market.venues.get(status.venue)
         if known is None or status.event_ns >= known.event_ns:
             now = VenueNow(status.state, status.event_ns, status.lower_band_px, status.upper_band_px)
-            # By name, so that the row is the same whatever order venues first spoke in.
+            # Sorted by name, so that the row does not depend on the order in which venues were first read.
             market.venues = dict(sorted({**market.venues, status.venue: now}.items()))
         self._markets.put(status.instrument, market)
 
@@ -128,7 +136,7 @@ class Markets:
             self._blocks.remove(_block_key(instrument, market.blocks[0]))
             market.blocks = market.blocks[1:]
 
-    # ---------------------------------------------------------------- what is asked
+    # ---------------------------------------------------------------- look-ups
 
     def quote_at(self, instrument: str, at_ns: int) -> QuoteAt | None:
         """The quote in force at a moment; None where none is known."""
@@ -147,9 +155,9 @@ class Markets:
         return quote.midpoint_px
 
     def median_px(self, instrument: str, at_ns: int) -> int | None:
-        """The median of the last moments' midpoints, each weighted by how long it stood; None without any.
+        """The median of the midpoints of the last ``median_ns``, each weighted by how long it was in force.
 
-        Time, not count: many flickering quotes of a microsecond each must not move it.
+        None without any. By time and not by count, so that many quotes of a microsecond each do not move it.
         """
         since_ns = at_ns - self._median_ns
         ends_ns, stood = at_ns, []
@@ -181,9 +189,9 @@ class Markets:
         return found
 
     def for_cross(self, instrument: str, at_ns: int) -> tuple[QuoteAt | None, CrossQuote]:
-        """The quote in force, and all that the conditions of a cross look at.
+        """The quote in force, and everything the conditions of a cross are checked against.
 
-        Halted is: some venue halts it or holds an auction in it, or none is known to be open.
+        The instrument counts as halted when a venue has halted it or is in an auction, or no venue is known to be open.
         """
         quote = self.quote_at(instrument, at_ns)
         venues = list(self.of(instrument).venues.values())

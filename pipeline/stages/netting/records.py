@@ -1,4 +1,4 @@
-"""The records netting writes, made of its rows: lineage, statements, parents, crosses with their evidence."""
+"""Makes the records that netting writes from its rows: lineage, statements, parents, crosses with their evidence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pipeline.stages.netting.state import LiveOrder, Located, NettedParent, Nett
 def left(
     located: Located, left_qty: int, at_ns: int, *, cl_ord_id: str | None = None, expired: bool = False
 ) -> Lineage:
-    """An order, or what is left of it, is worked no more."""
+    """LEFT: ``left_qty`` of an order is worked no more, by the cancel ``cl_ord_id`` or because it expired."""
     row = located.row
     return Lineage(
         kind=LineageKind.LEFT,
@@ -46,7 +46,7 @@ def left(
 def cancel_refused(
     instrument: str, order_id: str, cl_ord_id: str, reason: RejectReason, at_ns: int, row: LiveOrder | None = None
 ) -> Lineage:
-    """A client's cancel that cannot be done."""
+    """CANCEL_REFUSED: a client's cancel that cannot be done. ``row``: the order's row, None when it has none."""
     return Lineage(
         kind=LineageKind.CANCEL_REFUSED,
         instrument=instrument,
@@ -126,7 +126,7 @@ def parent_record(
     first_received_ns: int = 0,
     arrival_px: int | None = None,
 ) -> ParentOrder:
-    """A record on `parents`; what is equal for all members stands in each."""
+    """A record on `parents`. Each one repeats the terms that all members have in common."""
     terms = parent.terms
     return ParentOrder(
         kind=kind,
@@ -162,7 +162,10 @@ def parent_record(
 
 
 def arrival_px(state: NettingState, members: Sequence[Located]) -> int | None:
-    """Midpoint at receipt, weighted by what each contributes, rounded half up; None when one of them is unknown."""
+    """Midpoint at receipt in 1e-9 currency units, weighted by what each contributes, rounded half up.
+
+    None when it is unknown for one of them.
+    """
     money = qty = 0
     for _, row in members:
         px = state.market.midpoint_at(row.instrument, row.received_ns)
@@ -178,7 +181,7 @@ def arrival_px(state: NettingState, members: Sequence[Located]) -> int | None:
 
 
 def offer(located: Located, terms: Terms, qty: int) -> Offer:
-    """What an order offers to cross, with all that its right to it depends on."""
+    """What an order offers to cross (``qty``), with everything that decides whether it may."""
     row = located.row
     bar = ""
     if terms.pegged:
@@ -214,12 +217,13 @@ def cross_now(
     *,
     dry: bool = False,
 ) -> tuple[CrossOutcome, list[Cross]]:
-    """Cross two sides at the conditions of this moment. The rows of the orders are the caller's to change.
+    """Cross two sides at the conditions of this moment. The caller must reduce the orders' rows by what crossed.
 
-    dry    only look what would cross: no cross is made, no number used
+    salt   breaks ties between orders; see :func:`~pipeline.stages.netting.crossing.cross`
+    dry    only see what would cross: no record is made, no id used up
 
-    A short sale under the short-sale price test may be done above the best bid only; the midpoint of a market that is
-    neither locked nor crossed is.
+    Short sales need no check of their own: under the short-sale price test (Rule 201 of Regulation SHO) they may
+    execute only above the best bid, and the midpoint of a market that is neither locked nor crossed is above it.
     """
     if not buys or not sells:
         return CrossOutcome([], {}), []
@@ -279,11 +283,11 @@ def _legs(parts: Sequence[CrossPart]) -> tuple[CrossLeg, ...]:
 
 
 def refusals(
-    instrument: str, subject_id: str, outcome: CrossOutcome, at_ns: int, told: Sequence[str] = ()
+    instrument: str, subject_id: str, outcome: CrossOutcome, at_ns: int, already: Sequence[str] = ()
 ) -> Iterator[Alert]:
-    """One alert for each reason that was not told already, not for each pair."""
+    """One alert for each reason that is not in ``already``, however many pairs were refused for it."""
     for reason, pairs in outcome.refused.items():
-        if reason not in told:
+        if reason not in already:
             yield Alert(
                 kind=AlertKind.CROSS_REFUSED,
                 instrument=instrument,
@@ -295,7 +299,7 @@ def refusals(
 
 
 def broken(instrument: str, subject_id: str, reason: str, text: str, at_ns: int) -> Alert:
-    """What another stage should never have said; nothing was done with it."""
+    """Alert for a record that breaks the contract between stages; the record is ignored."""
     return Alert(
         kind=AlertKind.BREAK, instrument=instrument, subject_id=subject_id, reason=reason, text=text, at_ns=at_ns
     )

@@ -1,25 +1,26 @@
-"""Netting: many small orders become few parents; opposite sides meet inside.
+"""Netting: gathers small orders into few parents and crosses opposite sides inside.
 
-*Reads*     orders and cancels; quotes, prints and venue status; ticks and the desk's controls; crossing rules,
-            instruments and limits; slicing's answers; allocation's closed epochs.
-*Keeps*     open windows with their buckets, working parents with their members, open asks; the last half minute of
-            quotes. Rows are as many as live orders: what is done leaves none.
-*Writes*    lineage (who is where, every epoch's allocation statement), parents and their changes, crosses with their
-            evidence, alerts (CROSS_REFUSED once per close and reason, STALE_HOLD, BREAK).
-*Refuses*   crosses that no rule allows or no sound quote prices; cancels that come too late; while an instrument is
-            killed, paused or stale: every cross and every new parent (cancels pass, and what ends expires).
-*Conserves* per side: ordered = crossed + waiting + in parents + left; crossed to buy = crossed to sell.
+- Reads: orders; nbbo, prints, venue-status; clock, controls; crossing-rules, instruments, limits; slices (slicing's
+  answers); epochs (those that allocation closed).
+- Keeps: open windows with their buckets, working parents with their members, open asks; recent quotes. Only live
+  orders have rows: what is done leaves none.
+- Writes: lineage (which order is in which bucket or parent, and every epoch's allocation statement); parents (new ones
+  and their changes); crosses with their evidence; alerts (CROSS_REFUSED once per close and reason, STALE_HOLD, BREAK).
+- Refuses: crosses that no rule allows or no sound quote prices; cancels that come too late; while an instrument is
+  killed, paused or stale: every cross and every new parent (cancels pass, and orders at their end expire).
+- Conserves: per side: ordered = crossed + waiting + in parents + left; crossed to buy = crossed to sell.
 
-First form: crosses are priced from one quote, neither averaged over the last moments nor at a jittered moment; orders
-cross all at once, not along their schedule; a kill of a source or account keeps its waiting orders waiting and its
-working ones from crossing, but does not recall the parents they are in; every close makes new parents, nobody joins
-one that works; at the day's end what waits expires, nothing is carried. Market data is the newest quote by its own
-event time whatever feed it is from.
+First form: crosses are priced from one quote, neither averaged over time nor taken at a random moment; orders cross
+all at once, not along their schedule; a kill of a source or account keeps its waiting orders waiting and its working
+ones from crossing, but does not recall the parents they are in; every close makes new parents, no order joins one that
+is working; at the day's end waiting orders expire, nothing is carried. The quote used is the newest by event time,
+whatever feed it is from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope, Resumed, Tick, TickKind
 from pipeline.domain.market import NBBO, TradePrint, VenueStatus
@@ -40,9 +41,9 @@ from pipeline.state import Task
 class NettingStage(Stage[NettingState]):
     """Netting and aggregation."""
 
-    name = "netting"
-    title = "gathers orders in windows, crosses opposite sides, makes parents with lineage and epochs"
-    reads = (
+    name: ClassVar[str] = "netting"
+    title: ClassVar[str] = "gathers orders in windows, crosses opposite sides, makes parents with lineage and epochs"
+    reads: ClassVar[tuple[type[Record], ...]] = (
         Order,
         NBBO,
         TradePrint,
@@ -56,7 +57,7 @@ class NettingStage(Stage[NettingState]):
         EpochClosed,
         Resumed,
     )
-    writes = (Lineage, ParentOrder, Cross, Alert)
+    writes: ClassVar[tuple[type[Owned], ...]] = (Lineage, ParentOrder, Cross, Alert)
 
     parameters: NettingParameters
 
@@ -119,7 +120,7 @@ class NettingStage(Stage[NettingState]):
     def _on_cancel(self, state: NettingState, order: Order) -> Iterator[Owned]:
         row, cl_ord_id = state.orders.get(order.order_id), order.request.cl_ord_id
         if row is None:
-            # Crossed in full, or executed, expired or cancelled: allocation may not have told intake yet.
+            # The order is done already (crossed, executed, expired, cancelled); intake had not read its closure yet.
             reason = RejectReason.TOO_LATE_TO_CANCEL
             yield records.cancel_refused(order.instrument, order.order_id, cl_ord_id, reason, state.now_ns)
         elif row.parent_id:
@@ -152,7 +153,7 @@ class NettingStage(Stage[NettingState]):
                 for instrument in state.books.keys():
                     yield from windows.release(state, instrument)
             case _:
-                pass  # other stages' business
+                pass  # controls for other stages
 
 
 def _stale_alerts(state: NettingState) -> Iterator[Alert]:

@@ -1,8 +1,8 @@
-"""What netting keeps: who waits in which bucket, who is in which parent, and the asks that are open.
+"""What netting keeps: which order waits in which bucket or works in which parent, and the asks that are open.
 
-Rows live as long as what they speak of: an order that is done, a bucket that is closed, a parent that is over leaves
-no row. Members are not listed in their bucket's or parent's row (that row would be written whole for each order that
-joins): each order's row names where it is, and the lists are an index rebuilt after a restore.
+An order that is done, a bucket that is closed and a parent that has ended have no row any more. Members are not listed
+in the row of their bucket or parent (it would be written whole for each order that joins): each order's row names its
+place, and the lists are an index that is rebuilt after a restore.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Terms(Entry):
     completion: Completion
     risk_aversion: int | None
     start_ns: int | None
-    """None: at once, which is when the window closes."""
+    """None: as soon as the window closes."""
     end_ns: int
     limit_px: int | None
     pegged: bool
@@ -44,20 +44,20 @@ class Terms(Entry):
     participation_cap: int
     directed_broker: str | None
     whose: str
-    """OWN, CLIENTS or UNKNOWN: own money never shares a parent with clients'."""
+    """OWN, CLIENTS or UNKNOWN: the firm's own orders never share a parent with clients'."""
     alone: str
-    """The order's own id when it may not share a parent, else empty."""
+    """The order's own id when it may not share a parent (no consent to aggregation), else empty."""
 
 
 class LiveOrder(Entry):
-    """A live order: where it is and what it still has."""
+    """A live order: the bucket or parent it is in, and its open quantity."""
 
     instrument: str
     bucket_id: str
     parent_id: str
     """Empty while it waits in its window."""
     join_no: int
-    """Order of joining: the order of every statement."""
+    """Number of its joining; statements list members in this order."""
     source: str
     account: str
     account_class: AccountClass
@@ -67,26 +67,26 @@ class LiveOrder(Entry):
     received_ns: int
     arrival_px: int | None
     contributed_qty: int
-    """In a parent: its weight in the epoch. In the window: what it ordered."""
+    """In a parent: its weight in the epoch. In a window: its order quantity."""
     open_qty: int
-    """The same less what was crossed since. What the epoch executed of it, allocation tells at its end."""
+    """The same less what was crossed since. Executions in the epoch become known only when allocation closes it."""
     leaving: bool = False
-    """A cancel waits for the recall."""
+    """Its cancel is pending until the recall of its parent is done."""
     leaving_cl_ord_id: str | None = None
-    """The client's cancel; None when the desk ordered it."""
+    """ClOrdID of the client's cancel; None when the desk cancelled the parent."""
     told_epoch: int = 0
+    """The last epoch that allocation closed for it, and what was left of it then."""
     remaining_qty: int = 0
-    """What allocation said of it when epoch `told_epoch` ended."""
 
 
 class Bucket(Entry):
-    """A bucket of a window: orders of equal terms that wait for its close."""
+    """A bucket of a window: orders of equal terms that wait for the window's close."""
 
     terms: Terms
     key: str
     close_ns: int
     deadline_ns: int
-    """Closes then, wherever the market data is."""
+    """It closes by then, even if market data has not come as far as ``close_ns``."""
 
 
 class NettedParent(Entry):
@@ -98,18 +98,18 @@ class NettedParent(Entry):
     epoch_no: int
     order_qty: int
     crossed_qty: int = 0
-    """Crossed out of it in this epoch."""
+    """Quantity crossed out of it in this epoch."""
     ask_id: str = ""
     recall_wanted: bool = False
     recalled: bool = False
     ending: bool = False
-    """Slicing has said FINISH: nothing new begins in it."""
+    """Slicing wrote FINISH: no recall and no ask begins any more."""
     chunks: list[int] = []
-    """Chunks of the running end-of-epoch statement that are here."""
+    """Numbers of the chunks read so far of allocation's statement that closes the epoch."""
 
 
 class Round(Entry):
-    """Working parents were asked to set quantity aside; when all have answered, they cross."""
+    """Working parents that were asked to set quantity aside, with the answers so far; after the last one they cross."""
 
     ask_id: str
     parent_ids: list[str]
@@ -117,7 +117,7 @@ class Round(Entry):
 
 
 class NettingBook(Entry):
-    """What is live in one instrument, each list in order of creation."""
+    """Open buckets and working parents of one instrument, each list in order of creation."""
 
     window_close_ns: int = 0
     buckets: list[str] = []
@@ -125,7 +125,7 @@ class NettingBook(Entry):
     next_cross_ns: int = 0
     round: Round | None = None
     refused: list[str] = []
-    """Reasons last told for working parents, so that they are told once."""
+    """Reasons of the last refusal alerts for working parents, so that each is written once."""
 
 
 class MandateWindow(Entry):
@@ -136,14 +136,14 @@ class MandateWindow(Entry):
 
 
 class Located(NamedTuple):
-    """An order's row with its id."""
+    """An order's id and row."""
 
     order_id: str
     row: LiveOrder
 
 
 class NettingState(State):
-    """Tables, and the lists of members rebuilt from them."""
+    """Windows, parents and live orders, and the lists of members derived from them."""
 
     def __init__(self, task: Task, parameters: NettingParameters) -> None:
         super().__init__(task)
@@ -179,17 +179,19 @@ class NettingState(State):
     # ---------------------------------------------------------------- questions
 
     def book(self, instrument: str) -> NettingBook:
+        """The instrument's buckets and parents; an empty book that is in no table when there are none."""
         return self.books.get(instrument) or NettingBook()
 
     def members(self, place_id: str) -> list[Located]:
-        """Orders in a bucket or a parent, in order of joining."""
+        """The orders in a bucket or parent (``place_id``), in order of joining."""
         return [Located(order_id, self.orders[order_id]) for order_id in self._members.get(place_id, ())]
 
     def member_count(self, place_id: str) -> int:
+        """How many orders are in a bucket or parent."""
         return len(self._members.get(place_id, ()))
 
     def joinable(self, key: str) -> str | None:
-        """The bucket of this key that still takes orders in."""
+        """Id of the bucket of this key that still accepts orders; None when there is none."""
         bucket_id = self._joinable.get(key)
         if bucket_id is None or self.now_ns >= self.buckets[bucket_id].close_ns:
             return None
@@ -213,7 +215,7 @@ class NettingState(State):
         return [each for each in buckets if self._window_of.get(each) == self._window_of.get(bucket_id)]
 
     def stopped(self, instrument: str) -> bool:
-        """Killed, paused or stale: no cross and no new parent in it."""
+        """Whether the instrument is killed, paused or stale: no cross and no new parent in it."""
         return (
             self.switches.killed(instrument=instrument)
             or self.switches.paused(instrument=instrument)
@@ -221,7 +223,7 @@ class NettingState(State):
         )
 
     def barred(self, source: str, account: str) -> bool:
-        """Its source or account is stopped: it stays where it is and meets nobody."""
+        """Whether source or account is killed or paused: its orders stay where they are and do not cross."""
         return self.switches.killed(source=source, account=account) or self.switches.paused(
             source=source, account=account
         )
@@ -229,6 +231,7 @@ class NettingState(State):
     # ---------------------------------------------------------------- changes
 
     def open_window(self, instrument: str, mandate: str, close_ns: int) -> None:
+        """Set when the window that orders of this mandate join closes; 0: none is open any more."""
         if mandate:
             key = _window_key(instrument, mandate)
             window = self.mandate_windows.get(key) or MandateWindow()
@@ -265,12 +268,13 @@ class NettingState(State):
             self._window_of[bucket_id] = key
 
     def close_to_newcomers(self, bucket_id: str) -> None:
-        """What still waits in it (its source is stopped) is joined by nobody."""
+        """No order joins this bucket any more; it stays only for orders whose source or account is stopped."""
         bucket = self.buckets[bucket_id]
         bucket.close_ns = bucket.deadline_ns = min(bucket.close_ns, self.now_ns)
         self.buckets.put(bucket_id, bucket)
 
     def drop_bucket(self, bucket_id: str) -> None:
+        """Remove a bucket without members."""
         bucket = self.buckets[bucket_id]
         book = self.books[bucket.terms.instrument]
         book.buckets = [each for each in book.buckets if each != bucket_id]
@@ -289,13 +293,14 @@ class NettingState(State):
         self._forget_if_empty(bucket.terms.instrument)
 
     def open_parent(self, parent_id: str, parent: NettedParent) -> None:
+        """Add a working parent."""
         book = self.book(parent.terms.instrument)
         book.parents = [*book.parents, parent_id]
         self.books.put(parent.terms.instrument, book)
         self.parents.put(parent_id, parent)
 
     def drop_parent(self, parent_id: str) -> None:
-        """The parent and every order still in it."""
+        """Remove the parent and every order still in it."""
         instrument = self.parents[parent_id].terms.instrument
         for order_id, _ in self.members(parent_id):
             self.drop_order(order_id)
@@ -306,7 +311,7 @@ class NettingState(State):
         self._forget_if_empty(instrument)
 
     def join(self, order: Order, bucket_id: str, qty: int) -> None:
-        """A new order waits in a bucket."""
+        """Put a new order with ``qty`` open into a bucket."""
         row = LiveOrder(
             instrument=order.instrument,
             bucket_id=bucket_id,
@@ -327,7 +332,7 @@ class NettingState(State):
         self._members.setdefault(bucket_id, {})[order.order_id] = None
 
     def move(self, order_id: str, parent_id: str) -> None:
-        """From its bucket into a parent: what it has now is its weight."""
+        """Move an order from its bucket into a parent; its open quantity becomes its weight."""
         row = self.orders[order_id]
         self._leave(row.bucket_id, order_id)
         row.parent_id, row.contributed_qty = parent_id, row.open_qty
@@ -335,6 +340,7 @@ class NettingState(State):
         self._members.setdefault(parent_id, {})[order_id] = None
 
     def drop_order(self, order_id: str) -> None:
+        """Remove an order from its bucket or parent, and its row."""
         row = self.orders[order_id]
         self._leave(row.parent_id or row.bucket_id, order_id)
         self.orders.remove(order_id)

@@ -25,7 +25,10 @@ Made = Lineage | ParentOrder | Cross | Alert
 
 
 def terms_of(order: Order) -> Terms:
-    """What must be equal (docs/design-rules.md, Netting); completion and risk aversion too, one of each."""
+    """What must be equal for two orders to share a bucket and later a parent: all that a parent has only one of.
+
+    The list is in docs/design-rules.md, Netting.
+    """
     request = order.request
     match order.account_class:
         case AccountClass.OWN:
@@ -99,7 +102,7 @@ def join(state: NettingState, order: Order) -> Iterator[Made]:
         at_ns=state.now_ns,
     )
     if state.now_ns == 0 or state.stopped(order.instrument):
-        return  # before the first tick there is no time to stamp; the next tick closes what is due
+        return  # before the first tick there is no time to stamp records with; the next tick closes what is due
     if terms.held and state.now_ns >= state.buckets[bucket_id].close_ns:
         yield from close(state, order.instrument, [bucket_id])
     elif state.member_count(bucket_id) >= state.parameters.of_mandate(mandate).max_members:
@@ -121,8 +124,11 @@ def _new_bucket(state: NettingState, terms: Terms, key: str, mandate: str) -> Bu
 
 
 def due(state: NettingState) -> list[tuple[str, list[str]]]:
-    """Instruments with the buckets that close now: their time has come and the market data has come as far, or the wait
-    for it is over. As many as may be closed at once, those whose time came first."""
+    """Instruments with their buckets that close now, earliest close time first.
+
+    A bucket closes when its time has come and market data has reached that time, or its deadline has passed. Bounded
+    by ``close_members``; the rest closes at the next ticks.
+    """
     now_ns = state.now_ns
     found: list[tuple[int, str, list[str]]] = []
     for instrument in state.books.keys():
@@ -158,7 +164,7 @@ def _release(state: NettingState, instrument: str, bucket_ids: Sequence[str]) ->
 
 
 def expire(state: NettingState, instrument: str, *, day_over: bool) -> Iterator[Made]:
-    """Orders whose end has come while they waited leave; at the day's end all that wait."""
+    """Expire waiting orders whose end has come; at the day's end all that wait."""
     for bucket_id in state.book(instrument).buckets:
         if day_over or state.buckets[bucket_id].terms.end_ns <= state.now_ns:
             for located in state.members(bucket_id):
@@ -168,7 +174,7 @@ def expire(state: NettingState, instrument: str, *, day_over: bool) -> Iterator[
 
 
 def leave(state: NettingState, located: Located, cl_ord_id: str | None) -> Iterator[Made]:
-    """A waiting order is cancelled: it goes whole."""
+    """Cancel a waiting order, all of it."""
     yield records.left(located, located.row.open_qty, state.now_ns, cl_ord_id=cl_ord_id)
     state.drop_order(located.order_id)
     if not state.member_count(located.row.bucket_id):
@@ -176,9 +182,9 @@ def leave(state: NettingState, located: Located, cl_ord_id: str | None) -> Itera
 
 
 def close(state: NettingState, instrument: str, bucket_ids: Sequence[str]) -> Iterator[Made]:
-    """Cross the opposing buckets among these; a parent of what remains in each, its statement first.
+    """Cross the opposing buckets among these and make a parent of what remains in each, with its statement.
 
-    Orders whose source or account is stopped stay behind: they delay nobody.
+    Orders whose source or account is stopped stay in their bucket, so that they do not delay the others.
     """
     taking_part = {
         bucket_id: [each for each in state.members(bucket_id) if not state.barred(each.row.source, each.row.account)]
@@ -198,7 +204,7 @@ def close(state: NettingState, instrument: str, bucket_ids: Sequence[str]) -> It
             row.open_qty -= qty
             state.orders.put(order_id, row)
         book = state.book(instrument)
-        book.refused = sorted({*book.refused, *outcome.refused})  # what becomes of these will not tell it again
+        book.refused = sorted({*book.refused, *outcome.refused})  # not alerted again for the parents made here
         state.books.put(instrument, book)
     for bucket_id in bucket_ids:
         yield from _make_parent(state, bucket_id, taking_part[bucket_id])

@@ -1,15 +1,15 @@
 """Working parents: cancels by recall and a new epoch, the end, and crossing with opposing parents by ask and answer.
 
-    WORKING --cancel--> RECALL sent --EpochClosed--> the leavers go, a new epoch begins (or DONE)
+    WORKING --cancel--> RECALL sent --EpochClosed--> cancelled members leave, a new epoch begins (or DONE)
     WORKING --tick--> CROSS_ASK sent --all have answered--> crosses, CROSS_DONE --> WORKING
     any --EpochClosed(final)--> forgotten
 
-A recall waits for an open ask, and cancels that come meanwhile join it. Slicing's FINISH ends both: nothing new begins,
-the final EpochClosed answers what is pending.
+A recall waits until an open ask is answered, and serves all cancels that come meanwhile. After slicing's FINISH neither
+begins any more: the final EpochClosed decides what is pending.
 
-What a member may cross out of a working parent is its part of what slicing set aside, not all that it has open: how
-much of the parent is executed or out already is shared by all members, and what was shown to a client as done must
-not be crossed again.
+What a member may cross out of a working parent is its part of what slicing set aside, not all that it has open: the
+parent's executed and outstanding quantity belongs to all members in proportion, and what was reported to a client as
+executed must not be crossed as well.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipeline.stages.netting.state import Located, NettedParent, NettingState, R
 
 Made = Lineage | ParentOrder | Cross | Alert
 
-# -------------------------------------------------------------------- leaving, epochs, the end
+# -------------------------------------------------------------------- cancels, epochs, the end
 
 
 def leave(state: NettingState, located: Located, cl_ord_id: str) -> Iterator[Made]:
@@ -71,11 +71,14 @@ def _recall_if_free(state: NettingState, parent_id: str) -> Iterator[Made]:
 
 
 def on_epoch_closed(state: NettingState, closed: EpochClosed) -> Iterator[Made]:
-    """A chunk of what became of the members; with the last one, the next epoch begins or the parent is forgotten."""
+    """A chunk of allocation's statement that closes an epoch: what each member executed and has left.
+
+    With the last chunk the next epoch begins, or the parent is forgotten.
+    """
     parent_id = closed.parent_id
     parent = state.parents.get(parent_id)
     if parent is None or closed.epoch_no != parent.epoch_no:
-        return  # the answer to DONE: forgotten already
+        return  # the close that follows DONE: the parent is forgotten already
     for share in closed.shares:
         row = state.orders.get(share.order_id)
         if row is not None and row.parent_id == parent_id:
@@ -88,16 +91,16 @@ def on_epoch_closed(state: NettingState, closed: EpochClosed) -> Iterator[Made]:
     if closed.final:
         yield from _end(state, parent_id)
         return
-    untold = sum(row.told_epoch != closed.epoch_no for _, row in state.members(parent_id))
-    if untold:
-        text = f"allocation closed epoch {closed.epoch_no} without {untold} of its members: the parent stays recalled"
+    missing = sum(row.told_epoch != closed.epoch_no for _, row in state.members(parent_id))
+    if missing:
+        text = f"allocation closed epoch {closed.epoch_no} without {missing} of its members: the parent stays recalled"
         yield records.broken(closed.instrument, parent_id, "MEMBERS_UNTOLD", text, state.now_ns)
         return
     yield from _next_epoch(state, parent_id)
 
 
 def _end(state: NettingState, parent_id: str) -> Iterator[Made]:
-    """Over for good: allocation tells the members; cancels that waited came too late."""
+    """End the parent: allocation reports to the members; pending cancels came too late."""
     parent = state.parents[parent_id]
     parent.ending = True
     state.parents.put(parent_id, parent)
@@ -144,8 +147,10 @@ def _next_epoch(state: NettingState, parent_id: str) -> Iterator[Made]:
 
 
 def to_ask(state: NettingState) -> list[tuple[str, list[str]]]:
-    """Instruments whose turn it is, with the parents to be asked: who is due longest first, as many as may be looked
-    at."""
+    """Instruments with the parents to be asked now whether they would cross, the longest due first.
+
+    Bounded by ``ask_members``; the rest is asked at the next ticks.
+    """
     due = []
     for instrument in state.books.keys():
         book = state.books[instrument]
@@ -165,13 +170,13 @@ def to_ask(state: NettingState) -> list[tuple[str, list[str]]]:
 
 
 def _free(state: NettingState, instrument: str) -> list[str]:
-    """Parents of both sides that may be asked; none when there are none on one side."""
+    """Parents that may be asked; empty unless there are some on both sides."""
     free = [parent_id for parent_id in state.book(instrument).parents if _may_ask(state, parent_id)]
     return free if len({state.parents[parent_id].terms.side.sign for parent_id in free}) == 2 else []
 
 
 def ask(state: NettingState, instrument: str, free: Sequence[str]) -> Iterator[Made]:
-    """Would these opposing parents cross now? Then ask slicing to set their unreleased quantity aside."""
+    """See what these opposing parents would cross now, and ask slicing to set that much unreleased quantity aside."""
     book, now_ns = state.book(instrument), state.now_ns
     sides: dict[int, list[Offer]] = {1: [], -1: []}
     for parent_id in free:
@@ -225,7 +230,7 @@ def _may_cross(state: NettingState, parent_id: str) -> list[Located]:
 
 
 def _wanted(state: NettingState, crossed: dict[str, int]) -> dict[str, int]:
-    """What each parent has to set aside so that its orders may cross this much: every member has a part of it."""
+    """What each parent must set aside so that its orders can cross ``crossed``: every member owns a part of it."""
     total: dict[str, list[int]] = {}
     for order_id, qty in crossed.items():
         row = state.orders[order_id]
@@ -241,7 +246,7 @@ def _wanted(state: NettingState, crossed: dict[str, int]) -> dict[str, int]:
 
 
 def on_slice(state: NettingState, message: Slice) -> Iterator[Made]:
-    """Slicing's answer to an ask, or its word that a parent is ending."""
+    """Slicing's answer to an ask (SET_ASIDE), or its FINISH of a parent."""
     parent = state.parents.get(message.parent_id)
     if parent is None:
         return
@@ -249,7 +254,7 @@ def on_slice(state: NettingState, message: Slice) -> Iterator[Made]:
         case SliceKind.SET_ASIDE if parent.ask_id and parent.ask_id == message.ask_id:
             yield from _answer(state, message.parent_id, message.qty)
         case SliceKind.SET_ASIDE if message.ask_id is not None and message.qty:
-            # The ask was closed without it. Nothing may stay set aside.
+            # The ask was closed before this answer. Close it for slicing too, so that nothing stays set aside.
             yield records.parent_record(
                 ParentKind.CROSS_DONE, message.parent_id, parent, state.now_ns, ask_id=message.ask_id
             )
@@ -262,7 +267,7 @@ def on_slice(state: NettingState, message: Slice) -> Iterator[Made]:
 
 
 def _answer(state: NettingState, parent_id: str, qty: int) -> Iterator[Made]:
-    """Note an answer, the first one of a parent counts; with the last one of the round, cross."""
+    """Note a parent's answer (only its first one counts); after the last one of the round, cross."""
     instrument = state.parents[parent_id].terms.instrument
     book = state.book(instrument)
     if book.round is None or parent_id not in book.round.parent_ids or parent_id in book.round.answers:
@@ -315,9 +320,9 @@ def _cross_round(state: NettingState, instrument: str, asked: Round) -> Iterator
 
 
 def _parts(state: NettingState, parent_id: str, parent: NettedParent, aside_qty: int) -> dict[str, int]:
-    """Each member's part of what was set aside: what it has open, less its share of what is executed or out.
+    """Each member's part of what was set aside: its open quantity less its share of what is executed or outstanding.
 
-    Allocation shares by the same weights and caps, so a leg never reaches into what a member was shown as done.
+    Allocation shares by the same weights and caps, so a leg never takes what a member was reported as executed.
     """
     members: Sequence[Located] = state.members(parent_id)
     whole = sum(row.open_qty for _, row in members)

@@ -1,8 +1,8 @@
-"""The life of a child order: a table of states, as FIX 4.4's order state matrices tell it and as venues live it.
+"""The states of a child order: a table after FIX 4.4's order state matrices, with what venues do in practice.
 
-Pure. Quantities are whole units. What a venue says is never refused here: what contradicts the table leaves the
-state as it is, and an execution is counted in any state. Source: FIX 4.4 with Errata 20030618, Volume 4, "Order State
-Change Matrices".
+Pure. Quantities are whole units. No report is refused here: one that contradicts the table leaves the state as it is,
+and an execution is counted in any state. Source: FIX 4.4 with Errata 20030618, Volume 4, "Order State Change
+Matrices"; the marks such as B.1.b are its sections.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pipeline.state import Entry
 
 
 class ChildState(StrEnum):
-    """Where a child is, as far as we know."""
+    """The state of a child, as far as we know it."""
 
     PENDING_NEW = "PENDING_NEW"
     NEW = "NEW"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     PENDING_CANCEL = "PENDING_CANCEL"
     UNKNOWN = "UNKNOWN"
-    """No answer in time. Not dead: it keeps its exposure until the venue or the desk says what became of it."""
+    """No answer in time. It may still execute, so it keeps its exposure until venue or desk says how it ended."""
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
@@ -34,7 +34,8 @@ class ChildState(StrEnum):
 
 
 class LifeEvent(StrEnum):
-    """What can happen to it. TRADE leaves something open, FILL does not."""
+    """What can happen to a child. TRADE leaves quantity open, FILL does not; TOLD_FILLED is the venue's status FILLED,
+    without its executions."""
 
     ACK = "ACK"
     TRADE = "TRADE"
@@ -56,7 +57,7 @@ class LifeEvent(StrEnum):
 _S, _E = ChildState, LifeEvent
 
 LIVE: Final = (_S.PENDING_NEW, _S.NEW, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.UNKNOWN)
-"""Not known to be dead: what is open in these counts as exposure."""
+"""States in which it is not known to have ended: open quantity counts as exposure."""
 
 NEXT: Final[dict[tuple[ChildState, LifeEvent], ChildState]] = {
     (_S.PENDING_NEW, _E.ACK): _S.NEW,
@@ -72,7 +73,7 @@ NEXT: Final[dict[tuple[ChildState, LifeEvent], ChildState]] = {
     (_S.PENDING_CANCEL, _E.CANCEL_SENT): _S.PENDING_CANCEL,
     (_S.PENDING_CANCEL, _E.TRADE): _S.PENDING_CANCEL,  # B.1.b: executions go on while a cancel is on its way
     (_S.PENDING_CANCEL, _E.CANCEL_REJECTED): _S.NEW,  # B.1.b: too late is normal; or PARTIALLY_FILLED, see alive()
-    (_S.UNKNOWN, _E.CANCEL_SENT): _S.UNKNOWN,  # asking does not make it known
+    (_S.UNKNOWN, _E.CANCEL_SENT): _S.UNKNOWN,  # only the venue's answer makes it known
     (_S.UNKNOWN, _E.ACK): _S.NEW,  # a sign of life; see alive() for which state that is
     (_S.UNKNOWN, _E.TRADE): _S.PARTIALLY_FILLED,
     (_S.UNKNOWN, _E.CANCEL_REJECTED): _S.NEW,
@@ -87,14 +88,14 @@ NEXT: Final[dict[tuple[ChildState, LifeEvent], ChildState]] = {
     **{(state, _E.EXPIRED): _S.EXPIRED for state in LIVE},
     **{(state, _E.DONE_FOR_DAY): _S.DONE_FOR_DAY for state in LIVE},
     **{(state, _E.FILL): _S.FILLED for state in LIVE},  # B.1.c: also when a cancel is on its way
-    **{(state, _E.TOLD_FILLED): _S.FILLED for state in LIVE},  # the executions themselves are still owed
+    **{(state, _E.TOLD_FILLED): _S.FILLED for state in LIVE},  # its execution reports are still to come
     **{(state, _E.RESTATED): state for state in LIVE},  # E.1.c, E.1.d: the venue changed its quantity
-    # It provably never left us. What was acknowledged did.
+    # It provably never left us; an acknowledged order did, so those states are not here.
     **{(state, _E.NOT_SENT): _S.NOT_SENT for state in (_S.PENDING_NEW, _S.PENDING_CANCEL, _S.UNKNOWN)},
     (_S.UNKNOWN, _E.DECLARED_DEAD): _S.DECLARED_DEAD,  # only the desk, and only what is unknown
     # J.1.a: a bust can give a filled order quantity back to fill. A cancelled one stays cancelled (J.1.b).
     (_S.FILLED, _E.REOPENED): _S.PARTIALLY_FILLED,
-    # Late fill after cancel: accepted, the state stays. So does everything else that the dead are told.
+    # A late fill after a cancel is counted, the state stays; so it does for any other report on an ended child.
 }
 
 
@@ -106,23 +107,23 @@ class Life(Entry):
     cum_qty: int = 0
     """Executed, as we have booked it."""
     owed_qty: int = 0
-    """Dead, but executed beyond what we have booked, by the venue's own count: "order done before its last fill"."""
+    """It ended before its last fill was reported: executed beyond what we have booked, by the venue's count."""
     cancel_asked: bool = False
     """A cancel has been sent and not been answered."""
 
     @property
     def open(self) -> bool:
-        """Not known to be dead."""
+        """Whether it is not known to have ended."""
         return self.state in LIVE
 
     @property
     def live_qty(self) -> int:
-        """What may still execute: leaves of what is not known to be dead, and executions owed to us."""
+        """Units that may still execute, or have executed without being reported yet."""
         return max(0, self.order_qty - self.cum_qty) if self.open else self.owed_qty
 
     @property
     def over(self) -> bool:
-        """Dead, and all its executions told."""
+        """Whether it has ended and all its executions are booked."""
         return not self.open and self.owed_qty == 0
 
     @property
@@ -132,7 +133,7 @@ class Life(Entry):
 
     @property
     def ord_status(self) -> OrdStatus:
-        """FIX OrdStatus (39), by its precedence: an unanswered cancel stands above all else."""
+        """FIX OrdStatus (39); by its order of precedence an unanswered cancel comes first."""
         if self.cancel_asked:
             return OrdStatus.PENDING_CANCEL
         return _ORD_STATUS[self.state]
@@ -160,7 +161,7 @@ _LIVE_STATUS: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED, OrdStatus.PEND
 
 
 def alive(life: Life) -> ChildState:
-    """The state of a child of which we know no more than that it lives."""
+    """The state of a child of which we know only that it has not ended."""
     if life.cancel_asked:
         return ChildState.PENDING_CANCEL
     return ChildState.PARTIALLY_FILLED if life.cum_qty else ChildState.NEW
@@ -190,7 +191,7 @@ def happen(life: Life, event: LifeEvent, venue_cum_qty: int = 0) -> bool:
 
 
 def executed(life: Life, qty: int) -> bool:
-    """Count an execution, in any state; True when it is late: the child was thought dead with nothing owed."""
+    """Count an execution of ``qty``, in any state; True when it is late: after the end, with all executions booked."""
     late = life.over
     life.cum_qty += qty
     if life.open:
@@ -201,16 +202,16 @@ def executed(life: Life, qty: int) -> bool:
 
 
 def restated(life: Life, prior_qty: int, qty: int, report: VenueReport) -> bool:
-    """A bust (`qty` 0) or correction of an execution; True when the venue has opened the child again."""
+    """A bust (`qty` 0) or correction of an execution of `prior_qty`; True when the venue has reopened the child."""
     life.cum_qty += qty - prior_qty
     opened = report.leaves_qty > 0 and report.ord_status in _LIVE_STATUS and life.cum_qty < life.order_qty
     return opened and happen(life, LifeEvent.REOPENED)
 
 
 def apply_report(life: Life, report: VenueReport, *, of_cancel: bool = False) -> bool:
-    """Apply what a report says of the order's state (executions are counted apart); True when it changed.
+    """Apply a report to the order's state; True when it changed. Executions are counted by :func:`executed`.
 
-    `of_cancel`: the report speaks of a cancel request of ours, not of the order.
+    `of_cancel`: the report is about a cancel request of ours, not about the order.
     """
     event = event_of(report, of_cancel=of_cancel)
     if event is None:
@@ -227,7 +228,7 @@ def event_of(report: VenueReport, *, of_cancel: bool = False) -> LifeEvent | Non
             return LifeEvent.ACK
         case ReportKind.REJECTED:
             # F.1.a, F.1.b: a repeat of a known ClOrdID is rejected with the status of the first order, which lives on.
-            # Some venues say REJECTED all the same; then only the reason tells.
+            # Some venues give the status REJECTED all the same; then only the reason shows it.
             repeat = report.ord_status in _LIVE_STATUS or "DUPLICATE" in report.reason
             return None if repeat else LifeEvent.REJECTED
         case ReportKind.CANCELED:
@@ -242,16 +243,17 @@ def event_of(report: VenueReport, *, of_cancel: bool = False) -> LifeEvent | Non
             return LifeEvent.CANCEL_REJECTED if of_cancel else LifeEvent.NOT_SENT
         case ReportKind.CANCEL_REJECT:
             # B.1.f: "unknown order" may mean that our cancel was faster than our order: nothing is known by it.
-            return LifeEvent.NO_ANSWER if report.ord_status is OrdStatus.REJECTED else _told(report.ord_status, True)
+            return LifeEvent.NO_ANSWER if report.ord_status is OrdStatus.REJECTED else _by_status(report, True)
         case ReportKind.ORDER_STATUS:
-            # G.1.a: "rejected" answers the question, it is not the order's state.
-            return None if report.ord_status is OrdStatus.REJECTED else _told(report.ord_status, False)
+            # G.1.a: "rejected" is about the status request, it is not the order's state.
+            return None if report.ord_status is OrdStatus.REJECTED else _by_status(report, False)
         case _:
             return None
 
 
-def _told(status: OrdStatus, cancel_answered: bool) -> LifeEvent | None:
-    match status:
+def _by_status(report: VenueReport, cancel_answered: bool) -> LifeEvent | None:
+    """The event that the order's status in the report amounts to."""
+    match report.ord_status:
         case OrdStatus.FILLED:
             return LifeEvent.TOLD_FILLED
         case OrdStatus.CANCELED:
@@ -261,4 +263,4 @@ def _told(status: OrdStatus, cancel_answered: bool) -> LifeEvent | None:
         case _:
             if cancel_answered:
                 return LifeEvent.CANCEL_REJECTED
-            return LifeEvent.ACK if status in _LIVE_STATUS else None
+            return LifeEvent.ACK if report.ord_status in _LIVE_STATUS else None

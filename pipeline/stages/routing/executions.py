@@ -1,8 +1,8 @@
 """Executions: each counted once, by venue session and ExecID, in any state of its child; busts and corrections.
 
-- A repeat is not booked again; the same id with other data is an alarm and not booked.
-- What a venue does to us is booked and flagged (late, over-filled), never clamped away.
-- A bust or correction may come before its execution: it waits for it.
+- A duplicate is not booked again; the same id with other data raises an alert and is not booked.
+- Late fills and over-fills are booked and flagged, never cut down to what fits.
+- A bust or correction that comes before its execution is kept until that comes.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ DESK_SESSION = "DESK"
 
 
 def execution_key(report: VenueReport, exec_id: str) -> str:
-    """Identity of an execution. The date comes first: a day's executions are forgotten together."""
+    """Key of an execution in its table. The date comes first, because a day's executions are forgotten together."""
     return f"{report.trade_date}/{report.venue}/{report.session_id}/{exec_id}"
 
 
 def dont_know(state: RoutingState, report: VenueReport, reason: str) -> Alert:
-    """FIX DontKnowTrade (Q): the report is not ours to book."""
+    """Alert for a report that is not ours to book (FIX DontKnowTrade, Q)."""
     text = (
         f"{report.kind} of {report.last_qty} at {report.last_px}, ExecID {report.exec_id}, ClOrdID {report.wire_id}, "
         f"at {report.venue}, session {report.session_id}: not booked; answer the venue"
@@ -50,7 +50,7 @@ def duplicate_trade(state: RoutingState, report: VenueReport, child_id: str) -> 
 
 
 def book_trade(state: RoutingState, report: VenueReport, child: BookedChild) -> Iterator[Owned]:
-    """Book an execution not seen before. What that means for the child's slice is the caller's to decide."""
+    """Book an execution not seen before. The caller then decides what follows for the child's slice."""
     px = report.last_px
     if report.last_qty <= 0 or px is None or px <= 0:
         yield dont_know(state, report, "CALCULATION_DIFFERENCE")
@@ -118,7 +118,7 @@ def _book(state: RoutingState, report: VenueReport, child: BookedChild, px: int,
 
 
 def _counted(state: RoutingState, parent: ParentExposure, change_qty: int) -> int:
-    """Change what the parent has executed; returns how much of it is beyond what is permitted."""
+    """Change the parent's executed quantity; returns by how much that exceeds what is permitted more than before."""
     before = max(0, parent.cum_qty - parent.permitted_qty)
     parent.cum_qty += change_qty
     state.ledger.parents.put(parent.parent_id, parent)
@@ -150,11 +150,11 @@ def _score(state: RoutingState, child: BookedChild, qty: int, px: int, fee: int)
 
 def restate(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
     """A bust or correction. Its execution may have been corrected before: ExecRefID then names the last correction."""
-    told = (str(report.kind), report.last_qty, report.last_px or 0)
+    reported = (str(report.kind), report.last_qty, report.last_px or 0)
     own_key = execution_key(report, report.exec_id)
     again = state.restatements.get(own_key)
     if again is not None:
-        if (again.kind, again.told_qty, again.told_px) != told:
+        if (again.kind, again.told_qty, again.told_px) != reported:
             yield _conflict(state, report, f"{again.kind} {again.told_qty} at {again.told_px}")
         return
     ref_key = execution_key(report, report.exec_ref_id or "")
@@ -172,7 +172,7 @@ def restate(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
     if execution.busted or px is None or (not bust and report.last_qty <= 0):
         yield _conflict(state, report, "busted already" if execution.busted else "an execution")
         return
-    state.restatements.put(own_key, Restatement(key, *told))
+    state.restatements.put(own_key, Restatement(key, *reported))
     prior_qty, prior_px, prior_fee = execution.qty, execution.px, execution.fee
     qty = 0 if bust else report.last_qty
     execution.busted, execution.fee = bust, 0 if bust else report.fee
@@ -182,7 +182,7 @@ def restate(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
     child = state.ledger.children.get(execution.child_id)
     if child is not None:
         if restated(child.life, prior_qty, qty, report):
-            child.cancel_wanted = True  # the venue has opened it again; nobody wants it any more
+            child.cancel_wanted = True  # reopened by the venue, but its slice has gone on without it
         state.ledger.settle(child)
     overfill_qty = _counted(state, parent, qty - prior_qty)
     kind = FillKind.BUST if bust else FillKind.CORRECT
@@ -200,7 +200,7 @@ def restate(state: RoutingState, report: VenueReport) -> Iterator[Owned]:
 
 
 def _withdraw_declaration(state: RoutingState, child: BookedChild) -> Iterator[Owned]:
-    """The venue speaks of a child that the desk had declared filled: facts replace declarations."""
+    """The venue reports on a child that the desk had declared filled: bust the declared execution."""
     execution = state.executions[child.declared_key]
     report = declared_report(state, child, ReportKind.BUST, "", 0, 0)
     child.declared_key = ""
@@ -225,7 +225,7 @@ def _withdraw_declaration(state: RoutingState, child: BookedChild) -> Iterator[O
 def declared_report(
     state: RoutingState, child: BookedChild, kind: ReportKind, exec_id: str, qty: int, px: int
 ) -> VenueReport:
-    """What the desk declares, in a venue's words, so that it is booked on the same way."""
+    """The desk's declaration as a venue report, so that it is booked in the same way. ``px`` in 1e-9 currency units."""
     return VenueReport(
         kind=kind,
         venue=child.order.venue,

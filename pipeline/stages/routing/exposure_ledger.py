@@ -2,8 +2,9 @@
 
     per parent, at all times:   live + filled <= permitted        (what we send; a venue may over-fill)
 
-*live* is the open quantity of every child not known to be dead (new, acknowledged, pending cancel, unknown) and what
-a venue owes us executions of. *filled* is net of busts, over all epochs, as slicing's permitted quantity is.
+*live* is the open quantity of every child not known to have ended (new, acknowledged, pending cancel, unknown), and
+what a venue has executed of ended ones without reporting it yet. *filled* is net of busts, over all epochs, as
+slicing's permitted quantity is. Quantities are in units.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from pipeline.state import Entry, State
 
 
 class Ask(Entry):
-    """A RECALL or FINISH that waits for its QUIET."""
+    """A RECALL or FINISH that QUIET has not answered yet."""
 
     slice_no: int
     epoch_no: int
     final: bool
     crossed_qty: int = 0
-    """What slicing counts as crossed in the epoch: QUIET passes it on, so that allocation knows what to wait for."""
+    """What slicing counts as crossed in the epoch: QUIET passes it on, so that allocation waits for those crosses."""
 
 
 class ParentExposure(Entry):
@@ -48,16 +49,16 @@ class ParentExposure(Entry):
 
 
 class BookedChild(Entry):
-    """A child order, and what is booked of it."""
+    """A child order, with its state and what is booked for it."""
 
     order: ChildOrder
     life: Life
     trade_date: int
     score_key: str
     touch_px: int
-    """The far touch when it was sent."""
+    """The far touch when it was sent, 1e-9 currency units."""
     value_px: int
-    """At what the gate values it."""
+    """The price at which the gate values it (`gate.value_px`)."""
     counted_qty: int = 0
     """Its part in the parent's live quantity and in the gate's open value."""
     tally: ScoreSums = msgspec.field(default_factory=ScoreSums)
@@ -65,13 +66,13 @@ class BookedChild(Entry):
     scored: bool = False
     """It has ended once, and is counted in its venue's score."""
     cancel_wanted: bool = False
-    """Nobody wants it any more: a cancel the venue rejects is sent again."""
+    """It is to be cancelled: a cancel the venue rejects is sent again."""
     cancel_sent_ns: int = 0
     """When the last cancel was sent, session time."""
     over_ns: int = 0
-    """When it died, session time, if the venue still owes us reports of executions."""
+    """When it ended, session time, if the venue has executed more of it than it has reported."""
     alerted: bool = False
-    """The desk has been told that nobody knows what became of it."""
+    """The desk has been alerted that its fate is unknown."""
     declared_key: str = ""
     """Key of an execution the desk declared; the venue's own report replaces it."""
     wire_ids: list[str] = msgspec.field(default_factory=list)
@@ -105,13 +106,13 @@ class Ledger:
     # ------------------------------------------------------------------ slices
 
     def open(self, open_slice: OpenSlice) -> None:
-        """A slice has come."""
+        """Add a new slice."""
         self.open_slices.put(slice_key(open_slice.slice), open_slice)
         parent_id = open_slice.slice.parent_id
         self._open_count[parent_id] = self._open_count.get(parent_id, 0) + 1
 
     def close(self, open_slice: OpenSlice) -> None:
-        """A slice has got its RETURNED: it is forgotten."""
+        """Remove a slice that was closed with RETURNED."""
         self.open_slices.remove(slice_key(open_slice.slice))
         parent_id = open_slice.slice.parent_id
         self._open_count[parent_id] -= 1
@@ -125,7 +126,7 @@ class Ledger:
     # ------------------------------------------------------------------ children
 
     def settle(self, child: BookedChild) -> ParentExposure:
-        """Count what of ``child`` may still execute, and put it back; returns its parent, put back too."""
+        """Bring the parent's live quantity up to date with ``child`` and write both; returns the parent."""
         parent = self.parents[child.order.parent_id]
         live_qty = child.life.live_qty
         change = live_qty - child.counted_qty
@@ -139,7 +140,7 @@ class Ledger:
         return parent
 
     def headroom_qty(self, parent: ParentExposure) -> int:
-        """What may still be sent for a parent."""
+        """Units that may still be sent for a parent."""
         return max(0, parent.permitted_qty - parent.cum_qty - parent.live_qty)
 
     def live_in(self, instrument: str) -> list[BookedChild]:
@@ -155,7 +156,7 @@ class Ledger:
         return [self.children[child_id] for child_id in sorted(self._live_of.get(parent.parent_id, {}))]
 
     def resting(self, instrument: str, side: Side) -> tuple[Resting, ...]:
-        """What an order of ``side`` could meet of our own: by venue the best price on the other side."""
+        """Our own orders that an order of ``side`` could execute against: by venue the best price of the other side."""
         key = instrument, -side.sign
         shown = self._shown.get(key)
         if shown is None:
@@ -171,7 +172,7 @@ class Ledger:
         return shown
 
     def quiet(self, parent: ParentExposure) -> bool:
-        """No slice of the parent is open, and none of its children can still execute."""
+        """Whether no slice of the parent is open and none of its children can still execute."""
         return parent.live_qty == 0 and parent.parent_id not in self._open_count
 
     def forget_child(self, child: BookedChild) -> None:

@@ -1,11 +1,10 @@
 """The last gate before `child-orders`: a pure function with limits of its own, independent of the algorithms.
 
-It does not ask whether a child is clever, only whether it may leave the house. Prices it holds against the quote,
-rates and repeats it counts itself (`gate_counters.py`). Open value and own resting orders come from the exposure
-ledger, so a ledger that is wrong misleads the gate too: first form.
+It does not judge whether a child is clever, only whether it may be sent. It compares prices with the quote, and counts
+rates and repeats itself (`gate_counters.py`). Each refusal has one named reason, the first in the column; the quantity
+goes back to the parent once.
 
-- *Reads* the child, what the gate's own books say of the moment, the market's displayed state, the desk's switches.
-- *Refuses* with one named reason, the first in the column; the quantity goes back to the parent once.
+First form: open value and own resting orders come from the exposure ledger, so a wrong ledger misleads the gate too.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pipeline.stages.routing.parameters import GateParameters
 
 
 class GateReason(Kind):
-    """Why a child did not leave the house. In `fills` and `alerts` it stands as ``GATE_<reason>``."""
+    """Why a child was not sent. In `fills` and `alerts` it is written as ``GATE_<reason>``."""
 
     UNKNOWN = "UNKNOWN"
     KILLED = "KILLED"
@@ -55,7 +54,7 @@ class GateReason(Kind):
 
 
 def tightened(own: GateParameters, *limits: Limit | None) -> GateParameters:
-    """``own`` with every Limit of scope GATE that binds: the smaller number holds. Nulls do not bind."""
+    """``own`` tightened by the limits of scope GATE: of each number the smaller one. Nulls do not bind."""
     bound = [limit for limit in limits if limit is not None]
     if not bound:
         return own
@@ -83,7 +82,7 @@ class DisplayedPrice:
 
 
 class Resting(NamedTuple):
-    """An own child on the other side that may still execute; no limit is any price."""
+    """An own child on the other side that may still execute; ``limit_px`` None: at any price."""
 
     venue: str
     limit_px: int | None
@@ -91,7 +90,7 @@ class Resting(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateView:
-    """What the gate knows at the moment of a child."""
+    """What the gate knows when it judges a child."""
 
     now_ns: int
     quote: NBBO | None
@@ -180,7 +179,8 @@ def refuse(child: ChildOrder, limits: GateParameters, view: GateView) -> GateRea
 
 
 def value_px(child: ChildOrder, quote: NBBO) -> int:
-    """At what price a child counts: its limit, and a peg at the offer (no midpoint is above it)."""
+    """The price at which a child is valued, 1e-9 currency units: its limit; a peg at the offer, as no midpoint is
+    above it."""
     peg = child.limit_px is None or child.ord_type is OrdType.PEGGED_MIDPOINT
     return (quote.offer_px or 0) if peg else (child.limit_px or 0)
 
@@ -191,7 +191,7 @@ def child_value(child: ChildOrder, quote: NBBO) -> int:
 
 
 def _beyond_collar(side: Side, px: int, bid_px: int, offer_px: int, collar: int) -> bool:
-    # Multiplied out, so that nothing is rounded in our favour.
+    # Compared without division, so that nothing is rounded.
     if side is Side.BUY:
         return px * MILLI_BPS_ONE > offer_px * (MILLI_BPS_ONE + collar)
     return px * MILLI_BPS_ONE < bid_px * (MILLI_BPS_ONE - collar)
@@ -230,7 +230,7 @@ def _trades_through(child: ChildOrder, px: int | None, view: GateView) -> bool:
 
 
 def meets_own(side: Side, venue: str, limit_px: int | None, resting: tuple[Resting, ...]) -> bool:
-    """Whether an order could execute against an own one of the other side; no limit is any price."""
+    """Whether an order could execute against an own one of the other side; ``limit_px`` None: at any price."""
     for own in resting:
         if own.venue != venue:
             continue

@@ -1,6 +1,6 @@
-"""The gate's own books: children sent in the last second, value open in an instrument, the same order again and again.
+"""The gate's own counters: children sent in the last second, open value by instrument, repeated executions.
 
-Rates and repeats are counted from what leaves. Open value follows what the exposure ledger says is open.
+Rates and repeats are counted from what is sent. Open value follows the exposure ledger.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _WITHOUT_END: Final = 1 << 62
 
 
 class SentRate(Entry):
-    """Children sent, by moment, in the last second: (session time, count), oldest first."""
+    """Children sent in the last second: (session time, count), oldest first."""
 
     sent: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 class OpenValue(Entry):
-    """Value open in an instrument, 1e-9 currency."""
+    """Open value of an instrument, 1e-9 currency units."""
 
     value: int = 0
 
 
 class Repeats(Entry):
-    """The last child of a parent, and how many before it were the same and executed."""
+    """The last child of a parent, and how many like it were executed in a row before it."""
 
     signature: str = ""
     sent_ns: int = 0
@@ -38,11 +38,11 @@ class Repeats(Entry):
     count: int = 0
     instrument: str = ""
     disabled: bool = False
-    """Refused for it: only the desk's RESUME allows the parent again."""
+    """A child was refused as a repeated execution: only the desk's RESUME allows the parent again."""
 
 
 class GateBook:
-    """Keeps its tables in ``state``."""
+    """The counters of a task; keeps its tables in ``state``. ``repeat_ns``: a later child is no repeat."""
 
     def __init__(self, state: State, repeat_ns: int) -> None:
         self._repeat_ns = repeat_ns
@@ -51,7 +51,7 @@ class GateBook:
         self._repeats = state.table("gate-repeats", Repeats)
 
     def sent_within_a_second(self, key: str, now_ns: int) -> int:
-        """Children sent under ``parent/…``, ``instrument/…`` or ``venue/…`` within the last second."""
+        """Children sent within the last second for ``key``: ``parent/…``, ``instrument/…`` or ``venue/…``."""
         rate = self._rates.get(key)
         return 0 if rate is None else sum(count for at_ns, count in rate.sent if at_ns > now_ns - NS_PER_S)
 
@@ -61,21 +61,21 @@ class GateBook:
         return 0 if entry is None else entry.value
 
     def repeats(self, child: ChildOrder) -> int:
-        """How many executed children in a row were the same as this one; without end once it was refused for that."""
+        """How many executed children in a row were like this one; more than any limit once one was refused for it."""
         last = self._repeats.get(child.parent_id)
         if last is None:
             return 0
         return _WITHOUT_END if last.disabled else self._next_count(last, child)
 
     def disable(self, parent_id: str) -> None:
-        """The same child was executed too often: nothing more for this parent until the desk's RESUME."""
+        """Stop this parent until the desk's RESUME: like children were executed too often in a row."""
         last = self._repeats.get(parent_id)
         if last is not None and not last.disabled:
             last.disabled = True
             self._repeats.put(parent_id, last)
 
     def sent(self, child: ChildOrder, now_ns: int) -> None:
-        """A child has left."""
+        """Count a child that is being sent."""
         for key in (f"parent/{child.parent_id}", f"instrument/{child.instrument}", f"venue/{child.venue}"):
             rate = self._rates.get(key) or SentRate()
             recent = [(at_ns, count) for at_ns, count in rate.sent if at_ns > now_ns - NS_PER_S]
@@ -89,26 +89,26 @@ class GateBook:
         self._repeats.put(child.parent_id, Repeats(_signature(child), child.sent_ns, False, count, child.instrument))
 
     def executed(self, parent_id: str) -> None:
-        """A child of the parent has executed."""
+        """Note that the parent's last child has executed."""
         last = self._repeats.get(parent_id)
         if last is not None and not last.executed:
             last.executed = True
             self._repeats.put(parent_id, last)
 
     def opened(self, instrument: str, value: int) -> None:
-        """Open value of an instrument changes by ``value``."""
+        """Change the open value of an instrument by ``value``, 1e-9 currency units."""
         if value:
             self._open.put(instrument, OpenValue(self.open_value(instrument) + value))
 
     def forget(self, parent_id: str) -> None:
-        """Drop what is counted of a parent that has ended."""
+        """Drop the counters of a parent that has ended."""
         if f"parent/{parent_id}" in self._rates:
             self._rates.remove(f"parent/{parent_id}")
         if parent_id in self._repeats:
             self._repeats.remove(parent_id)
 
     def on_control(self, control: Control) -> None:
-        """The desk has looked: RESUME allows what was repeated too often."""
+        """The desk's RESUME allows parents again that were stopped for repeats."""
         if control.kind is not ControlKind.RESUME:
             return
         for parent_id in self._repeats.keys():

@@ -1,4 +1,4 @@
-"""A slice that is being worked: what its router must remember of it until it is closed."""
+"""A slice that is being worked: what its router keeps of it until it is closed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pipeline.state import Entry
 
 
 class OpenSlice(Entry):
-    """A slice from the moment it comes until its RETURNED. At least one of its children can still execute."""
+    """A slice from when it is read until its RETURNED. At least one of its children can still execute."""
 
     slice: Slice
     executed_qty: int = 0
-    """Units executed while it was open; busts are the parent's affair and do not come back here."""
+    """Units executed while it was open, without busts: those are booked on the parent only."""
     child_id: str = ""
     child_no: int = 0
     """Children sent for it so far."""
     tried: list[str] = msgspec.field(default_factory=list)
-    """Venues a child of this slice has been sent to; none is asked twice."""
+    """Venues that a child of this slice was sent to; each gets at most one."""
     swept: list[str] = msgspec.field(default_factory=list)
     """Those of them whose displayed price was taken."""
     probed: bool = False
     """A dark probe has been sent for it."""
     closing: str = ""
-    """Why nothing more is to be sent for it; it closes when its last child has ended."""
+    """Why nothing more is sent for it, else empty; then it closes when its last child has ended."""
     left: list[Unfilled] = msgspec.field(default_factory=list)
-    """What its earlier children left unfilled: their venues' scores pay for where that is executed."""
+    """What its earlier children left unfilled: the cost of executing it elsewhere counts in their venues' scores."""
 
 
 def slice_key(slice_: Slice) -> str:

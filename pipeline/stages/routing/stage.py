@@ -1,18 +1,18 @@
 """The smart order router: owns the life of every child and the exposure of every parent; counts executions once.
 
-*Reads*     slices, venue-reports, nbbo, depth, venue-status, venues, instruments, limits, clock, controls; Resumed.
-*Keeps*     parents with their permitted, live and filled quantity (`exposure_ledger.py`), open slices, children (until
-            the day ends), executions (a day longer, for what comes late), scorecards, the gate's own counters, quotes
-            and depth.
-*Writes*    child-orders, as a router decides (`routers/`), each through the last gate (`gate.py`); fills (TRADE, BUST,
-            CORRECT: `executions.py`; RETURNED, QUIET: `closing.py`); alerts.
-*Refuses*   what the gate refuses: the quantity goes back to the parent once, RETURNED with reason GATE_….
-            Reports that are not ours, or contradict what is booked: an alert, nothing booked.
-*Conserves* live + filled ≤ permitted, by parent, in all we send; Σ executed while open + RETURNED = Σ slices; each
-            slice closes exactly once; QUIET only when nothing can execute any more; each execution is booked once.
+- Reads: slices, venue-reports, nbbo, depth, venue-status, venues, instruments, limits, clock, controls.
+- Keeps: parents with their permitted, live and filled quantity (`exposure_ledger.py`), open slices, children (until
+  the day ends), executions (a day longer, for reports that come late), scorecards, the gate's own counters, quotes and
+  depth.
+- Writes: child-orders, as a router decides (`routers/sequential.py`), each through the last gate (`gate.py`); fills
+  (TRADE, BUST, CORRECT: `executions.py`; RETURNED, QUIET: `closing.py`); alerts.
+- Refuses: children that the gate refuses: the quantity goes back to the parent once, RETURNED with reason GATE_….
+  Reports that are not ours, or contradict what is booked: an alert, nothing booked.
+- Conserves: live + filled <= permitted, by parent, in all we send; executed while open + RETURNED = slices; each slice
+  closes exactly once; QUIET only when nothing can execute any more; each execution is booked once.
 
-First form: one router, one venue after the other; what rests is not repriced before its slice expires; no exploration;
-priors are parameters; a fill by a venue's correction is not restated in the scorecards.
+First form: one router, one venue after the other; resting orders are not repriced before their slice expires; no
+exploration; priors are parameters; a fill by a venue's correction is not restated in the scorecards.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ from pipeline.stages.routing.venue_scorecards import Unfilled
 from pipeline.state import Task
 
 CANCEL_ON: Final = (SessionState.HALTED, SessionState.CLOSED)
-"""Venue states in which what rests is taken back. In all but OPEN nothing new is sent; in PRE_OPEN, AUCTION and DOWN
-what rests stays (a venue that is down answers no cancel: its silence makes children unknown)."""
+"""Venue states in which resting orders are cancelled. In all but OPEN nothing new is sent; in PRE_OPEN, AUCTION and
+DOWN resting orders stay (a venue that is down answers no cancel: its silence makes children unknown)."""
 
 
 class RoutingStage(Stage[RoutingState]):
@@ -127,7 +127,7 @@ class RoutingStage(Stage[RoutingState]):
     # ------------------------------------------------------------------ slices
 
     def _on_slice(self, state: RoutingState, slice_: Slice) -> Iterator[Owned]:
-        """Slicing wants something executed, or all of a parent's children taken back."""
+        """A slice to execute, or (RECALL, FINISH) all of a parent's children to be cancelled."""
         parent = state.ledger.parents.get(slice_.parent_id)
         if parent is None:
             parent = ParentExposure(slice_.parent_id, slice_.instrument, slice_.side, state.clock.trade_date)
@@ -145,7 +145,7 @@ class RoutingStage(Stage[RoutingState]):
                 yield from take_back(state, state.ledger.live_of(parent), str(slice_.kind))
                 yield from answer_quiet(state, parent)
             case _:
-                pass  # SET_ASIDE is netting's; what a later version of ours may add is not ours to act on
+                pass  # SET_ASIDE is for netting; kinds of a later version are not acted on
 
     # ------------------------------------------------------------------ venue reports
 
@@ -174,7 +174,7 @@ class RoutingStage(Stage[RoutingState]):
             yield from book_trade(state, report, child)
             parent = state.ledger.parents[child.order.parent_id]
             if parent.cum_qty + parent.live_qty > parent.permitted_qty:
-                # A late or over-fill has used what another child was sent for: that one is not wanted any more.
+                # A late fill or over-fill used up quantity that another child was sent for: cancel that one.
                 yield from take_back(state, state.ledger.live_of(parent), "OVER_PERMITTED")
         else:
             was = child.life.state
@@ -214,7 +214,7 @@ class RoutingStage(Stage[RoutingState]):
             yield stale_hold(state)
         state.apply_tick(tick)
         now_ns, parameters = state.now_ns, state.parameters
-        # Of every child that can still execute, at every tick: plain questions first.
+        # For every child that can still execute, at every tick: so the cheap checks come first.
         shortest_ns = state.silence_ns(
             min(parameters.ack_timeout_ns, parameters.cancel_timeout_ns, parameters.cancel_retry_ns)
         )
@@ -244,7 +244,7 @@ class RoutingStage(Stage[RoutingState]):
             yield from self._declare(state, control)
 
     def _declare(self, state: RoutingState, control: Control) -> Iterator[Owned]:
-        """What became of an unknown child, by the desk's word. Children of other tasks are their affair."""
+        """The desk declares what became of an unknown child. Children of other tasks are ignored: those handle them."""
         child = state.ledger.children.get(control.scope_id) if control.scope is ControlScope.CHILD else None
         if child is None:
             return

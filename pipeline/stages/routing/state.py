@@ -1,4 +1,4 @@
-"""What a task of routing keeps."""
+"""What routing keeps: the exposure ledger, executions booked, scorecards, the gate's counters, the displayed market."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Restatement(Entry):
 
 
 class EarlyRestatements(Entry):
-    """A bust or correction that came before its execution."""
+    """Busts and corrections read before their execution."""
 
     reports: list[VenueReport]
 
 
 class RoutingState(State):
-    """Tables of a task of routing."""
+    """Exposure, executions, scorecards, gate counters, displayed market and reference data."""
 
     def __init__(self, task: Task, parameters: RoutingParameters) -> None:
         super().__init__(task)
@@ -82,11 +82,11 @@ class RoutingState(State):
         self.ledger.restored()
 
     def silence_ns(self, wall_ns: int) -> int:
-        """A span of wall time in session time; never less than itself."""
+        """A span of wall time as session time at the clock's rate; never less than ``wall_ns``."""
         return wall_ns * max(self.clock.rate, PPM_ONE) // PPM_ONE
 
     def gate_limits(self, instrument: str) -> GateParameters:
-        """The gate's limits in force."""
+        """The gate's limits in force for an instrument: the parameters, tightened by limits of scope GATE."""
         every = self.limits.get(reference_data.limit_key(LimitScope.GATE), self.now_ns)
         one = self.limits.get(reference_data.limit_key(LimitScope.GATE, instrument), self.now_ns)
         return tightened(self.parameters.gate, every, one)

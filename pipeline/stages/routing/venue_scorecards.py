@@ -16,7 +16,7 @@ from pipeline.state import Entry, State
 
 
 class PlacementKind(StrEnum):
-    """What was asked of a venue: kinds are not compared with each other."""
+    """What kind of order a venue was sent: kinds are not compared with each other."""
 
     POST = "POST"
     MIDPOINT = "MIDPOINT"
@@ -45,7 +45,7 @@ class ScoreSums(Entry):
 
 
 class Unfilled(Entry):
-    """What a child left to later ones of its slice: its venue's score pays for where that was finished."""
+    """What a child left to later ones of its slice: the cost of executing it elsewhere counts in its venue's score."""
 
     score_key: str
     touch_px: int
@@ -53,13 +53,13 @@ class Unfilled(Entry):
 
 
 class ExecutionsSeen(Entry):
-    """Executions seen in an instrument: the scorecards' version."""
+    """Number of executions counted in an instrument, which is the version of its scorecards."""
 
     fills: int = 0
 
 
 class Scorecards:
-    """Keeps its tables in ``state``."""
+    """The scorecards of a task; keeps its tables in ``state``."""
 
     def __init__(self, state: State, priors: PriorsParameters) -> None:
         self._priors = {
@@ -71,12 +71,13 @@ class Scorecards:
         self._seen = state.table("scores-seen", ExecutionsSeen)
 
     def version(self, instrument: str) -> int:
-        """How many executions the scorecards of an instrument have seen."""
+        """How many executions are counted in the scorecards of an instrument."""
         seen = self._seen.get(instrument)
         return 0 if seen is None else seen.fills
 
     def score(self, instrument: str, venue: Venue, kind: PlacementKind, half_spread_px: int) -> ScoreParts:
-        """What a unit asked of a venue costs against the far touch, fees and finishing included."""
+        """Expected cost of a unit sent to a venue against the far touch, 1e-9 currency units, with fees and with
+        executing elsewhere what stays unfilled."""
         counts = self._scores.get(score_key(instrument, venue.venue, kind)) or ScoreSums()
         filled_qty = min(counts.filled_qty, counts.sent_qty)  # a venue may over-fill
         prior = self._priors[kind]
@@ -110,11 +111,11 @@ class Scorecards:
         )
 
     def seen(self, instrument: str) -> None:
-        """An execution has been counted."""
+        """Count an execution in the instrument's version."""
         self._seen.put(instrument, ExecutionsSeen(self.version(instrument) + 1))
 
     def add(self, key: str, tally: ScoreSums) -> None:
-        """Add what is known of a child that has ended (or of its late execution)."""
+        """Add a child that has ended, or a late execution of it, to the score ``key``."""
         score = self._scores.get(key) or ScoreSums()
         score.sent_qty += tally.sent_qty
         score.filled_qty += tally.filled_qty
@@ -125,7 +126,8 @@ class Scorecards:
         self._scores.put(key, score)
 
     def finished(self, left: Unfilled, qty: int, px: int, fee: int, sign: int) -> int:
-        """What one child left unfilled was executed by a later one; returns how much of it."""
+        """A later child executed ``qty`` at ``px``: charge its cost, as far as it covers what ``left`` names, to the
+        score of the venue that left it unfilled; returns that quantity."""
         share_qty = min(qty, left.qty)
         if share_qty:
             score = self._scores.get(left.score_key) or ScoreSums()

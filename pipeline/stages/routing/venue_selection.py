@@ -1,12 +1,12 @@
-"""Which venue a slice's next child goes to, and as what order, when venues are asked one after the other.
+"""Which venue a slice's next child goes to, and as what order, when venues are tried one after the other.
 
     PASSIVE   post-only at the near touch, on the best lit venue
     MIDPOINT  a midpoint peg on the best dark venue, else post-only one tick inside
     CROSS     one dark midpoint probe, then immediate-or-cancel at the far touch where it is shown
     SWEEP     one dark midpoint probe, then immediate-or-cancel up to the limit, best shown price first
 
-No price is ever beyond the slice's limit; ticks are rounded to the safe side. A venue is asked once in a slice. What
-was considered, and why a venue was not eligible, stands in the child.
+No price is ever beyond the slice's limit; ticks are rounded to the safe side. A venue gets at most one child of a
+slice. The child lists the venues considered, and why one was not eligible.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Candidate:
 
 
 class VenueChoice:
-    """Answers by what stands in the state's tables at the moment; keeps nothing."""
+    """Chooses by the displayed market, scorecards and switches as they are; keeps nothing."""
 
     def __init__(
         self, displayed: Displayed, scorecards: Scorecards, switches: Switches, parameters: RoutingParameters
@@ -113,7 +113,7 @@ class VenueChoice:
                 return plan.post(inside=False)
 
     def score(self, instrument: str, venue: Venue, kind: PlacementKind, half_spread_px: int) -> ScoreParts:
-        """What a unit asked of a venue is expected to cost against the far touch, by our own experience with it."""
+        """The expected cost of a unit sent to a venue against the far touch, by our own experience with it."""
         return self._scorecards.score(instrument, venue, kind, half_spread_px)
 
     def far_px(self, instrument: str, venue: str, side: Side) -> int | None:
@@ -137,7 +137,7 @@ class VenueChoice:
 
 
 class _Plan:
-    """One question to :class:`VenueChoice`, with the moment's numbers at hand."""
+    """One choice of :class:`VenueChoice`, with the numbers it needs."""
 
     def __init__(
         self,
@@ -216,7 +216,7 @@ class _Plan:
         if not shown:
             return self._none(candidates)
         best = min(shown, key=lambda c: (self.sign * (c.px or 0), c.score.score_px, c.venue.venue))
-        # Never through a price that another venue shows and that this slice has not taken: that one comes next.
+        # Never through a better price displayed at another venue that this slice has not taken: that comes next.
         others = [
             c.px
             for c in candidates
@@ -228,7 +228,7 @@ class _Plan:
                 limit_px = px
         limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)
         if self.sign * (limit_px - (best.px or 0)) < 0:
-            return "TRADE_THROUGH"  # a better price is shown where we may not go
+            return "TRADE_THROUGH"  # a better price is displayed at a venue that is not eligible
         return self._placement(best, candidates, PlacementKind.TAKE, "SWEEP", limit_px, TimeInForce.IOC)
 
     # ------------------------------------------------------------------ the venues
@@ -250,7 +250,7 @@ class _Plan:
         return self._placement(eligible[first.venue], candidates, kind, rule, px, time_in_force, probe=probe)
 
     def _none(self, candidates: list[_Candidate]) -> str:
-        # Every venue that could be asked has been: the sequence has come to its end.
+        # Exhausted: every venue that was eligible has been tried.
         return "VENUES_EXHAUSTED" if any(c.excluded == "TRIED" for c in candidates) else "NO_VENUE"
 
     def _placement(
@@ -315,13 +315,13 @@ class _Plan:
         if self.qty < venue.min_qty:
             return "BELOW_VENUE_MINIMUM"
         if kind is PlacementKind.POST and self.slice.min_qty:
-            return "MIN_QTY"  # what rests displayed is executed in any size
+            return "MIN_QTY"  # a displayed resting order is executed in any size
         if price.at_px is not None and (px is None or self.sign * (px - price.at_px) > 0):
             return "NOT_AT_TOUCH"
         if price.within_px is not None and (px is None or self.sign * (px - price.within_px) > 0):
             return "NOT_WITHIN_LIMIT"
         if meets_own(self.side, code, price.limit_px, self.resting):
-            return "OWN_ORDER"  # the gate would refuse it; another venue may do
+            return "OWN_ORDER"  # the gate would refuse it; another venue may be possible
         return ""
 
     def _no_worse_than_limit(self, px: int) -> int:

@@ -1,7 +1,7 @@
 """Running totals of the tape by event time: volume and notional of any interval by two look-ups, however many prints.
 
-Derived from the tape and kept in memory only: rebuilt after a restore, never written. Prints that come in order cost
-one step; one that is late, or taken back, moves the totals behind it.
+Derived from the tape and kept in memory only: rebuilt after a restore, never written. A print that comes in order of
+time costs one step; a late or cancelled one changes every total after it.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from bisect import bisect_left, bisect_right
 
 
 class TapeSums:
-    """Of the prints that count for VWAP."""
+    """Totals by instrument of the prints that count for VWAP. Quantities in units, notional in 1e-9 currency units."""
 
     def __init__(self) -> None:
         self._totals: dict[str, _Totals] = {}
 
     def add(self, instrument: str, event_ns: int, px: int, qty: int) -> None:
-        """A print stands; a negative ``qty``: one that was added does not stand any more."""
+        """Add a print of ``qty`` at ``px`` (1e-9 currency units); minus ``qty`` takes off one that was added."""
         totals = self._totals.get(instrument)
         if totals is None:
             totals = self._totals[instrument] = _Totals()
         totals.add(event_ns, qty, px * qty)
 
     def between(self, instrument: str, start_ns: int, end_ns: int) -> tuple[int, int]:
-        """Volume and notional of the prints with start <= event time <= end."""
+        """(volume, notional) of the prints with start <= event time <= end; zeros when there are none."""
         totals = self._totals.get(instrument)
         return (0, 0) if totals is None else totals.between(start_ns, end_ns)
 
     def clear(self) -> None:
-        """Nothing stands."""
+        """Forget all prints."""
         self._totals.clear()
 
 
@@ -39,7 +39,7 @@ class _Totals:
         self._times: list[int] = []
         self._qtys = [0]
         self._notionals = [0]
-        """Of the first n prints, at place n."""
+        """Like ``_qtys``: element n is the total of the first n prints by time."""
 
     def add(self, event_ns: int, qty: int, notional: int) -> None:
         at = bisect_right(self._times, event_ns)

@@ -13,11 +13,11 @@ from pipeline.state import Entry, State
 
 MINUTE_NS: Final = 60 * NS_PER_S
 _CHUNK: Final = 64
-"""Prints in an entry: a changed entry is written whole, so a busy minute must not be one."""
+"""Prints in an entry. A changed entry is written whole, so the prints of a busy minute are spread over several."""
 
 
 class KeptPrint(Entry):
-    """A print that stands."""
+    """A print that was not cancelled, and whether it counts for the last price, the volume and the VWAP."""
 
     print_id: str
     event_ns: int
@@ -35,7 +35,7 @@ class PrintChunk(Entry):
 
 
 class Minute(Entry):
-    """A minute of an instrument and how many chunks it has."""
+    """A minute of an instrument and the number of its chunks."""
 
     instrument: str
     start_ns: int
@@ -43,25 +43,29 @@ class Minute(Entry):
 
 
 class PrintPlace(Entry):
-    """Where a print is kept."""
+    """The minute and the chunk in which a print is kept."""
 
     minute: str
     chunk: int
 
 
 def minute_of(event_ns: int) -> int:
-    """Start of the minute of a moment."""
+    """Start of the minute that holds ``event_ns``, in ns as it is."""
     return event_ns // MINUTE_NS * MINUTE_NS
 
 
 def trade_date_of(event_ns: int) -> int:
-    """The UTC date of a moment as yyyymmdd: the exchange's own where no session crosses midnight UTC."""
+    """The UTC date of ``event_ns`` as yyyymmdd: the exchange's trade date where no session crosses midnight UTC."""
     moment = datetime.fromtimestamp(event_ns // NS_PER_S, tz=UTC)
     return moment.year * 10_000 + moment.month * 100 + moment.day
 
 
 class Tape:
-    """The tables of prints. ``sums``: totals to keep beside them; then its owner calls :meth:`restored`."""
+    """The prints of a task; keeps its tables in ``state``.
+
+    ``sums`` are running totals to be kept up to date with them. Whoever passes them also calls :meth:`restored` after
+    a restore.
+    """
 
     def __init__(self, state: State, sums: TapeSums | None = None) -> None:
         self._sums = sums
@@ -70,10 +74,10 @@ class Tape:
         self._places = state.table("places", PrintPlace)
 
     def apply(self, trade: TradePrint) -> list[tuple[int, int]]:
-        """Take in a print, its cancel or correction.
+        """Apply a print, its cancel or correction.
 
-        Returns the minutes it changed with the change of their eligible volume: [(minute start, quantity)]; empty
-        for a repeat, and for a correction of what is not kept any more.
+        Returns the minutes that changed and by how much their eligible volume did: [(start of the minute in ns,
+        quantity)]. Empty for a duplicate, and for a cancel or correction of a print that is not kept.
         """
         changes: list[tuple[int, int]] = []
         if trade.kind in (PrintKind.CANCEL, PrintKind.CORRECT) and trade.ref_print_id is not None:
@@ -86,14 +90,14 @@ class Tape:
         return changes
 
     def minute(self, instrument: str, minute_ns: int) -> Iterator[KeptPrint]:
-        """The prints that stand in a minute, in the order they came."""
+        """The prints of the minute that starts at ``minute_ns``, in the order they came, without cancelled ones."""
         key = f"{instrument}@{minute_ns}"
         minute = self._minutes.get(key)
         for number in range(0 if minute is None else minute.chunks):
             yield from self._chunks[_chunk_key(key, number)].prints
 
     def forget_before(self, trade_date: int) -> None:
-        """Drop the prints of days before ``trade_date``."""
+        """Drop the prints of days before ``trade_date`` (yyyymmdd)."""
         for key in self._minutes.keys():
             minute = self._minutes[key]
             if trade_date_of(minute.start_ns) >= trade_date:
@@ -106,7 +110,7 @@ class Tape:
         self.restored()
 
     def restored(self) -> None:
-        """Rebuild the totals from what stands."""
+        """Rebuild the running totals from the prints kept."""
         if self._sums is None:
             return
         self._sums.clear()

@@ -1,9 +1,9 @@
-"""Effective-dated facts in a stage's state: of the versions of a key, the one that holds at a moment.
+"""Effective-dated records in a stage's state: each key has versions, of which one is in force at any time.
 
-A version holds from its ``effective_ns`` until a later version's; of two with the same moment, the one put last.
-Future versions wait; those that can never hold again are dropped as the next one of their key is put. A version put
-late for a moment before the standing one changes nothing. A removal is a version too: it stays, so that what was
-removed does not come back by a restore or a late record.
+A version is in force from its ``effective_ns`` until the next version's; of two with the same time, the one put last.
+Future versions are kept until their time. Versions that can never be in force again are dropped when the next one of
+their key is put; one put late, for a time before that of the version in force, changes nothing. A removal is a version
+too and is kept, so that a restore or a late record does not bring back what was removed.
 """
 
 from __future__ import annotations
@@ -24,17 +24,21 @@ from pipeline.state import Entry, State, Table
 
 
 class DatedRecord(Protocol):
-    """A record that holds from a moment on."""
+    """A record that is in force from some time on."""
 
     @property
-    def effective_ns(self) -> int: ...
+    def effective_ns(self) -> int:
+        """From when on, in session time."""
+        ...
 
 
 class ReferenceRecord(DatedRecord, Protocol):
     """A dated record that sets or removes its key."""
 
     @property
-    def kind(self) -> ReferenceKind: ...
+    def kind(self) -> ReferenceKind:
+        """SET or REMOVE; UNKNOWN for a kind that this version does not know."""
+        ...
 
 
 D = TypeVar("D", bound=DatedRecord)
@@ -42,7 +46,7 @@ R = TypeVar("R", bound=ReferenceRecord)
 
 
 class Versions(Entry, Generic[D]):
-    """All versions of one key that hold or will hold, by effective time."""
+    """The versions of one key that are or will be in force, by effective time."""
 
     records: tuple[D, ...]
 
@@ -53,36 +57,36 @@ class Dated(Generic[D]):
     __slots__ = ("_key", "_table")
 
     def __init__(self, state: State, name: str, record: type[D], key: Callable[[D], str]) -> None:
-        # The type of the entry is made of a value: mypy has no word for that.
+        # mypy cannot express a type parameter that is known only as a value (`record`).
         self._table: Table[Versions[D]] = state.table(name, Versions[record])  # type: ignore[valid-type]
         self._key = key
 
     def __len__(self) -> int:
-        """Keys that have a version, removed ones included."""
+        """Number of keys that have a version, removed ones included."""
         return len(self._table)
 
     def keys(self) -> list[str]:
-        """All keys that have a version, sorted; whether one stands is for ``get`` to say."""
+        """All keys that have a version, sorted, removed ones included."""
         return self._table.keys()
 
     def next_change_ns(self, now_ns: int) -> int | None:
-        """When the first of the versions that wait begins to hold; None when none waits. Walks over the table."""
+        """When the next future version comes into force; None when there is none. Walks over the whole table."""
         moments = (r.effective_ns for key in self._table.keys() for r in self._table[key].records)
         return min((at_ns for at_ns in moments if at_ns > now_ns), default=None)
 
     def put(self, record: D, now_ns: int) -> None:
-        """Take in a version; drop those of its key that have passed."""
+        """Add a version; drop those of its key that are no longer in force at ``now_ns``."""
         key = self._key(record)
         row = self._table.get(key)
         records = (record,) if row is None else _in_order((*row.records, record))
-        standing = 0
+        in_force = 0
         for place, version in enumerate(records):
             if version.effective_ns <= now_ns:
-                standing = place
-        self._table.put(key, Versions(records[standing:]))
+                in_force = place
+        self._table.put(key, Versions(records[in_force:]))
 
     def get(self, key: str, now_ns: int) -> D | None:
-        """The version that holds at ``now_ns``; None before the first."""
+        """The version in force at ``now_ns``; None before the first."""
         row = self._table.get(key)
         if row is not None:
             for record in row.records[::-1]:
@@ -92,28 +96,28 @@ class Dated(Generic[D]):
 
 
 class Effective(Dated[R]):
-    """Reference data by key: ``get`` gives what is set at a moment, None for what is removed or not known yet."""
+    """Reference data by key: ``get`` gives the record set at a time, None when it is removed or not known yet."""
 
     __slots__ = ()
 
     def put(self, record: R, now_ns: int) -> None:
-        """Take in a SET or a REMOVE. A kind of a later version of ours is not understood and changes nothing."""
+        """Add a SET or a REMOVE. An UNKNOWN kind, which a later version of ours may write, changes nothing."""
         if record.kind is not ReferenceKind.UNKNOWN:
             super().put(record, now_ns)
 
     def get(self, key: str, now_ns: int) -> R | None:
-        """What is set for ``key`` at ``now_ns``."""
+        """The record set for ``key`` at ``now_ns``; None when it is removed or not known yet."""
         record = super().get(key, now_ns)
         return record if record is not None and record.kind is ReferenceKind.SET else None
 
     def standing(self, now_ns: int) -> list[R]:
-        """Everything set at ``now_ns``, by key. Costs a walk over the table: not for each message."""
+        """All records set at ``now_ns``, by key. Walks over the whole table: not for every message."""
         records = [self.get(key, now_ns) for key in self.keys()]
         return [record for record in records if record is not None]
 
 
 def _in_order(records: tuple[D, ...]) -> tuple[D, ...]:
-    # sorted() is stable: of two with the same moment the one put last stays behind, and so holds.
+    # sorted() is stable: of two with the same time the one put last comes last, and so is the one in force.
     return tuple(sorted(records, key=lambda record: record.effective_ns))
 
 

@@ -1,7 +1,8 @@
-"""The stale hold: after an outage nothing new is sent until the desk says so. Losing nothing is not sending everything.
+"""The stale hold: after an outage nothing new is sent until the desk releases it.
 
-Wall times are compared, never session times: a recorded day may run at any pace. Times come from ticks and from
-the host's :class:`Resumed`; a stage has no clock of its own. Cancels and everything that only takes back pass.
+No order is lost in an outage, but orders that were due during it must not all go out at once, into a market that has
+moved. Wall times are compared, never session times: a recorded day may run at any pace. Times come from ticks and from
+the host's :class:`Resumed`; a stage has no clock of its own. Cancels, and whatever else only reduces exposure, pass.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ _KEY: Final = ""
 
 
 class Stale(Entry):
-    """Whether we hold, and up to which wall time the world is known."""
+    """Whether the hold is on, and the wall times it is judged by."""
 
     held: bool = False
     resumed_wall_ns: int = 0
-    """The latest (re)start of the host."""
+    """Wall time of the host's latest (re)start."""
     catching_up: bool = False
-    """Started behind, and the desk has not released since: ticks older than resumed_wall_ns are backlog."""
+    """Since the last restart the ticks have not caught up with it, nor has the desk released ALL: they are backlog."""
     released: list[str] = msgspec.field(default_factory=list)
     """Instruments released one by one during this hold, sorted."""
 
@@ -55,7 +56,7 @@ class StaleHold:
         most_ns = self.max_backlog_ns()
         stale = self._table.get(_KEY) or Stale()
         last_wall_ns = self._state.clock.wall_ns
-        # An outage that ended with a Resumed was judged there: the gap is counted once, so that a release stands.
+        # An outage that ended with a Resumed was judged there: counting its gap here again would undo a release.
         known_ns = max(last_wall_ns, stale.resumed_wall_ns)
         gap = last_wall_ns > 0 and tick.wall_ns - known_ns > most_ns
         behind = stale.catching_up and tick.wall_ns < stale.resumed_wall_ns - most_ns
@@ -93,13 +94,13 @@ class StaleHold:
         return True
 
     def holds(self, instrument: str) -> bool:
-        """Whether nothing new may be sent in this instrument."""
+        """Whether the hold is on for ``instrument``: nothing new may be sent."""
         stale = self._table.get(_KEY)
         return stale is not None and stale.held and instrument not in stale.released
 
     def _enter(self, stale: Stale, *, anew: bool) -> bool:
         if stale.held and not (anew and stale.released):
-            return False  # on already; or the same outage, of which what the desk has released stays released
+            return False  # on already; or the same outage, in which instruments the desk released stay released
         stale.held = True
         stale.released = []
         self._table.put(_KEY, stale)

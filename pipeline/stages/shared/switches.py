@@ -1,7 +1,7 @@
 """The desk's switches inside a stage's state: what is killed, what is paused, which venues are blocked.
 
-Used by every stage that sends or takes in. Each stage asks about the scopes that make sense to it; cancels never
-ask. A switch stays until the desk lifts it: nothing in here expires.
+Used by every stage that accepts or sends orders. Each stage checks the scopes that make sense to it; cancels are never
+checked. A switch stays until the desk lifts it: none expires.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SWITCH_KINDS: Final = (
 
 
 class Switch(Entry):
-    """What holds for one scope, and the control that last changed it."""
+    """The switches of one scope, and the control that last changed them."""
 
     killed: bool = False
     paused: bool = False
@@ -36,9 +36,9 @@ class Switches:
         self._table = state.table("switches", Switch)
 
     def apply(self, control: Control) -> bool:
-        """Apply a control; True when it changed something. Kinds that are no switch change nothing.
+        """Apply a control; True when it changed something. Controls that are not switches change nothing.
 
-        A KILL or PAUSE whose scope is unknown or unnamed counts as ALL: to stop too much can be lifted, to stop
+        A KILL or PAUSE whose scope is unknown or not named counts as ALL: stopping too much can be undone, stopping
         nothing cannot. RESUME lifts KILL and PAUSE of exactly its own scope.
         """
         match control.kind:
@@ -78,13 +78,13 @@ class Switches:
         parent: str | None = None,
         venue: str | None = None,
     ) -> bool:
-        """Whether any of these, or everything, is paused. What is only killed is not paused: ask both."""
+        """Whether any of these, or everything, is paused. A kill does not count as a pause: check both."""
         return bool(len(self._table)) and any(
             switch.paused for switch in self._of(instrument, source, account, parent, venue)
         )
 
     def venue_blocked(self, venue: str) -> bool:
-        """Whether the desk has blocked this venue (a kill of the venue is asked for apart)."""
+        """Whether the desk has blocked this venue. A kill of the venue is a different switch: see :meth:`killed`."""
         switch = self._table.get(_key(ControlScope.VENUE, venue))
         return switch is not None and switch.blocked
 

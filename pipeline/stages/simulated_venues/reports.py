@@ -1,4 +1,4 @@
-"""Venue reports of the simulated venues: execution ids, fees, the way back, and seeded faults on that way."""
+"""Venue reports of the simulated venues: execution ids, fees, latency on the way back, and seeded faults."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.stages.simulated_venues.state import UnderWay, VenuesState
 
 
 def fee(venue: Venue | None, liquidity: Liquidity, qty: int) -> int:
-    """What an execution costs by the venue's schedule; negative is a rebate."""
+    """The fee of an execution by the venue's schedule, in 1e-9 currency units; negative is a rebate."""
     if venue is None:
         return 0
     return qty * (venue.maker_fee_px if liquidity is Liquidity.ADDED else venue.taker_fee_px)
 
 
 def answer(state: VenuesState, seed: int, faults: Faults, said: Answer, at_ns: int) -> None:
-    """Make a report of what a venue said at ``at_ns`` and put it on its way to us."""
+    """Make a report of the answer a venue gave at ``at_ns`` and put it on its way to us, with seeded faults."""
     order = said.order
     venue = state.venues.get(order.venue, state.now_ns)
     exec_id = _exec_id(state, order.venue)
@@ -58,7 +58,7 @@ def answer(state: VenuesState, seed: int, faults: Faults, said: Answer, at_ns: i
 
 
 def bust(state: VenuesState, seed: int, faults: Faults, row: UnderWay) -> None:
-    """The venue takes an execution back. What was executed falls; what was left does not come back to life."""
+    """The venue busts the execution in ``row``. The executed quantity falls; an order that has ended stays ended."""
     report = row.busted
     assert report is not None
     order = state.orders.get(row.order_key)
@@ -86,7 +86,7 @@ def bust(state: VenuesState, seed: int, faults: Faults, row: UnderWay) -> None:
 
 
 def session_id(venue: str) -> str:
-    """The session a simulated venue speaks in; execution ids are unique in it, across days."""
+    """The id of a simulated venue's session; execution ids are unique in it, across days."""
     return f"{venue}-SIM"
 
 
@@ -99,7 +99,7 @@ def _send_back(state: VenuesState, seed: int, faults: Faults, venue: Venue | Non
     way_ns = 0 if venue is None else latency_ns(venue, seed, "back", report.exec_id)
     due_ns = max(report.venue_ns + way_ns, session.last_due_ns)
     if faults.holds_up(seed, report.exec_id):
-        # Held up alone: those behind it are not, and overtake it.
+        # Only this report is late: those behind it are not, and overtake it.
         due_ns += faults.late_by_ns
     else:
         session.last_due_ns = due_ns

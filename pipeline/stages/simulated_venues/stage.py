@@ -1,13 +1,16 @@
-"""The simulated venues: two lit books that replay a record, and a dark midpoint venue. A stage like any other.
+"""The simulated venues: lit books that replay a recorded market, and a dark midpoint venue. A stage like any other.
 
-- *Reads*: ChildOrder; BookEvent, NBBO, VenueStatus (the record); Venue, Instrument; Tick.
-- *Keeps*: each recorded and own order, what is on its way to a venue and back, sessions, the last quote.
-- *Writes*: VenueReport, at the first tick at or after it has reached us.
-- *Refuses*: by the venues' rules, as REJECTED or CANCEL_REJECT with a named reason; NOT_SENT while a venue is down.
-- *Conserves*: recorded aggressive volume = what filled us + what filled the record + what came for what we had taken;
-  of each order: ordered = executed + left + ended; nothing executes on what the record tells after our arrival.
+- Reads: child-orders; book-events, nbbo, venue-status (the recorded market); venues, instruments; clock.
+- Keeps: each recorded order and each of ours, messages on their way to a venue and back, sessions, the last quote.
+- Writes: venue-reports, each at the first tick at or after the time it reaches us.
+- Refuses: by the venues' rules, as REJECTED or CANCEL_REJECT with a named reason; NOT_SENT while a venue is down.
+- Conserves: recorded aggressive volume = what filled us + what filled recorded orders + what met quantity that we had
+  taken before; of each order: ordered = executed + open + cancelled or expired; no order of ours executes because of
+  what the record shows only after that moment.
 
-It proves nothing about gateways. First form: no replace (CANCEL_REJECT, by name), no auctions, no corrections.
+It proves nothing about gateways.
+
+First form: no replace (CANCEL_REJECT with a reason), no auctions, no corrections.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ _REFUSED_IN: Final = {
 
 
 class VenuesStage(Stage[VenuesState]):
+    """All simulated venues; one task simulates them for the instruments of its partition."""
+
     name: ClassVar[str] = "venues"
     title: ClassVar[str] = "simulated venues: our orders against recorded books and hidden interest"
     reads: ClassVar[tuple[type[Record], ...]] = (ChildOrder, BookEvent, NBBO, VenueStatus, Venue, Instrument, Tick)
@@ -105,7 +110,7 @@ class VenuesStage(Stage[VenuesState]):
             self._match_dark(state, venue, quote.instrument, at_ns, Liquidity.ADDED)
 
     def _status(self, state: VenuesState, status: VenueStatus) -> None:
-        # A topic of its own: it takes its place among the events of its time.
+        # Status comes on another topic than book events and quotes: it is queued by its own time among them.
         lane = state.lane(status.venue, status.instrument)
         state.send(UnderWay(max(status.event_ns, state.lane_now_ns(lane)), lane, status=status))
 
@@ -131,7 +136,7 @@ class VenuesStage(Stage[VenuesState]):
             yield report
 
     def _advance(self, state: VenuesState, lane: str, until_ns: int) -> None:
-        """Let arrive, in order of time, what reaches the venues of ``lane`` until then: messages, hidden interest."""
+        """Apply in order of time what reaches the venues of ``lane`` up to ``until_ns``: messages, hidden interest."""
         kind, _, instrument = lane.partition("/")
         while True:
             arrival_ns = state.next_arrival_ns(lane)
@@ -188,7 +193,7 @@ class VenuesStage(Stage[VenuesState]):
             self._answer(state, say(order, ReportKind.NOT_SENT, "VENUE_DOWN"), at_ns)
             return
         if wire is not None and (venue is None or venue.checks_repeats):
-            # The order that has this id stays as it is; only the repeat is turned away.
+            # The order that has this id stays as it is; only the repeated message is rejected.
             self._answer(state, reject(order, "DUPLICATE_CL_ORD_ID"), at_ns)
             return
         state.wires.put(wire_key, KnownClOrdID([*(wire.orders if wire else ()), order.key]))
@@ -249,7 +254,7 @@ class VenuesStage(Stage[VenuesState]):
             return [reject(order, reason)]
         answers = [say(order, ReportKind.NEW)]
         book = state.book(order.venue, order.instrument)
-        # Orders of ours that rest have seen this interest before it.
+        # Orders of ours that rest here had their chance at this interest before the new one.
         answers += self._meet(state, order.venue, order.instrument, [order], at_ns, Liquidity.REMOVED)
         if order.is_live and order.time_in_force is TimeInForce.IOC:
             answers.append(cancel_rest(order, "IMMEDIATE_OR_CANCEL"))
@@ -275,7 +280,7 @@ class VenuesStage(Stage[VenuesState]):
         at_ns: int,
         liquidity: Liquidity,
     ) -> list[Answer]:
-        """Executions of ``orders`` with the hidden interest that is there at this moment."""
+        """Executions of ``orders`` against the hidden interest present at ``at_ns``."""
         key = f"{venue}/{instrument}"
         remembered = state.dark.get(key) or DarkState()
         remembered.looked_ns = max(remembered.looked_ns, at_ns)
@@ -288,14 +293,14 @@ class VenuesStage(Stage[VenuesState]):
             cell = at_ns // parameters.cell_ns
             interest = dark.interest_of(cell, parameters, self.parameters.seed, venue, facts)
             if interest is not None and interest.from_ns <= at_ns:
-                # One by one, so that each answer carries the state its order had then.
+                # One by one, so that each answer states its order as it was right after that execution.
                 for order in orders:
                     answers += map(traded, dark.match([order], midpoint_px, interest, remembered, liquidity))
         state.dark.put(key, remembered)
         return answers
 
     def _next_interest(self, state: VenuesState, instrument: str, until_ns: int) -> bool:
-        """Let the next hidden interest that comes until then meet our resting orders; whether there was one."""
+        """Match the next hidden interest up to ``until_ns`` with our resting orders; whether there was one."""
         facts = state.instruments.get(instrument, state.now_ns)
         found: tuple[int, str] | None = None
         for venue in self._dark_resting(state, instrument) if facts is not None else ():
@@ -325,7 +330,7 @@ class VenuesStage(Stage[VenuesState]):
 
 
 def _refusal(child: ChildOrder, venue: Venue | None, instrument: Instrument | None, session: SessionState) -> str:
-    """Why no venue of this kind takes the order; empty when it may."""
+    """The reason why the venue rejects the order; empty when it accepts it."""
     if venue is None:
         return "UNKNOWN_VENUE"
     if instrument is None:
@@ -357,7 +362,7 @@ def _order_of(child: ChildOrder, no: int, wire_id: str) -> VenueOrder:
 
 
 def _latest(state: VenuesState, wire_key: str) -> VenueOrder | None:
-    """The order a ClOrdID means: of several (a venue may not check repeats) the last live one, else the last."""
+    """The order of a ClOrdID: of several (not every venue checks for duplicates) the last live one, else the last."""
     wire = state.wires.get(wire_key)
     if wire is None or not wire.orders:
         return None
@@ -367,7 +372,7 @@ def _latest(state: VenuesState, wire_key: str) -> VenueOrder | None:
 
 
 def _forget_yesterday(state: VenuesState) -> None:
-    """A new day: yesterday's orders and ids are done with (day orders expired at its end)."""
+    """Forget yesterday's orders and their ids: day orders expired at the day's end."""
     for key in state.orders.keys():
         if not state.orders[key].is_live:
             state.orders.remove(key)

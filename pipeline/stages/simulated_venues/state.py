@@ -1,4 +1,4 @@
-"""State of the simulated venues: books, our orders in them, what is under way to a venue and what is under way back."""
+"""State of the simulated venues: books, our orders in them, messages on the way to venues, reports on the way back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DARK: Final = "dark"
 
 
 class VenueMarket(Entry):
-    """What is known of an instrument: how far its record and its quotes have come, and the last quote."""
+    """An instrument: the time of its latest book event and of its latest quote, and that quote."""
 
     book_ns: int = 0
     quote_ns: int = 0
@@ -43,7 +43,7 @@ class Session(Entry):
 
 
 class UnderWay(Entry):
-    """What will happen at a venue: our message arrives, its state changes, or (a fault) an execution is busted."""
+    """An event to come at a venue: our message arrives, its state changes, or (a fault) an execution is busted."""
 
     at_ns: int
     lane: str
@@ -61,7 +61,7 @@ class HeldReport(Entry):
 
 
 class KnownClOrdID(Entry):
-    """What a venue remembers under a ClOrdID: keys of orders, oldest first; none for a cancel's own id."""
+    """Keys of the orders a venue has under one ClOrdID, oldest first; empty for the id of a cancel."""
 
     orders: list[str]
 
@@ -113,28 +113,33 @@ class VenuesState(State):
         return book
 
     def market(self, instrument: str) -> VenueMarket:
+        """The instrument's times and last quote; an empty one when nothing was read yet."""
         return self.markets.get(instrument) or VenueMarket()
 
     def session(self, venue: str, instrument: str) -> Session:
+        """The venue's session in the instrument; one in state UNKNOWN when nothing was read yet."""
         return self.sessions.get(f"{venue}/{instrument}") or Session()
 
     def put_session(self, venue: str, instrument: str, session: Session) -> None:
+        """Write a changed session back."""
         self.sessions.put(f"{venue}/{instrument}", session)
 
     def is_dark(self, venue: str) -> bool:
+        """Whether reference data say that the venue is dark; False for an unknown one."""
         known = self.venues.get(venue, self.now_ns)
         return known is not None and known.venue_kind is VenueKind.DARK
 
     def lane(self, venue: str, instrument: str) -> str:
-        """The time line of ``instrument`` that ``venue`` lives on: lit ones the record's, dark ones the quotes'.
+        """The key of the time line that ``venue`` follows in ``instrument``.
 
-        Book events and quotes are two topics, and nothing says in which order they come to us. Each is in order by
-        itself, so each moves its own venues; a tick, which follows both, moves all.
+        Lit venues follow the times of book events, dark ones those of quotes. There is no order between these two
+        topics, but each is in order by itself; so each advances its own venues, and a tick, which comes after both,
+        advances all.
         """
         return f"{DARK if self.is_dark(venue) else LIT}/{instrument}"
 
     def lane_now_ns(self, lane: str) -> int:
-        """How far the time of a lane has come: nothing can reach its venues before that any more."""
+        """The time a lane has reached, in session ns: nothing can arrive at its venues before that any more."""
         kind, _, instrument = lane.partition("/")
         market = self.market(instrument)
         return max(self.now_ns, market.quote_ns if kind == DARK else market.book_ns)
@@ -154,11 +159,12 @@ class VenuesState(State):
         heappush(self._arrivals.setdefault(row.lane, []), (row.at_ns, no))
 
     def next_arrival_ns(self, lane: str) -> int | None:
+        """When the next message arrives on ``lane``; None when nothing is under way."""
         heap = self._arrivals.get(lane)
         return heap[0][0] if heap else None
 
     def arrived(self, lane: str) -> UnderWay:
-        """Take what arrives next on ``lane``; there must be something."""
+        """Remove and return what arrives next on ``lane``. Raises KeyError or IndexError when nothing is under way."""
         _, no = heappop(self._arrivals[lane])
         row = self.under_way[f"{no:012d}"]
         self.under_way.remove(f"{no:012d}")
@@ -171,7 +177,7 @@ class VenuesState(State):
         heappush(self._reports, (report.received_ns, no))
 
     def next_due(self) -> VenueReport | None:
-        """Take the next report that is due by now, or None."""
+        """Remove and return the next report that is due by now; None when there is none."""
         if not self._reports or self._reports[0][0] > self.now_ns:
             return None
         _, no = heappop(self._reports)

@@ -31,7 +31,8 @@ NOTHING: Final = Release(0, Style.PASSIVE, 0, "")
 
 
 def is_too_soon(parent: WorkingParent, now_ns: int, parameters: SlicingParameters) -> bool:
-    """What comes back unexecuted is asked for again at growing intervals; never at once, or a refusal would loop."""
+    """Whether to wait: returned quantity is released again at growing intervals, never at once, or a refusal would
+    loop."""
     last_moment = now_ns >= last_moment_starts_ns(parent, parameters)
     doublings = 0 if last_moment else min(parent.in_vain, parameters.interval_doublings_max)
     return now_ns - parent.released_ns < parameters.interval_ns << doublings

@@ -1,4 +1,4 @@
-"""What a schedule is and all it may see: the moment of one parent, and the target it makes of it.
+"""What a schedule is, and all that it may see: one parent at one moment, from which it makes a target.
 
 A schedule only says how much should be done by when. How much of that is released now, and how, is `release.py`'s; so a
 new schedule is a file in `schedules/` and its line in `schedules/table.py`.

@@ -1,21 +1,24 @@
 """Slicing: the schedule. From a parent, slices; every fill, cross and quote moves what comes next.
 
-*Reads*     parents and their changes; fills and what came back; quotes, prints, depth, venue status, volume curves;
-            ticks and the desk's controls.
-*Keeps*     per parent what is done, out and set aside (`working_parent.py`); per instrument the market's volume and
-            state.
-*Writes*    slices (SLICE, RECALL, FINISH, SET_ASIDE), alerts (COMPLETION_AT_RISK, STALE_HOLD).
-*Refuses*   to release anything while killed, paused, stale, halted, outside its window or its session.
-*Conserves* out + executed + taken + set aside <= the epoch's quantity.
+- Reads: parents (new ones and their changes); fills, with quantity returned; nbbo, prints, depth, venue-status,
+  volume-curves; instruments, limits; clock, controls.
+- Keeps: per parent what is executed, outstanding and set aside (`working_parent.py`); per instrument the market's
+  volume and state.
+- Writes: slices (SLICE, RECALL, FINISH, SET_ASIDE), alerts (COMPLETION_AT_RISK, STALE_HOLD).
+- Refuses: to release anything while killed, paused, stale, halted, outside the parent's window or the session.
+- Conserves: outstanding + executed + crossed + set aside <= the epoch's quantity.
 
-How much is due by when is a schedule's (`schedules/`, one for each strategy); how much of it goes out now, and how, is
-`release.py`'s. First form: TWAP and VWAP; out of limit means pause; POV and IS parents are worked as TWAP under their
-cap (intake refuses them for now).
+A schedule (`schedules/twap.py`, `schedules/vwap.py`) says how much is due by when; `release.py` decides how much of it
+is released now, and how.
+
+First form: TWAP and VWAP; out of limit means pause; POV and IS parents are worked as TWAP under their cap (intake
+refuses them for now).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from pipeline.domain.analytics import VolumeCurve
 from pipeline.domain.controls import Alert, AlertKind, Control, Resumed, Tick, TickKind
@@ -36,9 +39,9 @@ from pipeline.state import Task
 class SlicingStage(Stage[SlicingState]):
     """The algorithms: slices out, every fill recalibrates."""
 
-    name = "slicing"
-    title = "works parents by TWAP and VWAP under their caps; every fill recalibrates"
-    reads = (
+    name: ClassVar[str] = "slicing"
+    title: ClassVar[str] = "works parents by TWAP and VWAP under their caps; every fill recalibrates"
+    reads: ClassVar[tuple[type[Record], ...]] = (
         ParentOrder,
         Fill,
         NBBO,
@@ -52,7 +55,7 @@ class SlicingStage(Stage[SlicingState]):
         Control,
         Resumed,
     )
-    writes = (SliceRecord, Alert)
+    writes: ClassVar[tuple[type[Owned], ...]] = (SliceRecord, Alert)
 
     parameters: SlicingParameters
 
@@ -108,7 +111,7 @@ class SlicingStage(Stage[SlicingState]):
             return
         known = state.parents.get(order.parent_id)
         if known is None or known.finishing:
-            # It is over, or about to be; FINISH is on its way and answers everybody. Only an ask waits for us.
+            # It has ended or is ending: its FINISH answers everything else, only an ask needs an answer of its own.
             if order.kind is ParentKind.CROSS_ASK:
                 yield _nothing_aside(order, state.now_ns)
             return
@@ -162,7 +165,7 @@ class SlicingStage(Stage[SlicingState]):
 
     def _finish_if_over(self, state: SlicingState, parent: WorkingParent, day_over: bool = False) -> Iterator[Owned]:
         if parent.finishing or parent.recalled or parent.set_aside_qty:
-            return  # a recall or an ask is answered first; the next tick looks again
+            return  # a recall or an ask must be answered first; checked again at the next tick
         if parent.done or day_over or state.now_ns >= parent.order.end_ns:
             parent.finishing = True
             why = "all done" if parent.done else "the end of its window"
@@ -171,7 +174,7 @@ class SlicingStage(Stage[SlicingState]):
 
     def _release(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
         if parent.unreleased_qty == 0 or release.is_too_soon(parent, state.now_ns, self.parameters):
-            return  # the two cheap questions first: this is asked of every parent at every tick
+            return  # cheap checks first: this runs for every parent at every tick
         instrument = state.instruments.get(parent.order.instrument, state.now_ns)
         if instrument is None or not state.may_release(parent, instrument):
             return
@@ -218,7 +221,7 @@ class SlicingStage(Stage[SlicingState]):
 
 
 def _nothing_aside(order: ParentOrder, now_ns: int) -> SliceRecord:
-    """The answer to an ask for a parent that is over."""
+    """The answer to an ask for a parent that has ended: nothing is set aside."""
     return SliceRecord(
         kind=SliceKind.SET_ASIDE,
         parent_id=order.parent_id,

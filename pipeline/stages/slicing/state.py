@@ -35,7 +35,7 @@ class Curve(Entry):
 
 
 class SlicingState(State):
-    """The state of one task of slicing."""
+    """Parents at work, totals and volume curves of their instruments, the market, switches and reference data."""
 
     def __init__(self, task: Task, parameters: SlicingParameters) -> None:
         super().__init__(task)
@@ -55,13 +55,14 @@ class SlicingState(State):
         for parent_id in self.parents.keys():
             self.siblings.count(self.parents[parent_id])
 
-    # ------------------------------------------------------------------ what is asked
+    # ------------------------------------------------------------------ look-ups
 
     def totals_of(self, instrument: str) -> InstrumentTotals:
+        """The instrument's totals; empty ones that are in no table when there are none."""
         return self.totals.get(instrument) or InstrumentTotals()
 
     def view(self, parent: WorkingParent, instrument: Instrument) -> SlicingView:
-        """What decides about a parent now."""
+        """What the decisions about a parent are made from now."""
         order = parent.order
         curve = self.curves.get(order.instrument)
         return SlicingView(
@@ -76,7 +77,7 @@ class SlicingState(State):
         )
 
     def may_release(self, parent: WorkingParent, instrument: Instrument) -> bool:
-        """Law and halts, then the desk, then staleness: whether anything new of this parent may go out now."""
+        """Whether anything new of this parent may be released now: session, halts, the desk's switches, staleness."""
         order, now_ns = parent.order, self.now_ns
         return (
             not parent.recalled
@@ -92,13 +93,13 @@ class SlicingState(State):
     # ------------------------------------------------------------------ what changes
 
     def learn_curve(self, curve: VolumeCurve) -> None:
-        """Take in a volume curve, unless a later version is known."""
+        """Keep a volume curve, unless a later version is known."""
         known = self.curves.get(curve.instrument)
         if known is None or curve.version > known.curve.version:
             self.curves.put(curve.instrument, Curve(curve))
 
     def add(self, parent: WorkingParent) -> None:
-        """A parent has come: the last of its instrument."""
+        """Add a new parent, the last of its instrument."""
         instrument = parent.order.instrument
         totals = self.totals_of(instrument)
         totals.parent_ids = [*totals.parent_ids, parent.order.parent_id]
@@ -106,12 +107,12 @@ class SlicingState(State):
         self.put(parent)
 
     def put(self, parent: WorkingParent) -> None:
-        """A parent has changed."""
+        """Write a changed parent."""
         self.parents.put(parent.order.parent_id, parent)
         self.siblings.count(parent)
 
     def forget(self, parent: WorkingParent) -> None:
-        """A parent has ended for good: nothing of it can execute any more."""
+        """Remove a parent of which nothing can execute any more."""
         self.parents.remove(parent.order.parent_id)
         self.siblings.forget(parent)
         totals = self.totals_of(parent.order.instrument)
@@ -119,7 +120,7 @@ class SlicingState(State):
         self.totals.put(parent.order.instrument, totals)
 
     def count_own(self, fill: Fill) -> None:
-        """Count what a side has executed in an instrument today: the siblings' common account against their cap."""
+        """Count what a side has executed in an instrument today, against the cap its parents share."""
         match fill.kind:
             case FillKind.TRADE:
                 qty = fill.last_qty

@@ -1,12 +1,12 @@
-"""A parent while slicing works it: how much is done, out, set aside, and how much may still be released.
+"""A parent while slicing works it: how much is executed, outstanding, set aside, and how much may still be released.
 
 The one sum that must hold at all times:
 
-    released and not returned + executed + taken + set aside <= order_qty        (of the current epoch)
+    outstanding + executed + taken + set aside <= order_qty        (of the current epoch)
 
-*Taken* is what left the epoch's work otherwise: it was crossed inside. A late execution by a child of an earlier epoch
-makes the epoch's quantity smaller. What a venue over-fills is booked and may break the sum; it only ever makes the
-rest to release smaller.
+*Outstanding* (``out``) is what was released in slices and neither executed nor returned yet; *taken* is what was
+crossed inside. A late execution by a child of an earlier epoch reduces the epoch's quantity. An over-fill by a venue is
+booked and may break the sum; it only ever reduces what is still to be released.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ class WorkingParent(Entry):
     """A parent at work."""
 
     order: ParentOrder
-    """Its first record."""
+    """Its first record on `parents`."""
     epoch_no: int
     order_qty: int
     """The epoch's quantity."""
     volume_before: int
-    """The market's volume when it came: the cap counts from there."""
+    """The market's volume when the parent came: the participation cap counts from there."""
     own_before: int
-    """Executed by all siblings until then, likewise."""
+    """What all parents of its instrument and side had executed by then."""
     executed_qty: int = 0
     taken_qty: int = 0
     set_aside_qty: int = 0
     earlier_executed_qty: int = 0
     earlier_taken_qty: int = 0
-    """Done in earlier epochs, so that the schedule goes on where it was."""
+    """Executed and crossed in earlier epochs, so that the schedule goes on where it was."""
     slice_no: int = 0
     out: list[tuple[int, int]] = []
-    """Slices that are out: (number, quantity not yet executed)."""
+    """Outstanding slices: (number, quantity not executed yet)."""
     released_ns: int = 0
     in_vain: int = 0
-    """Slices in a row of which something came back unexecuted, and nothing was executed since."""
+    """Slices in a row that came back with unexecuted quantity, without an execution since."""
     ask_id: str | None = None
     recalled: bool = False
     finishing: bool = False
@@ -50,6 +50,7 @@ class WorkingParent(Entry):
 
     @property
     def out_qty(self) -> int:
+        """Units outstanding: released, and neither executed nor returned yet."""
         return sum([qty for _, qty in self.out]) if self.out else 0
 
     @property
@@ -59,12 +60,12 @@ class WorkingParent(Entry):
 
     @property
     def unexecuted_qty(self) -> int:
-        """What is still to be executed, out or not."""
+        """Units still to be executed, outstanding ones included."""
         return max(0, self.order_qty - self.executed_qty - self.taken_qty)
 
     @property
     def permitted_qty(self) -> int:
-        """Routing's bound on live + filled of all epochs."""
+        """The most that routing may have live and filled, over all epochs."""
         return self.earlier_executed_qty + self.order_qty - self.taken_qty - self.set_aside_qty
 
     @property
@@ -74,11 +75,11 @@ class WorkingParent(Entry):
 
     @property
     def done(self) -> bool:
-        """Nothing left to work, and nothing out."""
+        """Nothing is left to execute, outstanding or set aside."""
         return self.unexecuted_qty == 0 and not self.out and self.set_aside_qty == 0
 
     def begin_epoch(self, order: ParentOrder) -> None:
-        """Membership changed: the quantity is new, the schedule goes on."""
+        """Begin a new epoch: its quantity is new, the schedule goes on."""
         self.earlier_executed_qty += self.executed_qty
         self.earlier_taken_qty += self.taken_qty
         self.epoch_no, self.order_qty = order.epoch_no, order.order_qty
@@ -86,7 +87,7 @@ class WorkingParent(Entry):
         self.recalled = False
 
     def apply(self, fill: Fill) -> None:
-        """Book what routing tells of this parent."""
+        """Book an execution, bust, correction or returned quantity of this parent."""
         match fill.kind:
             case FillKind.TRADE if fill.epoch_no < self.epoch_no:
                 self.earlier_executed_qty += fill.last_qty
@@ -118,7 +119,7 @@ class WorkingParent(Entry):
         why: str = "",
         ask_id: str | None = None,
     ) -> Slice:
-        """The next record on `slices` for this parent; a SLICE counts as out from here on."""
+        """The next record on `slices` for this parent; a SLICE is outstanding from here on."""
         self.slice_no += 1
         if kind is SliceKind.SLICE:
             self.out = [*self.out, (self.slice_no, qty)]
@@ -160,27 +161,27 @@ _NONE: Final = Totals(0, 0)
 
 
 class Siblings:
-    """The totals of each instrument and side, kept up as parents change; derived, so rebuilt after a restore."""
+    """The totals of each instrument and side, updated as parents change; derived, so rebuilt after a restore."""
 
     def __init__(self) -> None:
         self._totals: dict[tuple[str, Side], Totals] = {}
         self._counted: dict[str, Totals] = {}
 
     def of(self, parent: WorkingParent) -> Totals:
-        """Of the parent's instrument and side, itself included."""
+        """The totals of the parent's instrument and side, itself included."""
         return self._totals.get((parent.order.instrument, parent.order.side), _NONE)
 
     def count(self, parent: WorkingParent) -> None:
-        """A parent came or changed."""
+        """Count a parent that is new or has changed."""
         self._change(parent, Totals(parent.out_qty, parent.unexecuted_qty))
 
     def forget(self, parent: WorkingParent) -> None:
-        """It is over."""
+        """Take a parent that has ended off the totals."""
         self._change(parent, _NONE)
         del self._counted[parent.order.parent_id]
 
     def clear(self) -> None:
-        """No parents."""
+        """Forget all parents."""
         self._totals.clear()
         self._counted.clear()
 
@@ -197,7 +198,7 @@ class Siblings:
 
 
 def working(order: ParentOrder, volume_before: int, own_before: int) -> WorkingParent:
-    """A parent that has just come."""
+    """A new parent at work. ``volume_before``, ``own_before``: see :class:`WorkingParent`."""
     return WorkingParent(
         order=order,
         epoch_no=order.epoch_no,

@@ -1,4 +1,4 @@
-"""The books of transaction cost analysis: per subject what was asked, done and paid, and the row that follows."""
+"""Per child, parent and client order: what was ordered, executed and paid, and the TCA row computed from it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from pipeline.state import Entry, State
 
 
 class Subject(Entry):
-    """A child, a parent or a client order, as far as its cost needs it. Its halves may come in any order."""
+    """A child, a parent or a client order, as far as its cost needs it.
+
+    Its own record and its executions are on different topics and may be read in any order.
+    """
 
     level: TCALevel
     subject_id: str
     known: bool = False
-    """Its own first record has come; before that only executions have."""
+    """Its own record has been read; until then only executions of it have."""
     parent_id: str = ""
     instrument: str = ""
     side: Side = Side.UNKNOWN
@@ -44,14 +47,14 @@ class Subject(Entry):
     fees: int = 0
     revision: int = 0
     dirty: bool = False
-    over: bool = False
-    """PARENT: it is over, so its rows and its children's are due."""
+    ended: bool = False
+    """PARENT: it has ended, so its row and its children's are due."""
     child_count: int = 0
-    """PARENT: how many names its list of children has."""
+    """PARENT: length of its list of children."""
 
 
 class Booked(Entry):
-    """What an allocation gave an order, so that its restatement can be taken off."""
+    """What an allocation gave an order, so that it can be subtracted when the allocation is replaced or cancelled."""
 
     order_id: str
     qty: int
@@ -60,19 +63,19 @@ class Booked(Entry):
 
 
 class Quotes(Entry):
-    """Midpoints since the last tick, the one before included: (time, midpoint)."""
+    """Recent midpoints of an instrument: (event time in ns, midpoint in 1e-9 currency units), as they came."""
 
     midpoints: list[tuple[int, int]] = []
 
 
 class Names(Entry):
-    """Orders that came since the last tick and wait for its quotes, in the order they came."""
+    """Keys of the orders read since the last tick, in that order; their arrival price is looked up at the next tick."""
 
     keys: list[str] = []
 
 
 class CostBook:
-    """The tables of costs."""
+    """The costs of a task's children, parents and client orders; keeps its tables in ``state``."""
 
     def __init__(self, state: State, tape: TapeSums, parameters: TCAParameters) -> None:
         self._parameters = parameters
@@ -88,6 +91,7 @@ class CostBook:
     # ------------------------------------------------------------------ what comes in
 
     def on_quote(self, quote: NBBO) -> None:
+        """Keep the midpoint, for arrival prices."""
         midpoint_px = quote.midpoint_px
         if midpoint_px is not None:
             quotes = self._quotes.get(quote.instrument) or Quotes()
@@ -95,6 +99,7 @@ class CostBook:
             self._quotes.put(quote.instrument, quotes)
 
     def on_order(self, order: Order) -> None:
+        """Begin the row of a client order; its arrival price is the midpoint when it was received."""
         if order.kind is not OrderKind.NEW:
             return
         subject = self._subject(TCALevel.ORDER, order.order_id)
@@ -110,6 +115,7 @@ class CostBook:
         self._kept.put(key)
 
     def on_parent(self, order: ParentOrder) -> None:
+        """Begin the row of a parent, with the arrival price netting gave it."""
         if order.kind is not ParentKind.NEW:
             return
         subject = self._subject(TCALevel.PARENT, order.parent_id)
@@ -120,6 +126,7 @@ class CostBook:
         self._kept.put(self._put(subject))
 
     def on_child(self, child: ChildOrder) -> None:
+        """Begin the row of a child; the midpoint of the parent's first child is the parent's release price."""
         if child.kind is not ChildKind.NEW:
             return
         both = child.bid_px is not None and child.offer_px is not None
@@ -135,14 +142,15 @@ class CostBook:
         self._children.append(child.parent_id, parent.child_count, child.child_id)
         parent.child_count += 1
         self._put(parent)
-        if parent.over:
-            self._mark_all(parent)  # its end was seen before this child: topics have no order between them
+        if parent.ended:
+            self._mark_all(parent)  # the end was read before this child: there is no order between topics
 
     def on_fill(self, fill: Fill) -> None:
+        """Add an execution, its bust or correction to child and parent; a final QUIET makes their rows due."""
         parent = self._subject(TCALevel.PARENT, fill.parent_id)
         if fill.kind is FillKind.QUIET:
             if fill.final:
-                parent.over = True
+                parent.ended = True
                 self._put(parent)
                 self._mark_all(parent)
             return
@@ -158,10 +166,11 @@ class CostBook:
                 _book(subject, fill.last_qty, fill.last_px, fill.fee)
             subject.end_ns = max(subject.end_ns, fill.venue_ns)
             self._put(subject)
-        if parent.over:
+        if parent.ended:
             self._mark_all(parent)
 
     def on_allocation(self, allocation: Allocation) -> None:
+        """Add an allocation to its client order, take off the one it replaces, and make the order's row due."""
         subject = self._subject(TCALevel.ORDER, allocation.order_id)
         if allocation.ref_alloc_id is not None and allocation.ref_alloc_id in self._booked:
             old = self._booked[allocation.ref_alloc_id]
@@ -188,11 +197,14 @@ class CostBook:
     # ------------------------------------------------------------------ what is forgotten
 
     def begin_day(self) -> None:
-        """A new trade date: what the last one found here may go. Restatements come within a day."""
+        """At a new trade date: everything older than the day that has just ended may be forgotten.
+
+        Until then it is kept, because busts and corrections may come up to a day late.
+        """
         self._kept.age()
 
     def forget_some(self) -> None:
-        """Some of what may go, so that no step is long."""
+        """Remove some of what may be forgotten; bounded, so that no step is long."""
         for name in self._kept.take(self._parameters.forgotten_per_tick):
             alloc_id = name.removeprefix(_BOOKED)
             if alloc_id != name:
@@ -211,13 +223,16 @@ class CostBook:
     # ------------------------------------------------------------------ what goes out
 
     def rows_at_tick(self, now_ns: int) -> Iterator[TCARow]:
-        """Quotes and prints up to now have come: what is due by now may be told, and some of it is."""
+        """Release the rows due by ``now_ns`` and write the first of them.
+
+        A tick is the moment to do so: it comes after all quotes and prints up to its time.
+        """
         self._resolve_arrivals(now_ns)
         self._due.all_ready()
         yield from self._rows(now_ns, self._parameters.rows_per_tick)
 
     def rows_between_ticks(self, now_ns: int) -> Iterator[TCARow]:
-        """Some more of what the last tick left over: a step stays short, and rows keep pace with orders."""
+        """A few more of the rows that the last tick released: steps stay short, and rows keep pace with orders."""
         return self._rows(now_ns, self._parameters.rows_per_message)
 
     def _rows(self, now_ns: int, most: int) -> Iterator[TCARow]:
@@ -226,7 +241,7 @@ class CostBook:
             if subject is None:
                 continue  # forgotten
             if not subject.known:
-                self._due.put(key)  # until its own first record has come
+                self._due.put(key)  # wait on, until its own record has been read
                 continue
             subject.dirty = False
             subject.revision += 1
@@ -236,7 +251,7 @@ class CostBook:
     def _row(self, subject: Subject, now_ns: int) -> TCARow:
         parent = self._subjects.get(f"{TCALevel.PARENT}/{subject.parent_id}")
         if subject.level is not TCALevel.PARENT and parent is not None:
-            # A child's strategy and day are its parent's; a client order has seen its parent's release.
+            # A child has its parent's strategy and day; a client order's release price is its parent's.
             subject.strategy = parent.strategy if subject.level is TCALevel.CHILD else subject.strategy
             subject.trade_date = subject.trade_date or parent.trade_date
             subject.release_px = parent.release_px
@@ -281,11 +296,11 @@ class CostBook:
         )
 
     def _mark_all(self, parent: Subject) -> None:
-        """A parent is over, or has changed since: its row and its children's are due."""
+        """The parent has ended, or has changed since: its row and its children's are due."""
         self._mark(parent)
         for child_id in self._children(parent.subject_id, parent.child_count):
             child = self._subject(TCALevel.CHILD, child_id)
-            if child.qty or child.revision:  # what was never executed cost nothing, unless it was and is busted
+            if child.qty or child.revision:  # no row for a child without executions, unless one is to be corrected
                 self._mark(child)
 
     def _mark(self, subject: Subject) -> None:
@@ -294,7 +309,7 @@ class CostBook:
             self._due.put(self._put(subject))
 
     def _resolve_arrivals(self, now_ns: int) -> None:
-        """Every quote up to now is known: look up the midpoint at receipt of the orders that came since."""
+        """Look up the midpoint at receipt for the orders read since the last tick: all quotes up to now are known."""
         arriving = self._arriving.get("")
         if arriving is not None and arriving.keys:
             later: list[str] = []
@@ -319,18 +334,18 @@ class CostBook:
         return self._subjects.get(f"{level}/{subject_id}") or Subject(level, subject_id)
 
     def _put(self, subject: Subject) -> str:
-        """Put it back; returns its key."""
+        """Write it to its table; returns its key."""
         key = f"{subject.level}/{subject.subject_id}"
         self._subjects.put(key, subject)
         return key
 
 
 _BOOKED: Final = "A/"
-"""Before the name of an allocation, among what is kept."""
+"""Prefix that tells allocation ids from subject keys in the queue of what is kept."""
 
 
 def _last_px(quotes: Quotes, at_ns: int) -> int | None:
-    """The midpoint at a moment: the last of those not after it."""
+    """The last midpoint read whose time is not after ``at_ns``; None when there is none."""
     for event_ns, px in reversed(quotes.midpoints):
         if event_ns <= at_ns:
             return px

@@ -1,19 +1,21 @@
 """Transaction cost analysis: what it cost, against which benchmark, for children, parents and client orders.
 
-*Reads*     orders, parents, children, fills, allocations; quotes and prints; ticks.
-*Keeps*     the day's tape; per subject what was done, for how much, when, until the end of the next day.
-*Writes*    tca: one row per child and parent when the parent is over, one per client order when it is allocated, and
-            a new revision whenever a bust, a correction or a late fill changes it.
-*Refuses*   nothing.
-*Conserves* a row's money is the sum of its executions'; a parent's line is computed from prints and its own fills,
-            never from its children's rows.
+- Reads: orders, parents, child-orders, fills, allocations, nbbo, prints, clock.
+- Keeps: the day's prints; for each child, parent and client order its executed quantity, money, fees and times, until
+  the end of the next day.
+- Writes: tca, one row per child and parent when the parent has ended, one per client order when it is allocated, and
+  a new revision whenever a bust, a correction or a late fill changes it.
+- Refuses: nothing.
+- Conserves: a row's money is the sum of its executions' money; a parent's row is computed from prints and its own
+  fills, never from its children's rows.
 
-Benchmarks are prices; cost hurts, perf helps; every figure is an integer in 1e-3 bps, rounded half to even, once.
+Benchmarks are prices; a positive cost hurt; every figure is an integer in 1e-3 bps, rounded once, half to even.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from pipeline.domain.allocations import Allocation
 from pipeline.domain.analytics import TCARow
@@ -32,7 +34,7 @@ from pipeline.state import State, Task
 
 
 class TCAState(State):
-    """What TCA remembers of a day."""
+    """The day's prints, and what the costs of children, parents and client orders are computed from."""
 
     def __init__(self, task: Task, parameters: TCAParameters) -> None:
         super().__init__(task)
@@ -47,10 +49,19 @@ class TCAState(State):
 class TCAStage(Stage[TCAState]):
     """What it cost, against which benchmark."""
 
-    name = "tca"
-    title = "what it cost: arrival, interval VWAP, our own delay, fees"
-    reads = (Order, ParentOrder, ChildOrder, Fill, Allocation, NBBO, TradePrint, Tick)
-    writes = (TCARow,)
+    name: ClassVar[str] = "tca"
+    title: ClassVar[str] = "what it cost: arrival, interval VWAP, our own delay, fees"
+    reads: ClassVar[tuple[type[Record], ...]] = (
+        Order,
+        ParentOrder,
+        ChildOrder,
+        Fill,
+        Allocation,
+        NBBO,
+        TradePrint,
+        Tick,
+    )
+    writes: ClassVar[tuple[type[Owned], ...]] = (TCARow,)
 
     parameters: TCAParameters
 

@@ -33,7 +33,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., tuple[Supervisor, list[str
         supervisor.stop()
 
 
-def wait(supervisor: Supervisor, what: Callable[[], object], timeout_s: float = 30) -> None:
+def wait(supervisor: Supervisor, what: Callable[[], object], timeout_s: float = 240) -> None:
     deadline = time.monotonic() + timeout_s
     while not what():
         assert time.monotonic() < deadline, "waited in vain"

@@ -18,7 +18,7 @@ from pipeline.stages.routing.venue_selection import Placement, VenueChoice
 
 
 class SequentialRouter:
-    """A :class:`Router` that asks one venue after the other, best first (`venue_selection.py`)."""
+    """A :class:`Router` that tries one venue after the other, best first (`venue_selection.py`)."""
 
     def on_slice(self, state: RoutingState, open_slice: OpenSlice) -> Iterator[Owned]:
         yield from _advance(state, open_slice)
@@ -27,7 +27,7 @@ class SequentialRouter:
         yield from _advance(state, open_slice)
 
     def on_tick(self, state: RoutingState, open_slice: OpenSlice) -> Iterable[Owned]:
-        # Asked for every slice at every tick: a plain question, and no generator for the usual answer.
+        # Called for every slice at every tick, so the usual case makes no generator.
         if open_slice.closing or not has_expired(state, open_slice):
             return ()
         return take_back(state, [state.ledger.children[open_slice.child_id]], "EXPIRED")
@@ -49,7 +49,7 @@ def _advance(state: RoutingState, open_slice: OpenSlice) -> Iterator[Owned]:
 
 
 def _next_child(state: RoutingState, open_slice: OpenSlice) -> Placement | str:
-    """The best venue not asked yet for all that is left of the slice, or the named reason why there is none."""
+    """A child for all that is left of the slice, at the best venue not tried yet, or the reason why there is none."""
     slice_ = open_slice.slice
     headroom_qty = state.ledger.headroom_qty(state.ledger.parents[slice_.parent_id])
     qty = min(slice_.qty - open_slice.executed_qty, headroom_qty)

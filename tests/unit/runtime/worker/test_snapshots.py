@@ -61,8 +61,8 @@ class Machine:
         self.no += 1
         self.log += [(key.encode(), value) for key, value in self.state.drain()]
         place = TaskPlace("adder", 0, 1, 1, no=self.no, entries=len(self.state))
-        if self.snapshots.asks:
-            self.snapshots.told(LOG, 0, len(self.log))
+        if self.snapshots.wants_offsets:
+            self.snapshots.on_meta(LOG, 0, len(self.log))
         self.log.append((META_KEY, msgspec.msgpack.encode(place)))
         self.log.append((b"marker", None))
         self.snapshots.committed()
@@ -81,7 +81,7 @@ class Machine:
     def save(self) -> None:
         self.begin()
         self.commit()
-        while self.snapshots.asks:
+        while self.snapshots.wants_offsets:
             self.snapshots.go_on()
         self.snapshots.wait()
 
@@ -144,7 +144,7 @@ def test_a_piece_takes_the_worker_no_longer_than_it_must(machine: Machine) -> No
     machine.begin()
     machine.commit()
     pieces = 0
-    while machine.snapshots.asks:
+    while machine.snapshots.wants_offsets:
         machine.snapshots.go_on()
         pieces += 1
     assert pieces >= 4
