@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from pipeline import topology
+from pipeline.state import Task
 from pipeline.topics import TOPICS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -270,13 +271,86 @@ def test_every_file_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(tree_of(path))
 
 
+CARD: Final = ("Reads", "Keeps", "Writes", "Refuses", "Conserves")
+
+
+def card_of(text: str) -> dict[str, str]:
+    """The five entries of a stage's card by their words. Raises ValueError for a text that does not open with one."""
+    first, empty, *rest = text.splitlines()
+    if not first or empty:
+        raise ValueError("its first line says what it is for, and stands alone")
+    card: dict[str, str] = {}
+    for line in rest[: rest.index("") if "" in rest else None]:
+        bullet = re.fullmatch(r"- (\w+): (\S.*)", line)
+        if bullet:
+            card[bullet[1]] = bullet[2]
+        elif card and re.fullmatch(r"  \S.*", line):
+            card[list(card)[-1]] += line[1:]
+        else:
+            raise ValueError(f"neither `- Word: …` nor a continuation by two spaces: {line!r}")
+    if tuple(card) != CARD:
+        raise ValueError(f"its entries are {list(card)}, they must be {list(CARD)}")
+    if any("First form" in line and not line.startswith("First form:") for line in rest):
+        raise ValueError("what is first form is a paragraph that begins with `First form:`")
+    return card
+
+
 @pytest.mark.parametrize("stage", topology.STAGES, ids=lambda stage: str(stage.name))
 def test_a_stage_opens_with_its_card(stage: topology.AnyStage) -> None:
-    card = inspect.getdoc(importlib.import_module(type(stage).__module__)) or ""
-    lines = [line.lstrip(" -*").replace("*", "") for line in card.splitlines()]
-    found = [re.split(r"[\s:]", line)[0] for line in lines if line]
-    words = [word for word in found if word in ("Reads", "Keeps", "Writes", "Refuses", "Conserves")]
-    assert words == ["Reads", "Keeps", "Writes", "Refuses", "Conserves"]
+    module = importlib.import_module(type(stage).__module__)
+    text = inspect.getdoc(module) or ""
+    card = card_of(text)
+    for word, topics in (("Reads", topology.read_by(stage)), ("Writes", topology.written_by(stage))):
+        missing = [topic.name for topic in topics if not re.search(rf"(?<![\w-]){topic.name}(?![\w-])", card[word])]
+        assert missing == [], f"{word} does not name {missing}"
+    cited = re.findall(r"`([\w/]+\.py)`", text)
+    assert [name for name in cited if not (Path(str(module.__file__)).parent / name).is_file()] == []
+
+
+def test_the_rule_of_cards_sees_what_it_is_for() -> None:
+    good = "What for.\n\n" + "\n".join(f"- {word}: a,\n  b." for word in CARD) + "\n\nFirst form: c."
+    assert card_of(good) == dict.fromkeys(CARD, "a, b.")
+    for bad in (
+        good.replace("What for.\n", "What for."),
+        good.replace("- Keeps: a,\n  b.\n", ""),
+        good.replace("- Reads:", "*Reads*"),
+        good.replace("\n  b.", "\n    b."),
+        good.replace("First form", "And more. First form"),
+    ):
+        with pytest.raises(ValueError):
+            card_of(bad)
+
+
+MEMBERS: Final = (
+    "name", "title", "reads", "writes", "state_version", "migrations", "parameters", "__init__", "config", "new_state",
+    "step",
+)  # fmt: skip
+"""Of a stage's class, in this order; helpers follow."""
+
+
+@pytest.mark.parametrize("stage", topology.STAGES, ids=lambda stage: str(stage.name))
+def test_a_stages_class_is_written_as_all_others_are(stage: topology.AnyStage) -> None:
+    """<Name>Stage on a <Name>State, with <Name>Parameters as `parameters` where it has any."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(type(stage).__module__)))
+    (node,) = (each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == type(stage).__name__)
+    name = node.name.removesuffix("Stage")
+    assert name.lower() == stage.name and [ast.unparse(base) for base in node.bases] == [f"Stage[{name}State]"]
+    assert type(stage.new_state(Task(stage.name, 0, 1))).__name__ == f"{name}State"
+    assert type(stage.parameters).__name__ in (f"{name}Parameters", "Parameters")
+    members: list[str] = []
+    for each in node.body:
+        if isinstance(each, ast.FunctionDef):
+            members.append(each.name)
+        elif not isinstance(each, ast.Expr):
+            assert isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name), ast.unparse(each)
+            assert ast.unparse(each.annotation).startswith("ClassVar[") or each.target.id == "parameters"
+            members.append(each.target.id)
+    known = [member for member in members if member in MEMBERS]
+    assert known == [member for member in MEMBERS if member in known] == members[: len(known)]
+    wanted = {"name", "title", "reads", "writes", "new_state", "step"}
+    wanted |= {"parameters", "__init__"} if type(stage.parameters).__name__ == f"{name}Parameters" else set()
+    assert wanted <= set(known)
+    assert not hasattr(stage, "_config") and not hasattr(stage, "_parameters")
 
 
 @pytest.mark.parametrize("stage", topology.STAGES, ids=lambda stage: str(stage.name))

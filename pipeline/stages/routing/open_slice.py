@@ -15,7 +15,7 @@ class OpenSlice(Entry):
 
     slice: Slice
     executed_qty: int = 0
-    """Units executed while it was open; busts are the parent's affair and do not come back here."""
+    """Units executed while it was open, without busts: those are booked on the parent only."""
     child_ids: list[str] = msgspec.field(default_factory=list)
     """Its children that can still execute, in the order they were sent."""
     child_no: int = 0

@@ -39,6 +39,6 @@ class SampledMarket(Entry):
     median_spread_px: int = 0
     """Low median of ``spreads``; 0 before the first sample."""
     volatility_px: int = 0
-    """Mean absolute move of the midpoint from sample to sample, 1e-9 currency; 0: not known."""
+    """Mean absolute move of the midpoint in a second, 1e-9 currency; 0: not known."""
     venues: list[str] = []
     """Venues that have said anything of it, by code."""

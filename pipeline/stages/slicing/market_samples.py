@@ -18,15 +18,15 @@ _ROOT_OF_NS_PER_S: Final = isqrt(NS_PER_S)
 class MarketSamples:
     """Keeps the table `markets` in ``state``.
 
-    ``sample_ns``: least event time between two samples. ``sample_count``: of how many of them the spread's own median
-    and the volatility are taken.
+    ``sample_ns``: least event time between two samples. ``sample_count``: how many are kept; the spread's own median
+    and the volatility are taken over them.
     """
 
     def __init__(self, state: State, sample_ns: int, sample_count: int) -> None:
         self._sample_ns = sample_ns
-        self._sample_count = sample_count
         # Moves grow with the root of time: what they are over a sample is brought to what they are over a second.
         self._samples_a_second_root = isqrt(NS_PER_S * NS_PER_S // sample_ns)
+        self._sample_count = sample_count
         self._markets = state.table("markets", SampledMarket)
 
     def of(self, instrument: str) -> SampledMarket:

@@ -12,8 +12,8 @@ from pathlib import Path
 from pipeline.domain.executions import ChildOrder
 from pipeline.domain.parents import Style
 from pipeline.runtime.worker.migration import migrated
+from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.stage import RoutingStage
-from pipeline.stages.routing.state import RoutingParameters
 from pipeline.state import Task
 from tests.unit.stages.routing.routing_bench import SECRET, RoutingBench, kinds
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import get_type_hints
 
 import pytest
 
@@ -12,11 +13,11 @@ from pipeline.domain.record import Owned
 from pipeline.stages.routing.child_orders import through_the_gate
 from pipeline.stages.routing.closing import close, has_expired, take_back, why_closed
 from pipeline.stages.routing.open_slice import OpenSlice
+from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.routers.table import ROUTERS
-from pipeline.stages.routing.stage import RoutingStage
-from pipeline.stages.routing.state import RoutingParameters, RoutingState
+from pipeline.stages.routing.state import RoutingState
 from pipeline.stages.routing.venue_selection import VenueChoice
-from tests.unit.stages.routing.routing_bench import SECRET, RoutingBench, kinds
+from tests.unit.stages.routing.routing_bench import RoutingBench, kinds
 
 
 class TwoHalves:
@@ -30,7 +31,7 @@ class TwoHalves:
         instrument = state.instruments.get("A", state.now_ns)
         assert instrument is not None
         venues = state.venues.standing(state.now_ns)
-        choice = VenueChoice(state.market, state.scorecards, state.switches)
+        choice = VenueChoice(state.market, state.scorecards, state.switches, state.parameters)
         for _ in range(2):
             placement = choice.next_child(open_slice, open_slice.slice.qty // 2, instrument, venues, ())
             assert not isinstance(placement, str)
@@ -95,6 +96,7 @@ def test_a_tick_asks_the_router_once_about_every_open_slice(bench: RoutingBench,
     assert router.ticked == [1, 2]
 
 
-def test_an_unknown_router_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ValueError, match="no router 'FASTEST': choose one of SEQUENTIAL"):
-        RoutingStage(RoutingParameters(wire_secret=SECRET, router="FASTEST"))
+def test_every_router_can_be_chosen_by_the_parameters_and_no_other() -> None:
+    annotation = get_type_hints(RoutingParameters, include_extras=True)["router"]
+    (allowed,) = annotation.__metadata__
+    assert set(allowed.choices) == set(ROUTERS)

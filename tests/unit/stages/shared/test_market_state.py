@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.domain.market import NBBO, Depth, DepthKind, Level, QuoteKind, SessionState, VenueStatus
 from pipeline.domain.orders import Side
+from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.stage import RoutingStage
-from pipeline.stages.routing.state import RoutingParameters
 from pipeline.stages.shared.market_state import MarketState
 from pipeline.stages.slicing.stage import SlicingStage
 from tests.stage_bench import Bench
