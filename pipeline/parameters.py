@@ -349,7 +349,8 @@ def lines_of(text: str) -> dict[_Path, int]:
             lines.setdefault(section, number)
             continue
         # A value over several lines does not stand alone: its key does.
-        for path in _all_paths(stripped) or _all_paths(f"{stripped.partition('=')[0]} = 0"):
+        key, equals, _ = stripped.partition("=")
+        for path in _all_paths(stripped) or (_all_paths(f"{key} = 0") if equals else []):
             lines.setdefault(section + path, number)
     return lines
 

@@ -290,7 +290,7 @@ def test_the_rule_of_sections_sees_those_that_are_not_there() -> None:
 
 
 def notes_cited(text: str) -> list[str]:
-    """Names of notes that are not in the repository, where they stand alone (``docs/platform.md`` is another file)."""
+    """Names of notes that are not in the repository, where they stand alone; below a folder it is another file."""
     return [note for note in NOT_IN_THE_REPOSITORY if re.search(rf"(?<![\w/.-]){re.escape(note)}\b", text)]
 
 

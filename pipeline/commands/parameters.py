@@ -13,18 +13,17 @@ def add(commands: Commands) -> None:
     """Add `pipeline parameters` and its actions to ``commands``."""
     parameters = command(
         commands, "parameters", "the numbers that shape decisions: show them, check a file of them, compare two",
-        "parameters show > today.toml", "parameters check today.toml", "parameters diff yesterday.toml today.toml",
-        "run --all --parameters today.toml",
+        "parameters show", "parameters check today.toml", "parameters diff yesterday.toml today.toml",
         connects=False,
-        more="They stand in one TOML file, a section for each stage; what is not in it has its default. Every process "
-        "reads it at its start, and the journal's epoch records hold all of it.",
+        more="They stand in one TOML file (pipeline run --parameters FILE), a section for each stage; what is not in "
+        "it has its default. Every process reads it at its start, and the journal's epoch records hold all of it.",
     )  # fmt: skip
     actions = parameters.add_subparsers(
         title="actions", metavar="ACTION", dest="action", required=True, parser_class=Parser
     )
     show = command(
         actions, "show", "print every parameter, with meaning, unit, range and default, as a complete file",
-        "parameters show", "parameters show --parameters today.toml", "parameters show --defaults > today.toml",
+        "parameters show", "parameters show --parameters today.toml", "parameters show --defaults",
         handler=_show, connects=False,
     )  # fmt: skip
     takes_parameters(show)
@@ -35,15 +34,15 @@ def add(commands: Commands) -> None:
         more="Exit code 0: it can; 2: it cannot, each error with its line, field, value and what is allowed.",
         handler=_check, connects=False,
     )  # fmt: skip
-    check.add_argument("file", type=Path)
+    check.add_argument("file", type=Path, help="TOML, as `pipeline parameters show` prints it")
     diff = command(
         actions, "diff", "say where two files differ; one alone is compared with the defaults",
         "parameters diff today.toml", "parameters diff yesterday.toml today.toml",
         more="Exit code 0: nowhere; 1: they differ; 2: one of them cannot be used.",
         handler=_diff, connects=False,
     )  # fmt: skip
-    diff.add_argument("file", type=Path)
-    diff.add_argument("other", type=Path, nargs="?")
+    diff.add_argument("file", type=Path, help="TOML, as `pipeline parameters show` prints it")
+    diff.add_argument("other", type=Path, nargs="?", help="what it is compared with; left out: the defaults are")
 
 
 def _show(options: argparse.Namespace) -> int:

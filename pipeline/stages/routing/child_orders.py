@@ -38,7 +38,7 @@ def through_the_gate(state: RoutingState, open_slice: OpenSlice, placement: Plac
         return GateReason.NO_QUOTE if reason is None else reason
     order = msgspec.structs.replace(order, wire_id=next_wire_id(state))
     open_slice.child_no += 1
-    open_slice.child_id = order.child_id
+    open_slice.child_ids.append(order.child_id)
     open_slice.tried.append(order.venue)
     open_slice.probed = open_slice.probed or placement.probe
     if placement.takes:
@@ -62,7 +62,7 @@ def through_the_gate(state: RoutingState, open_slice: OpenSlice, placement: Plac
 def _order(state: RoutingState, open_slice: OpenSlice, placement: Placement) -> ChildOrder:
     """The order a placement asks for; it has no wire id yet."""
     slice_ = open_slice.slice
-    quote = state.displayed.quote(slice_.instrument)
+    quote = state.market.quote(slice_.instrument)
     return ChildOrder(
         kind=ChildKind.NEW,
         child_id=child_id_of(slice_, open_slice.child_no + 1),
@@ -92,15 +92,15 @@ def _order(state: RoutingState, open_slice: OpenSlice, placement: Placement) -> 
 def gate_view(state: RoutingState, order: ChildOrder, open_slice: OpenSlice) -> GateView:
     """What the gate judges ``order`` by: the desk's switches, the market and its own counters."""
     instrument, venue, parent_id, now_ns = order.instrument, order.venue, order.parent_id, state.now_ns
-    slice_, status = open_slice.slice, state.displayed.status(instrument, venue)
+    slice_, status = open_slice.slice, state.market.status(instrument, venue)
     shown = []
     for known in state.venues.standing(now_ns):
-        px = state.displayed.far_px(instrument, known.venue, order.side)
+        px = state.market.far_px(instrument, known.venue, order.side)
         if px is not None and is_lit(known):
             shown.append(DisplayedPrice(venue=known.venue, px=px))
     return GateView(
         now_ns=now_ns,
-        quote=state.displayed.quote(instrument),
+        quote=state.market.quote(instrument),
         state=status.state,
         lower_band_px=status.lower_band_px,
         upper_band_px=status.upper_band_px,

@@ -8,7 +8,7 @@ from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.record import Owned
 from pipeline.stages.routing.child_orders import cancel
 from pipeline.stages.routing.exposure_ledger import BookedChild, ParentExposure
-from pipeline.stages.routing.open_slice import OpenSlice, slice_key
+from pipeline.stages.routing.open_slice import OpenSlice, last_child_id, slice_key
 from pipeline.stages.routing.state import RoutingState
 
 
@@ -47,7 +47,7 @@ def close(state: RoutingState, open_slice: OpenSlice, parent: ParentExposure, re
         parent_id=slice_.parent_id,
         epoch_no=slice_.epoch_no,
         slice_no=slice_.slice_no,
-        child_id=open_slice.child_id,
+        child_id=last_child_id(open_slice),
         instrument=slice_.instrument,
         side=slice_.side,
         # A venue may have executed more than the slice asked for: then nothing comes back.

@@ -137,7 +137,7 @@ def _score(state: RoutingState, child: BookedChild, qty: int, px: int, fee: int)
     else:
         state.ledger.children.put(order.child_id, child)
     open_slice = state.ledger.slice_of(order)
-    if open_slice is None or open_slice.child_id != order.child_id:
+    if open_slice is None or order.child_id not in open_slice.child_ids:
         return
     for left in open_slice.left:
         left.qty -= state.scorecards.finished(left, qty, px, fee, order.side.sign)

@@ -16,7 +16,8 @@ class OpenSlice(Entry):
     slice: Slice
     executed_qty: int = 0
     """Units executed while it was open, without busts: those are booked on the parent only."""
-    child_id: str = ""
+    child_ids: list[str] = msgspec.field(default_factory=list)
+    """Its children that can still execute, in the order they were sent."""
     child_no: int = 0
     """Children sent for it so far."""
     tried: list[str] = msgspec.field(default_factory=list)
@@ -39,6 +40,11 @@ def slice_key(slice_: Slice) -> str:
 def slice_key_of_child(order: ChildOrder) -> str:
     """The same key, from a child of the slice."""
     return f"{order.parent_id}/{order.slice_no}"
+
+
+def last_child_id(open_slice: OpenSlice) -> str:
+    """Id of the child sent last for a slice; empty before the first."""
+    return child_id_of(open_slice.slice, open_slice.child_no) if open_slice.child_no else ""
 
 
 def child_id_of(slice_: Slice, child_no: int) -> str:

@@ -17,7 +17,7 @@ exploration; priors are parameters; a fill by a venue's correction is not restat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final
 
 from pipeline.domain.controls import (
@@ -37,7 +37,7 @@ from pipeline.domain.parents import Slice, SliceKind
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument, Limit, Venue
 from pipeline.domain.units import PX_ONE
-from pipeline.stage import Meta, Stage
+from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.routing.alerts import alert, stale_hold, unknown_child
 from pipeline.stages.routing.child_lifecycle import ChildState, LifeEvent, apply_report, happen
 from pipeline.stages.routing.child_orders import cancel
@@ -51,6 +51,7 @@ from pipeline.stages.routing.executions import (
     restate,
 )
 from pipeline.stages.routing.exposure_ledger import Ask, BookedChild, ParentExposure
+from pipeline.stages.routing.migrations import MIGRATIONS
 from pipeline.stages.routing.open_slice import OpenSlice, slice_key
 from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.routers.table import ROUTERS
@@ -82,6 +83,8 @@ class RoutingStage(Stage[RoutingState]):
         Resumed,
     )
     writes: ClassVar[tuple[type[Owned], ...]] = (ChildOrder, Fill, Alert)
+    state_version: ClassVar[int] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = MIGRATIONS
 
     parameters: RoutingParameters
 
@@ -95,15 +98,15 @@ class RoutingStage(Stage[RoutingState]):
     def step(self, state: RoutingState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:
             case NBBO():
-                state.displayed.on_nbbo(message)
+                state.market.on_nbbo(message)
             case Depth():
-                state.displayed.on_depth(message)
+                state.market.on_depth(message)
             case VenueReport():
                 yield from self._on_report(state, message)
             case Slice():
                 yield from self._on_slice(state, message)
             case VenueStatus():
-                state.displayed.on_status(message)
+                state.market.on_status(message)
                 if message.state in CANCEL_ON:
                     for child in state.ledger.live_in(message.instrument):
                         if child.order.venue == message.venue:
@@ -198,13 +201,14 @@ class RoutingStage(Stage[RoutingState]):
             state.scorecards.add(child.score_key, child.tally)
             state.ledger.children.put(child.order.child_id, child)
         open_slice = state.ledger.slice_of(child.order)
-        if open_slice is None or open_slice.child_id != child.order.child_id:
+        if open_slice is None or child.order.child_id not in open_slice.child_ids:
             yield from answer_quiet(state, parent)
             return
+        open_slice.child_ids.remove(child.order.child_id)
         left_qty = child.order.order_qty - child.life.cum_qty
         if left_qty > 0:
             open_slice.left.append(Unfilled(child.score_key, child.touch_px, left_qty))
-            state.ledger.open_slices.put(slice_key(open_slice.slice), open_slice)
+        state.ledger.open_slices.put(slice_key(open_slice.slice), open_slice)
         yield from self._router.on_child_ended(state, open_slice)
 
     # ------------------------------------------------------------------ time
@@ -220,7 +224,7 @@ class RoutingStage(Stage[RoutingState]):
         )
         for child in state.ledger.live():
             open_slice = state.ledger.slice_of(child.order)
-            if open_slice is not None and open_slice.child_id == child.order.child_id:
+            if open_slice is not None and open_slice.child_ids[:1] == [child.order.child_id]:  # once for every slice
                 yield from self._router.on_tick(state, open_slice)
             if now_ns - child.order.sent_ns >= shortest_ns:
                 yield from _time_out(state, child)

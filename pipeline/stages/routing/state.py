@@ -6,13 +6,13 @@ from pipeline.domain.executions import Liquidity, VenueReport
 from pipeline.domain.orders import Side
 from pipeline.domain.reference import LimitScope
 from pipeline.domain.units import PPM_ONE
-from pipeline.stages.routing.displayed import Displayed
 from pipeline.stages.routing.exposure_ledger import Ledger
 from pipeline.stages.routing.gate import tightened
 from pipeline.stages.routing.gate_counters import GateBook
 from pipeline.stages.routing.parameters import GateParameters, RoutingParameters
 from pipeline.stages.routing.venue_scorecards import Scorecards
 from pipeline.stages.shared import reference_data
+from pipeline.stages.shared.market_state import MarketState
 from pipeline.stages.shared.stale_hold import StaleHold
 from pipeline.stages.shared.switches import Switches
 from pipeline.state import Entry, State, Task
@@ -70,7 +70,7 @@ class RoutingState(State):
         self.venues = reference_data.venues(self)
         self.limits = reference_data.limits(self)
         self.stale = StaleHold(self, self.limits, parameters.max_backlog_ns)
-        self.displayed = Displayed(self)
+        self.market = MarketState(self)
         self.gate_book = GateBook(self, parameters.gate.repeat_ns)
         self.scorecards = Scorecards(self, parameters.prior)
         self.ledger = Ledger(self, self.gate_book)

@@ -22,11 +22,11 @@ from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.parents import Slice, Style
 from pipeline.domain.reference import Instrument, Venue, VenueKind
 from pipeline.domain.units import MILLI_BPS_ONE
-from pipeline.stages.routing.displayed import Displayed
 from pipeline.stages.routing.gate import Resting, meets_own
 from pipeline.stages.routing.open_slice import OpenSlice
 from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.venue_scorecards import PlacementKind, Scorecards, score_key
+from pipeline.stages.shared.market_state import MarketState
 from pipeline.stages.shared.switches import Switches
 
 
@@ -70,10 +70,10 @@ class VenueChoice:
     """Chooses by the displayed market, scorecards and switches as they are; keeps nothing."""
 
     def __init__(
-        self, displayed: Displayed, scorecards: Scorecards, switches: Switches, parameters: RoutingParameters
+        self, market: MarketState, scorecards: Scorecards, switches: Switches, parameters: RoutingParameters
     ) -> None:
         self.parameters = parameters
-        self._displayed = displayed
+        self._market = market
         self._scorecards = scorecards
         self._switches = switches
 
@@ -95,7 +95,7 @@ class VenueChoice:
             return "BELOW_LOT"
         if slice_.min_qty > qty:
             return "BELOW_MIN_QTY"
-        quote = self._displayed.quote(slice_.instrument)
+        quote = self._market.quote(slice_.instrument)
         if quote is None or quote.bid_px is None or quote.offer_px is None:
             return "NO_QUOTE"
         plan = _Plan(self, open_slice, qty, instrument, venues, resting, quote.bid_px, quote.offer_px)
@@ -118,11 +118,11 @@ class VenueChoice:
 
     def far_px(self, instrument: str, venue: str, side: Side) -> int | None:
         """Best displayed price an order of ``side`` could take at a venue; None where none is known."""
-        return self._displayed.far_px(instrument, venue, side)
+        return self._market.far_px(instrument, venue, side)
 
     def why_barred(self, instrument: str, venue: str, side: Side, kind: PlacementKind) -> str:
         """Why nothing of this kind may go to a venue now: law and halts, then the desk; empty when it may."""
-        status = self._displayed.status(instrument, venue)
+        status = self._market.status(instrument, venue)
         if status.state is not SessionState.OPEN:
             return "NOT_OPEN"
         if status.short_restricted and side is Side.SELL_SHORT and kind is PlacementKind.TAKE:

@@ -12,6 +12,6 @@ from pipeline.simulator.venues.faults import Faults
 class VenuesParameters(Parameters, frozen=True, kw_only=True):
     """Simulated venues: seed and behaviour of all of them. Fees, latency and rules of each are reference data."""
 
-    seed: Annotated[int, Allowed("What every draw depends on: latency, hidden interest, faults.")] = 20120621
+    seed: Annotated[int, Allowed("What every draw depends on: latency, hidden interest, faults.", "number")] = 20120621
     hidden: HiddenInterest = HiddenInterest()
     faults: Faults = Faults()

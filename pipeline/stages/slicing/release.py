@@ -40,9 +40,9 @@ def is_too_soon(parent: WorkingParent, now_ns: int, parameters: SlicingParameter
 
 def decide(view: SlicingView) -> Release:
     """The slice to release now."""
-    parent, order, market, now_ns = view.parent, view.parent.order, view.market, view.now_ns
+    parent, order, sampled, now_ns = view.parent, view.parent.order, view.sampled, view.now_ns
     leaves_qty = parent.unreleased_qty
-    spread_px = market.spread_px(order.instrument)
+    spread_px = view.market.spread_px(order.instrument)
     if spread_px is None:
         return NOTHING
     last_moment_ns = last_moment_starts_ns(parent, view.parameters)
@@ -56,7 +56,6 @@ def decide(view: SlicingView) -> Release:
     if behind_qty <= 0 or (behind_qty < min(min_slice_qty, leaves_qty) and not last_moment):
         # NOTHING_DUE, or BELOW_MINIMUM_SLICE whatever the row: so at most ticks, and known without the rest.
         return NOTHING
-    median_px = market.median_spread_px(order.instrument)
     decision = trilemma.decide(
         trilemma.Situation(
             leaves_qty=leaves_qty,
@@ -65,13 +64,13 @@ def decide(view: SlicingView) -> Release:
             time_left_ppm=min(time_left_ppm, view.parameters.trilemma.last_moment_ppm)
             if last_moment
             else time_left_ppm,
-            remaining_risk=trilemma.remaining_risk(
-                leaves_qty, market.volatility_px(order.instrument), view.time_left_ns
-            ),
-            risk_budget=_risk_budget(order.urgency, leaves_qty, median_px, view.parameters),
+            remaining_risk=trilemma.remaining_risk(leaves_qty, sampled.volatility_px, view.time_left_ns),
+            risk_budget=_risk_budget(order.urgency, leaves_qty, sampled.median_spread_px, view.parameters),
             spread_px=spread_px,
-            median_spread_px=median_px,
-            depth_inside_limit_qty=market.depth_inside(order.instrument, order.side, order.limit_px),
+            median_spread_px=sampled.median_spread_px,
+            depth_inside_limit_qty=view.market.depth_inside_qty(
+                order.instrument, sampled.venues, order.side, order.limit_px
+            ),
             obtainable_qty=_obtainable_qty(view),
             completion=order.completion,
             first_slice=parent.released_ns == 0,

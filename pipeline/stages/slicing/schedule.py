@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 from pipeline.domain.analytics import VolumeCurve
 from pipeline.domain.reference import Instrument
 from pipeline.domain.units import PPM_ONE
-from pipeline.stages.slicing.market_view import MarketView
+from pipeline.stages.shared.market_state import MarketState
+from pipeline.stages.slicing.entries import SampledMarket
 from pipeline.stages.slicing.parameters import SlicingParameters
 from pipeline.stages.slicing.working_parent import Totals, WorkingParent
 
@@ -24,7 +25,10 @@ class SlicingView(NamedTuple):
     """Of all parents of its instrument and side, itself included: they share one participation cap."""
     side_own_qty: int
     """Units this side of the instrument has executed today."""
-    market: MarketView
+    market: MarketState
+    """Quotes, depth and venue states as they stand."""
+    sampled: SampledMarket
+    """Its volume and the samples of its quote, over time."""
     instrument: Instrument
     curve: VolumeCurve | None
     """The volume curve in force; None before the first."""
@@ -51,7 +55,7 @@ class SlicingView(NamedTuple):
     @property
     def others_volume_qty(self) -> int:
         """Units the market has traded since the parent came."""
-        return self.market.of(self.parent.order.instrument).volume_qty - self.parent.volume_before
+        return self.sampled.volume_qty - self.parent.volume_before
 
     @property
     def own_volume_qty(self) -> int:

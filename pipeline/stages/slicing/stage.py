@@ -17,7 +17,7 @@ refuses them for now).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from pipeline.domain.analytics import VolumeCurve
@@ -28,8 +28,9 @@ from pipeline.domain.parents import ParentKind, ParentOrder, SliceKind
 from pipeline.domain.parents import Slice as SliceRecord
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument, Limit, LimitScope
-from pipeline.stage import Meta, Stage
+from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.slicing import release
+from pipeline.stages.slicing.migrations import MIGRATIONS
 from pipeline.stages.slicing.parameters import SlicingParameters
 from pipeline.stages.slicing.state import SlicingState
 from pipeline.stages.slicing.working_parent import WorkingParent, working
@@ -56,6 +57,8 @@ class SlicingStage(Stage[SlicingState]):
         Resumed,
     )
     writes: ClassVar[tuple[type[Owned], ...]] = (SliceRecord, Alert)
+    state_version: ClassVar[int] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = MIGRATIONS
 
     parameters: SlicingParameters
 
@@ -75,12 +78,15 @@ class SlicingStage(Stage[SlicingState]):
                 yield from self._on_tick(state, message)
             case NBBO():
                 state.market.on_nbbo(message)
+                state.samples.on_nbbo(message)
             case TradePrint():
-                state.market.on_print(message)
+                state.samples.on_print(message)
             case Depth():
                 state.market.on_depth(message)
+                state.samples.on_venue(message.instrument, message.venue)
             case VenueStatus():
                 state.market.on_status(message)
+                state.samples.on_venue(message.instrument, message.venue)
             case VolumeCurve():
                 state.learn_curve(message)
             case Instrument():
@@ -103,7 +109,7 @@ class SlicingStage(Stage[SlicingState]):
         if order.kind is ParentKind.NEW:
             parent = working(
                 order,
-                volume_before=state.market.of(order.instrument).volume_qty,
+                volume_before=state.samples.of(order.instrument).volume_qty,
                 own_before=state.totals_of(order.instrument).own_qty(order.side),
             )
             state.add(parent)

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from pipeline.domain.analytics import VolumeCurve
 from pipeline.domain.executions import Fill, FillKind
-from pipeline.domain.orders import Side
 from pipeline.domain.reference import Instrument
 from pipeline.stages.shared import reference_data
+from pipeline.stages.shared.market_state import MarketState
 from pipeline.stages.shared.stale_hold import StaleHold
 from pipeline.stages.shared.switches import Switches
-from pipeline.stages.slicing.market_view import MarketView
+from pipeline.stages.slicing.entries import Curve, InstrumentTotals
+from pipeline.stages.slicing.market_samples import MarketSamples
 from pipeline.stages.slicing.parameters import SlicingParameters
 from pipeline.stages.slicing.schedule import SlicingView
 from pipeline.stages.slicing.working_parent import Siblings, WorkingParent
-from pipeline.state import Entry, State, Task
-
-
-class InstrumentTotals(Entry):
-    """The parents of one instrument, in the order they came, and what each side has executed today."""
-
-    parent_ids: list[str] = []
-    own_buy_qty: int = 0
-    own_sell_qty: int = 0
-
-    def own_qty(self, side: Side) -> int:
-        """Units this side has executed today."""
-        return self.own_buy_qty if side is Side.BUY else self.own_sell_qty
-
-
-class Curve(Entry):
-    """The volume curve in force."""
-
-    curve: VolumeCurve
+from pipeline.state import State, Task
 
 
 class SlicingState(State):
@@ -40,7 +23,8 @@ class SlicingState(State):
     def __init__(self, task: Task, parameters: SlicingParameters) -> None:
         super().__init__(task)
         self.parameters = parameters
-        self.market = MarketView(self, parameters.sample_ns, parameters.sample_count)
+        self.market = MarketState(self, levels="books")
+        self.samples = MarketSamples(self, parameters.sample_ns, parameters.sample_count)
         self.switches = Switches(self)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
@@ -70,6 +54,7 @@ class SlicingState(State):
             siblings=self.siblings.of(parent),
             side_own_qty=self.totals_of(order.instrument).own_qty(order.side),
             market=self.market,
+            sampled=self.samples.of(order.instrument),
             instrument=instrument,
             curve=None if curve is None else curve.curve,
             now_ns=self.now_ns,
@@ -84,7 +69,7 @@ class SlicingState(State):
             and not parent.finishing
             and instrument.session_open_ns <= now_ns < instrument.session_close_ns
             and order.start_ns <= now_ns < order.end_ns
-            and self.market.is_open(order.instrument)
+            and self.market.is_open(order.instrument, self.samples.of(order.instrument).venues)
             and not self.switches.killed(instrument=order.instrument, parent=order.parent_id)
             and not self.switches.paused(instrument=order.instrument, parent=order.parent_id)
             and not self.stale.holds(order.instrument)

@@ -30,7 +30,7 @@ class SequentialRouter:
         # Called for every slice at every tick, so the usual case makes no generator.
         if open_slice.closing or not has_expired(state, open_slice):
             return ()
-        return take_back(state, [state.ledger.children[open_slice.child_id]], "EXPIRED")
+        return take_back(state, [state.ledger.children[child_id] for child_id in open_slice.child_ids], "EXPIRED")
 
 
 def _advance(state: RoutingState, open_slice: OpenSlice) -> Iterator[Owned]:
@@ -58,7 +58,7 @@ def _next_child(state: RoutingState, open_slice: OpenSlice) -> Placement | str:
     instrument = state.instruments.get(slice_.instrument, state.now_ns)
     if instrument is None:
         return "UNKNOWN_INSTRUMENT"
-    choice = VenueChoice(state.displayed, state.scorecards, state.switches, state.parameters)
+    choice = VenueChoice(state.market, state.scorecards, state.switches, state.parameters)
     venues = state.venues.standing(state.now_ns)
     resting = state.ledger.resting(slice_.instrument, slice_.side)
     return choice.next_child(open_slice, qty, instrument, venues, resting)

@@ -7,8 +7,6 @@ from typing import Final
 from pipeline.stages.routing.router import Router
 from pipeline.stages.routing.routers.sequential import SequentialRouter
 
-SEQUENTIAL: Final = "SEQUENTIAL"
-
 ROUTERS: Final[dict[str, Router]] = {
-    SEQUENTIAL: SequentialRouter(),
+    "SEQUENTIAL": SequentialRouter(),
 }

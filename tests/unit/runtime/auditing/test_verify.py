@@ -12,7 +12,9 @@ import pytest
 
 from pipeline import cli, topology
 from pipeline.audit.replay import FindingKind
-from pipeline.audit.verify import Audit
+from pipeline.audit.verify import Audit, Code, against_code
+from pipeline.demo.memory_run import published
+from pipeline.domain.audit import JournalEntry, JournalKind
 from pipeline.domain.record import Record
 from pipeline.runtime.auditing import reading
 from pipeline.runtime.auditing.replaying import MemoryLog
@@ -20,8 +22,14 @@ from pipeline.runtime.auditing.topic_copy import TopicCopy
 from pipeline.runtime.auditing.verify import Recording, audit, verify_host
 from pipeline.runtime.contracts.codec import Codec, LocalIds
 from pipeline.runtime.memory.host import MemoryHost, StoredRecord
+from pipeline.simulator.venues.faults import Faults
+from pipeline.stages.netting.parameters import NettingParameters
+from pipeline.stages.netting.stage import NettingStage
 from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.stage import RoutingStage
+from pipeline.stages.simulated_venues.parameters import VenuesParameters
+from pipeline.topology import FlowParameters
+from tests import recordings
 from tests.days import P, small_day
 
 Topics = dict[tuple[str, int], list[StoredRecord]]
@@ -180,15 +188,10 @@ def test_a_record_under_another_schema_is_found(day: MemoryHost) -> None:
     assert FindingKind.SCHEMA in {f.kind for f in done.findings}
 
 
-def test_other_parameters_than_recorded_are_named(day: MemoryHost) -> None:
-    from pipeline.audit.verify import Code, against_code
-    from pipeline.domain.audit import JournalEntry, JournalKind
-
-    here = RoutingStage(RoutingParameters(wire_secret=b"one secret of sixteen"))
-    there = RoutingStage(RoutingParameters(wire_secret=b"another one of sixteen", ack_timeout_ns=7))
-    entry = JournalEntry(
+def _epoch_of(stage: str, config: dict[str, object]) -> JournalEntry:
+    return JournalEntry(
         kind=JournalKind.EPOCH,
-        stage="routing",
+        stage=stage,
         partition=1,
         no=1,
         epoch=1,
@@ -196,17 +199,86 @@ def test_other_parameters_than_recorded_are_named(day: MemoryHost) -> None:
         wall_ns=1,
         commit="abc",
         lock_hash="l",
-        config=msgspec.json.encode({"routing": there.config()}).decode(),
+        config=msgspec.json.encode({stage: config}).decode(),
         schemas='{"fills":[4,"deadbeef"]}',
     )
-    found, notes = against_code(entry, Code(here.config(), {"fills": "f00d"}, "def", "l", "Python"))
+
+
+def _code(stage: topology.AnyStage) -> Code:
+    return Code(stage.config(), {"fills": "f00d"}, "def", "l", "Python", type(stage)().config())
+
+
+def test_other_parameters_than_recorded_are_named() -> None:
+    here = RoutingStage(RoutingParameters(wire_secret=b"one secret of sixteen"))
+    there = RoutingStage(RoutingParameters(wire_secret=b"another one of sixteen", ack_timeout_ns=7))
+    found, notes = against_code(_epoch_of("routing", dict(there.config())), _code(here))
     assert [(f.kind, f.field) for f in found] == [
-        (FindingKind.PARAMETERS, "ack_timeout_ns"),
-        (FindingKind.PARAMETERS, "wire_secret_sha256"),
+        (FindingKind.PARAMETERS, "routing.ack_timeout_ns"),
+        (FindingKind.PARAMETERS, "routing.wire_secret_sha256"),
         (FindingKind.SCHEMA, "contract of fills"),
     ]
-    assert "recorded with other parameters" in str(found[0]) and found[0].recorded == "7"
+    assert str(found[0]) == (
+        "recorded with other parameters: journal/1, field routing.ack_timeout_ns: recorded 7, replayed with 5000000000 "
+        "(task routing/1, journal entry 1)"
+    )
     assert notes == ["recorded under commit abc, replayed under def"]
+
+
+def test_what_an_earlier_version_did_not_record_is_a_note_where_it_has_its_default_here() -> None:
+    recorded = {name: value for name, value in NettingStage().config().items() if name != "wait_part"}
+    found, notes = against_code(_epoch_of("netting", dict(recorded)), _code(NettingStage()))
+    assert [each for each in found if each.kind is FindingKind.PARAMETERS] == []
+    assert "recorded by a version that had netting's wait_part as constants, replayed with the defaults" in notes
+
+
+def test_what_an_earlier_version_did_not_record_is_a_finding_where_it_was_set_otherwise() -> None:
+    recorded = {name: value for name, value in NettingStage().config().items() if name != "wait_part"}
+    here = NettingStage(NettingParameters(wait_part=5))
+    found, _ = against_code(_epoch_of("netting", dict(recorded)), _code(here))
+    assert [(each.field, each.recorded, each.replayed) for each in found][:1] == [
+        ("netting.wait_part", "nothing (its version had no such parameter)", "5, not its default")
+    ]
+
+
+def test_a_parameter_that_this_version_does_not_have_is_named() -> None:
+    found, _ = against_code(_epoch_of("netting", {**NettingStage().config(), "patience": 10}), _code(NettingStage()))
+    assert [(each.field, each.recorded, each.replayed) for each in found][:1] == [
+        ("netting.patience", "10", "nothing (this version has no such parameter)")
+    ]
+
+
+def _recorded_with(parameters: FlowParameters) -> MemoryHost:
+    host = MemoryHost(topology.flow(parameters), P, recordings.CODEC, units=recordings.UNITS, config=True)
+    for _ in published(host, recordings.small()):
+        pass
+    host.run()
+    host.commit()
+    return host
+
+
+def test_a_deployment_audited_with_its_own_parameters_is_verified_and_with_others_the_first_is_named() -> None:
+    theirs = FlowParameters(netting=NettingParameters(window_ns=3_000_000_000, max_legs=500))
+    host = _recorded_with(theirs)
+    good = verify_host(host, topology.flow(theirs), recordings.IDS)
+    assert good.verified, good.text()
+
+    done = verify_host(host, topology.STAGES, recordings.IDS)
+    assert not done.verified
+    first = done.findings[0]
+    assert (first.kind, first.field) == (FindingKind.PARAMETERS, "netting.window_ns")
+    assert (first.recorded, first.replayed) == ("3000000000", "15000000000")
+    assert (
+        "The first parameter that differs is netting.window_ns: 3000000000 when it was recorded, 15000000000 in "
+        "this audit." in done.text()
+    )
+    assert "--parameters FILE" in done.text()
+
+
+def test_parameters_that_changed_no_decision_are_still_told_apart() -> None:
+    host = _recorded_with(FlowParameters())
+    other = FlowParameters(venues=VenuesParameters(faults=Faults(late_by_ns=1)))
+    done = verify_host(host, topology.flow(other), recordings.IDS)
+    assert {(each.kind, each.field) for each in done.findings} == {(FindingKind.PARAMETERS, "venues.faults.late_by_ns")}
 
 
 def test_without_a_journal_nothing_is_verified(day: MemoryHost) -> None:

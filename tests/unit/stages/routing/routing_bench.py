@@ -29,9 +29,14 @@ class RoutingBench(Bench[RoutingState]):
     """At 1,000 s, all venues open, 100.00 bid, 100.02 offered at LITA."""
 
     def __init__(
-        self, *, gate: GateParameters | None = None, swap_every: int = 1, lit: tuple[str, ...] = ("LITA", "LITB")
+        self,
+        *,
+        gate: GateParameters | None = None,
+        swap_every: int = 1,
+        lit: tuple[str, ...] = ("LITA", "LITB"),
+        router: str = "SEQUENTIAL",
     ):
-        params = RoutingParameters(wire_secret=SECRET, gate=gate or GateParameters())
+        params = RoutingParameters(wire_secret=SECRET, gate=gate or GateParameters(), router=router)
         super().__init__(RoutingStage(params), swap_every=swap_every)
         self.slice_no = 0
         self._exec_no = 0

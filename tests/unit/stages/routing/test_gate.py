@@ -97,8 +97,8 @@ PEG: dict[str, Any] = {"ord_type": OrdType.PEGGED_MIDPOINT, "limit_px": None, "p
         ({}, {}, {"max_child_value": 100 * BID}, None),
         ({}, {}, {"max_child_value": 100 * BID - 1}, R.CHILD_VALUE_TOO_LARGE),
         (PEG, {}, {"max_child_value": 100 * OFFER - 1}, R.CHILD_VALUE_TOO_LARGE),  # a peg counts at the offer
-        ({}, {"parent_order_qty": 200}, {"child_to_parent": 500_000}, None),
-        ({}, {"parent_order_qty": 199}, {"child_to_parent": 500_000}, R.CHILD_TO_PARENT_RATIO),
+        ({}, {"parent_order_qty": 200}, {"child_to_parent_ppm": 500_000}, None),
+        ({}, {"parent_order_qty": 199}, {"child_to_parent_ppm": 500_000}, R.CHILD_TO_PARENT_RATIO),
         ({}, {"parent_order_qty": 0}, {}, R.CHILD_TO_PARENT_RATIO),  # unknown is refused
         ({**TAKE, "limit_px": OFFER * 101 // 100}, {}, {"collar": 100_000}, None),  # 1 % beyond, exactly
         ({**TAKE, "limit_px": OFFER * 101 // 100 + 1}, {}, {"collar": 100_000}, R.OUTSIDE_COLLAR),
@@ -139,7 +139,9 @@ PEG: dict[str, Any] = {"ord_type": OrdType.PEGGED_MIDPOINT, "limit_px": None, "p
 def test_what_may_not_leave(
     child: dict[str, Any], view: dict[str, Any], limits: dict[str, Any], reason: GateReason | None
 ) -> None:
-    got = refuse(msgspec.structs.replace(CHILD, **child), replace(LIMITS, **limits), replace(VIEW, **view))
+    got = refuse(
+        msgspec.structs.replace(CHILD, **child), msgspec.structs.replace(LIMITS, **limits), replace(VIEW, **view)
+    )
     assert got is reason
 
 

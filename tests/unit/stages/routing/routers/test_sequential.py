@@ -20,7 +20,7 @@ def test_a_refusal_by_the_gate_is_the_callers_to_act_on_and_changes_nothing() ->
     open_slice = OpenSlice(state.ledger.open_slices[key].slice)
     instrument = state.instruments.get("A", state.now_ns)
     assert instrument is not None
-    choice = VenueChoice(state.displayed, state.scorecards, state.switches, state.parameters)
+    choice = VenueChoice(state.market, state.scorecards, state.switches, state.parameters)
     placement = choice.next_child(open_slice, 11, instrument, state.venues.standing(state.now_ns), ())
     assert not isinstance(placement, str)
     before = dict(state.dump())

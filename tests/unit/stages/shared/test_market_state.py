@@ -1,0 +1,223 @@
+"""One contract for what a stage knows of the market, kept by each stage that decides by it.
+
+Every message goes through the stage's own step, and every step through the bench's restore oracle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.domain.market import NBBO, Depth, DepthKind, Level, QuoteKind, SessionState, VenueStatus
+from pipeline.domain.orders import Side
+from pipeline.stages.routing.parameters import RoutingParameters
+from pipeline.stages.routing.stage import RoutingStage
+from pipeline.stages.shared.market_state import MarketState
+from pipeline.stages.slicing.stage import SlicingStage
+from tests.stage_bench import Bench
+
+Levels = tuple[tuple[int, int], ...]
+
+
+class Market:
+    """A stage on the bench, of which only the market is looked at: instrument A, venues V and W."""
+
+    def __init__(self, bench: Bench[Any]) -> None:
+        self._bench = bench
+
+    @property
+    def state(self) -> MarketState:
+        market = self._bench.state.market  # another one after each restore
+        assert isinstance(market, MarketState)
+        return market
+
+    def snapshot(self, bids: Levels, offers: Levels, venue: str = "V", gap: bool = False) -> None:
+        self._depth(DepthKind.SNAPSHOT, bids, offers, venue, gap)
+
+    def change(self, bids: Levels, offers: Levels, venue: str = "V", gap: bool = False) -> None:
+        self._depth(DepthKind.CHANGE, bids, offers, venue, gap)
+
+    def unknown(self, bids: Levels, offers: Levels) -> None:
+        self._depth(DepthKind.UNKNOWN, bids, offers, "V", False)
+
+    def _depth(self, kind: DepthKind, bids: Levels, offers: Levels, venue: str, gap: bool) -> None:
+        self._bench.feed(
+            Depth(
+                kind=kind,
+                venue=venue,
+                instrument="A",
+                event_ns=0,
+                received_ns=0,
+                event_no=1,
+                gap=gap,
+                bids=tuple(Level(px=px, qty=qty) for px, qty in bids),
+                offers=tuple(Level(px=px, qty=qty) for px, qty in offers),
+            )
+        )
+
+    def quote(
+        self,
+        bid_px: int | None = 8,
+        offer_px: int | None = 12,
+        event_ns: int = 0,
+        bid_qty: int = 40,
+        offer_qty: int = 60,
+    ) -> None:
+        self._bench.feed(
+            NBBO(
+                kind=QuoteKind.NBBO,
+                instrument="A",
+                feed="f",
+                event_ns=event_ns,
+                received_ns=event_ns,
+                quote_no=1,
+                bid_px=bid_px,
+                bid_qty=bid_qty,
+                bid_venue="V",
+                offer_px=offer_px,
+                offer_qty=offer_qty,
+                offer_venue="W",
+                writer="feed@1",
+                seq=7,
+            )
+        )
+
+    def status(self, state: SessionState, venue: str = "V", **more: Any) -> None:
+        self._bench.feed(VenueStatus(venue=venue, instrument="A", state=state, event_ns=0, received_ns=0, **more))
+
+    def touch(self, venue: str = "V") -> tuple[int | None, int | None]:
+        """What a seller and a buyer could take at a venue."""
+        return self.state.far_px("A", venue, Side.SELL), self.state.far_px("A", venue, Side.BUY)
+
+    def inside(self, side: Side, limit_px: int | None = None) -> int:
+        return self.state.depth_inside_qty("A", ["V", "W"], side, limit_px)
+
+
+@pytest.fixture(params=["routing", "slicing"])
+def market(request: pytest.FixtureRequest) -> Market:
+    if request.param == "routing":
+        return Market(Bench(RoutingStage(RoutingParameters(wire_secret=b"a secret of tests, no other"))))
+    return Market(Bench(SlicingStage()))
+
+
+# ---------------------------------------------------------------------- depth
+
+
+def test_changes_replace_remove_and_insert_levels_in_order(market: Market) -> None:
+    market.snapshot(((9, 1), (8, 1)), ((11, 1),))
+    assert market.touch() == (9, 11)
+    market.change(((9, 0),), ((10, 5),))
+    assert market.touch() == (8, 10)
+    market.change((), ((10, 0), (11, 0)))
+    assert market.touch() == (8, None)
+
+
+def test_a_snapshot_stands_for_itself_whatever_was_missed_before_it(market: Market) -> None:
+    market.snapshot(((9, 1),), ((11, 1),))
+    market.snapshot(((10, 0), (7, 2)), ((13, 3),), gap=True)
+    assert market.touch() == (7, 13)
+    assert (market.inside(Side.SELL), market.inside(Side.BUY)) == (2, 3)
+
+
+def test_after_a_gap_the_quote_is_all_that_is_known_until_the_next_snapshot(market: Market) -> None:
+    market.snapshot(((9, 10),), ((11, 20),))
+    market.change(((7, 1),), (), gap=True)
+    market.change(((6, 1),), ())
+    assert market.touch() == (None, None)
+    assert (market.inside(Side.SELL), market.inside(Side.BUY)) == (0, 0)
+    market.quote()
+    assert market.touch() == (8, None), "W shows the offer"
+    assert (market.inside(Side.SELL), market.inside(Side.BUY)) == (40, 60)
+    market.snapshot(((9, 10),), ((11, 20),))
+    assert market.touch() == (9, 11)
+    assert (market.inside(Side.SELL), market.inside(Side.BUY)) == (10, 20)
+
+
+def test_changes_before_any_snapshot_tell_nothing(market: Market) -> None:
+    market.change(((9, 1),), ((11, 1),))
+    assert market.touch() == (None, None)
+    assert market.inside(Side.BUY) == 0
+
+
+def test_depth_of_a_kind_of_a_later_version_tells_nothing_until_the_next_snapshot(market: Market) -> None:
+    market.snapshot(((9, 1),), ((11, 1),))
+    market.unknown(((9, 5),), ((11, 5),))
+    assert market.touch() == (None, None)
+    assert market.inside(Side.BUY) == 0
+
+
+def test_a_gap_at_one_venue_takes_only_its_own_levels_away(market: Market) -> None:
+    market.snapshot(((9, 10),), ((11, 20),), venue="V")
+    market.snapshot(((9, 1),), ((11, 2),), venue="W")
+    assert market.inside(Side.BUY) == 22
+    market.change((), (), venue="V", gap=True)
+    assert (market.touch("V"), market.touch("W")) == ((None, None), (9, 11))
+    assert market.inside(Side.BUY) == 2
+
+
+@pytest.mark.parametrize(
+    ("side", "limit_px", "qty"),
+    [
+        (Side.BUY, None, 70),
+        (Side.BUY, 12, 30),  # the limit itself is inside
+        (Side.SELL, None, 12),
+        (Side.SELL, 8, 5),
+        (Side.SELL, 7, 12),
+    ],
+)
+def test_what_is_displayed_inside_the_limit(market: Market, side: Side, limit_px: int | None, qty: int) -> None:
+    market.snapshot(((8, 5), (7, 7)), ((12, 30), (13, 40)))
+    assert market.inside(side, limit_px) == qty
+
+
+def test_no_depth_inside_the_limit_leaves_the_quote_if_that_is_inside(market: Market) -> None:
+    market.snapshot(((8, 5),), ((13, 40),))
+    market.quote(bid_px=8, offer_px=12)
+    assert market.inside(Side.BUY, 12) == 60
+    assert market.inside(Side.BUY, 11) == 0
+
+
+# ---------------------------------------------------------------------- quotes and venue states
+
+
+@pytest.mark.parametrize(
+    ("bid_px", "offer_px", "spread_px"),
+    [(8, 12, 4), (None, 12, None), (8, None, None), (12, 12, None), (13, 12, None)],
+    ids=["two sides", "no bid", "no offer", "locked", "crossed"],
+)
+def test_a_market_without_two_apart_sides_has_no_spread(
+    market: Market, bid_px: int | None, offer_px: int | None, spread_px: int | None
+) -> None:
+    assert market.state.spread_px("A") is None, "before the first quote"
+    market.quote(bid_px, offer_px)
+    assert market.state.spread_px("A") == spread_px
+
+
+def test_the_quote_that_came_last_holds_whatever_its_time(market: Market) -> None:
+    market.quote(8, 12, event_ns=5_000_000_000)
+    market.quote(9, 11, event_ns=4_000_000_000)
+    quote = market.state.quote("A")
+    assert quote is not None and (quote.bid_px, quote.offer_px, quote.event_ns) == (9, 11, 4_000_000_000)
+    assert (quote.writer, quote.seq) == ("", 0), "state is the same whoever fed it"
+
+
+def test_a_venue_that_has_said_nothing_is_not_open(market: Market) -> None:
+    assert market.state.status("A", "V").state is SessionState.UNKNOWN
+    assert not market.state.is_open("A", ["V", "W"])
+
+
+def test_one_open_venue_is_an_open_market(market: Market) -> None:
+    market.status(SessionState.HALTED)
+    assert not market.state.is_open("A", ["V", "W"])
+    market.status(SessionState.OPEN, venue="W")
+    assert market.state.is_open("A", ["V", "W"])
+    assert not market.state.is_open("A", ["V"])
+
+
+def test_a_status_brings_its_bands_and_its_short_sale_restriction(market: Market) -> None:
+    market.status(SessionState.OPEN, lower_band_px=5, upper_band_px=15, short_restricted=True)
+    status = market.state.status("A", "V")
+    assert (status.state, status.lower_band_px, status.upper_band_px, status.short_restricted) == (
+        SessionState.OPEN, 5, 15, True,
+    )  # fmt: skip
