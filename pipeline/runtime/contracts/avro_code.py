@@ -308,7 +308,7 @@ class _Code:
         return ["def encode(r):", '    return b"".join((', *(f"        {part}," for part in parts), "    ))"]
 
     def _kept(self, name: str, field: FieldType) -> str:
-        """Where encodings of the field's values are kept; empty when they are not."""
+        """The name of the cache of the field's encodings; empty when there is none."""
         if field.array:
             return ""
         if field.of is str:
@@ -438,7 +438,7 @@ def _mostly_a_byte(field: FieldType) -> bool:
 
 
 def _parts(hint: Any) -> Iterator[Any]:
-    """A type hint and all it is made of."""
+    """A type hint and all type hints inside it."""
     yield hint
     for part in (*typing.get_args(hint), *getattr(hint, "__metadata__", ())):
         yield from _parts(part)

@@ -40,7 +40,7 @@ Say = Callable[[str], object]
 
 
 def lint(topic: Topic, schema: Schema) -> list[str]:
-    """What in a schema is against the house's rules; each finding names the field."""
+    """Where a schema breaks our rules; each finding names the field."""
     findings = list(_lint(schema, topic.schema))
     names = [field["name"] for field in schema["fields"]]
     if issubclass(topic.record, Owned) and names[:2] != ["writer", "seq"]:

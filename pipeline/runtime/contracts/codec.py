@@ -155,7 +155,7 @@ class Codec:
         return record  # type: ignore[no-any-return]
 
     def encode_key(self, key: str) -> bytes:
-        """A key as it stands on a topic."""
+        """A key as bytes, as on a topic (UTF-8)."""
         return key.encode()
 
     def decode_key(self, key: bytes | None) -> str:

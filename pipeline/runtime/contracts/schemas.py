@@ -54,7 +54,7 @@ def schema_of(record_type: type[Record]) -> Schema:
 
 
 def text_of(schema: Schema) -> str:
-    """A schema as it stands in its file."""
+    """A schema as the text of its file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

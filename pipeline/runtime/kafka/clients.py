@@ -41,12 +41,15 @@ class Kafka:
         """The last word of a broker that did not let one of our clients in; heard when that client is polled."""
 
     def consumer(self, settings: Settings) -> Consumer:
+        """A consumer with ``settings`` of librdkafka and those of the deployment. Raises WrongUse for unusable ones."""
         return self._made(Consumer, settings)
 
     def producer(self, settings: Settings) -> Producer:
+        """A producer, likewise."""
         return self._made(Producer, settings)
 
     def admin(self) -> AdminClient:
+        """An admin client, likewise."""
         return self._made(AdminClient, {})
 
     def _made(self, kind: type[C], own: Settings) -> C:
@@ -131,6 +134,7 @@ class Kafka:
         threading.Thread(target=held.clear, name="producer-end", daemon=True).start()
 
     def monotonic_ns(self) -> int:
+        """The machine's monotonic clock, in nanoseconds."""
         return time.monotonic_ns()
 
     def monotonic(self) -> float:
@@ -138,9 +142,11 @@ class Kafka:
         return self.monotonic_ns() / 1e9
 
     def wall_ns(self) -> int:
+        """Wall time, in nanoseconds since 1970."""
         return time.time_ns()
 
     def sleep(self, seconds: float) -> None:
+        """Sleep."""
         time.sleep(seconds)
 
 

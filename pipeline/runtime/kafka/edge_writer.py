@@ -40,15 +40,21 @@ class Row(NamedTuple):
 class EdgeCodec(Protocol):
     """What an edge needs of the codec (``runtime.contracts.codec.Codec``)."""
 
-    def encode(self, record: Any) -> bytes: ...
+    def encode(self, record: Any) -> bytes:
+        """The record's value on its topic. Raises ContractError for what its schema cannot carry."""
+        ...
 
-    def encode_key(self, key: str) -> bytes: ...
+    def encode_key(self, key: str) -> bytes:
+        """The key as bytes."""
+        ...
 
 
 class Sink(Protocol):
-    """Where rows go: all of a call or none. Returns once they stand in the log."""
+    """Where rows go: all of a call or none."""
 
-    def commit(self, rows: Sequence[Row]) -> None: ...
+    def commit(self, rows: Sequence[Row]) -> None:
+        """Write ``rows``, all or none; returns once they are stored."""
+        ...
 
 
 class EdgeWriter:

@@ -196,7 +196,7 @@ def _report(cross: Cross, cross_id: str, cancelled: bool) -> TradeReport:
 
 
 def _reconciliation(state: AllocationState, cross: Cross, cross_id: str, book: CrossBook) -> Reconciliation:
-    """Reconciles one side, which stands for both: they are equal unless something went to the error account."""
+    """Reconciles one side, which will do for both: they are equal unless something went to the error account."""
     buyers = {leg.order_id for leg in cross.buys}
     qty = 0 if cross.kind is CrossKind.BUST else cross.qty
     bought = sum(leg.qty for leg in book.legs if leg.order_id in buyers)

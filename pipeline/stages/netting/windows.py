@@ -27,7 +27,7 @@ Made = Lineage | ParentOrder | Cross | Alert
 def terms_of(order: Order) -> Terms:
     """What must be equal for two orders to share a bucket and later a parent: all that a parent has only one of.
 
-    The list is in docs/design-rules.md, Netting.
+    The list is in docs/design-rules.md, Netting and aggregation.
     """
     request = order.request
     match order.account_class:

@@ -1,4 +1,4 @@
-"""What routing tells the desk: each alert says what happened, what was done about it, and what to do."""
+"""Routing's alerts for the desk: each says what happened, what was done about it, and what to do."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.stages.routing.venue_selection import Placement
 
 
 def alert(state: RoutingState, kind: AlertKind, instrument: str, subject_id: str, reason: str, text: str) -> Alert:
-    """An alert of now."""
+    """An alert with the current time."""
     return Alert(kind=kind, instrument=instrument, subject_id=subject_id, reason=reason, text=text, at_ns=state.now_ns)
 
 
 def gate_refused(state: RoutingState, open_slice: OpenSlice, placement: Placement, reason: GateReason) -> Alert:
-    """The last gate did not let a child of this slice leave the house."""
+    """The last gate refused a child of this slice."""
     slice_ = open_slice.slice
     text = (
         f"{slice_.side} {placement.qty} at {placement.limit_px} for {placement.venue} ({placement.rule}), slice "
@@ -27,7 +27,7 @@ def gate_refused(state: RoutingState, open_slice: OpenSlice, placement: Placemen
 
 
 def unknown_child(state: RoutingState, child: BookedChild, why: str) -> Alert:
-    """Nobody knows what has become of a child: it keeps its exposure. Marks the child, so that this is said once."""
+    """The fate of a child is unknown, so it keeps its exposure. Marks the child, so that it gets one alert only."""
     child.alerted = True
     state.ledger.settle(child)
     order, life = child.order, child.life
@@ -39,6 +39,6 @@ def unknown_child(state: RoutingState, child: BookedChild, why: str) -> Alert:
 
 
 def stale_hold(state: RoutingState) -> Alert:
-    """An outage was too long for what is left of it to be sent unseen."""
+    """An outage was so long that the backlog is not sent before the desk has looked at it."""
     text = "nothing new is sent until RELEASE_STALE; cancels pass"
     return alert(state, AlertKind.STALE_HOLD, "", state.task.writer, "BACKLOG", text)

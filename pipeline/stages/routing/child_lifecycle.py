@@ -81,7 +81,7 @@ NEXT: Final[dict[tuple[ChildState, LifeEvent], ChildState]] = {
     (_S.NEW, _E.NO_ANSWER): _S.UNKNOWN,  # an IOC that was acknowledged and never ended
     (_S.PARTIALLY_FILLED, _E.NO_ANSWER): _S.UNKNOWN,
     (_S.PENDING_CANCEL, _E.NO_ANSWER): _S.UNKNOWN,
-    # A.1.a: a venue may reject after it acknowledged, and even after it executed: what is executed stands.
+    # A.1.a: a venue may reject after it acknowledged, and even after it executed: executions remain valid.
     **{(state, _E.REJECTED): _S.REJECTED for state in LIVE},
     # Unsolicited cancels and expiries come in any state, an IOC's end before its acknowledgement.
     **{(state, _E.CANCELED): _S.CANCELED for state in LIVE},

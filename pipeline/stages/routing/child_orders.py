@@ -1,6 +1,6 @@
-"""Child orders on their way out: a new one through the last gate, booked as it leaves; a cancel of one that lives.
+"""Sends child orders: a new one through the last gate, booked as it is sent; a cancel of one that has not ended.
 
-Whatever router sends, it sends through here.
+Every router sends through here.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pipeline.stages.routing.venue_selection import Placement, is_lit
 
 
 def through_the_gate(state: RoutingState, open_slice: OpenSlice, placement: Placement) -> ChildOrder | GateReason:
-    """The child to write, booked as sent, its exposure counted; or why the gate does not let it leave.
+    """The child to write, booked as sent with its exposure; or why the gate refuses it.
 
-    After a refusal nothing has changed but that a parent refused for repeating itself stays refused
-    (REPEATED_EXECUTION) until the desk's RESUME. What becomes of the slice is the caller's to decide.
+    A refusal changes nothing, except that a parent refused for REPEATED_EXECUTION stays refused until the desk's
+    RESUME. The caller decides what happens to the slice.
     """
     order = _order(state, open_slice, placement)
     view = gate_view(state, order, open_slice)
@@ -90,7 +90,7 @@ def _order(state: RoutingState, open_slice: OpenSlice, placement: Placement) -> 
 
 
 def gate_view(state: RoutingState, order: ChildOrder, open_slice: OpenSlice) -> GateView:
-    """What the gate sees of the moment, from the desk's switches, the market and its own books."""
+    """What the gate judges ``order`` by: the desk's switches, the market and its own counters."""
     instrument, venue, parent_id, now_ns = order.instrument, order.venue, order.parent_id, state.now_ns
     slice_, status = open_slice.slice, state.market.status(instrument, venue)
     shown = []
@@ -131,12 +131,12 @@ def next_wire_id(state: RoutingState) -> str:
 
 
 def cancel(state: RoutingState, child: BookedChild, why: str) -> Iterator[Owned]:
-    """Ask the venue to cancel a child, unless it is asked already or the child ends by itself."""
+    """Send a cancel of the child, unless one is pending or the child will end by itself."""
     life, order = child.life, child.order
     if not life.open:
         return
     child.cancel_wanted = True
-    # An immediate-or-cancel is on its way out; only when it does not end is it asked after.
+    # An immediate-or-cancel order ends by itself; a cancel is sent only when it has not ended in time.
     ends_itself = order.time_in_force is TimeInForce.IOC and life.state is not ChildState.UNKNOWN and why != "KILL"
     if life.cancel_asked or ends_itself:
         state.ledger.settle(child)

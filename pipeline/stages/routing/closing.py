@@ -1,4 +1,4 @@
-"""How slices and parents end: nothing more is sent, children are taken back, one RETURNED a slice, then QUIET."""
+"""How slices and parents end: nothing more is sent, children are cancelled, one RETURNED per slice, then QUIET."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def why_closed(state: RoutingState, open_slice: OpenSlice, parent: ParentExposur
 
 
 def has_expired(state: RoutingState, open_slice: OpenSlice) -> bool:
-    """Whether what is not executed of a slice is to be taken back; a slice without an expiry never expires."""
+    """Whether the slice has reached its expiry; one without an expiry (0) never does."""
     return 0 < open_slice.slice.expire_ns <= state.now_ns
 
 
 def close(state: RoutingState, open_slice: OpenSlice, parent: ParentExposure, reason: str) -> Iterator[Owned]:
-    """The slice has no child that could still execute and gets no other: its one RETURNED."""
+    """Close a slice that has no child that can still execute: write its RETURNED with the quantity not executed."""
     slice_ = open_slice.slice
     state.ledger.close(open_slice)
     yield Fill(
@@ -62,7 +62,7 @@ def close(state: RoutingState, open_slice: OpenSlice, parent: ParentExposure, re
 
 
 def answer_quiet(state: RoutingState, parent: ParentExposure) -> Iterator[Owned]:
-    """QUIET to each RECALL and FINISH that waits, once nothing of the parent can execute any more."""
+    """Answer each pending RECALL and FINISH with QUIET, once nothing of the parent can execute any more."""
     if not parent.asks or not state.ledger.quiet(parent):
         return
     asks, parent.asks = parent.asks, []

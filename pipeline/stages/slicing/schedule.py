@@ -64,7 +64,7 @@ class SlicingView(NamedTuple):
 
 
 class Schedule(Protocol):
-    """Where a parent should stand at a moment. It keeps nothing: the same view gives the same answer."""
+    """How much of a parent should be done by a moment. It keeps no state: the same view gives the same answer."""
 
     def target_qty(self, view: SlicingView, at_ns: int) -> int:
         """Units that should be done by ``at_ns``, counted from the parent's beginning, crosses included.
