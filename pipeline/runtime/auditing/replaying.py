@@ -50,9 +50,11 @@ class ReplayTask:
         self.writer = self._task.task.writer
 
     def start(self, wall_ns: int) -> Sequence[Output]:
+        """Begin an epoch at a wall time, 0 for a start that was no live one; what the stage writes at it."""
         return self._task.start(EpochFacts(wall_ns=wall_ns))
 
     def apply(self, topic: str, record: Stored, in_memory: bool) -> tuple[bool, Sequence[Output]]:
+        """Apply a recorded record: whether the journal counts it, and what it causes. Raises SequenceGap, Poisoned."""
         offset, append_ns = (IN_MEMORY, 0) if in_memory else (record.offset, record.append_ns)
         message = read(topic_named(topic), self._codec, self._partition, offset, append_ns, record.key, record.value)
         before = self._task.counted
@@ -60,6 +62,7 @@ class ReplayTask:
         return self._task.counted > before, outputs
 
     def end(self, recorded: JournalEntry) -> JournalEntry | None:
+        """End the transaction where ``recorded`` did: our own entry for it; None when there is not exactly one."""
         journal = self._task.close().journal
         # What the entry says of the host (commit, ids, wall time) cannot be computed again, so its hash differs: the
         # chain goes on from the recorded one.
