@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -70,6 +71,12 @@ def test_an_extra_brings_the_packages_its_part_imports() -> None:
     for extra in Extra:
         brought = {Requirement(text).name for text in PROJECT["optional-dependencies"][extra.value]}
         assert brought == {names.get(package, package) for package in extras._PACKAGES[extra]}
+
+
+def test_a_package_that_is_imported_already_is_there() -> None:
+    """Faust's module has no spec once it is imported: whoever looked for one then got an error instead of an answer."""
+    assert importlib.import_module("faust").__spec__ is None
+    require(Extra.DESK)
 
 
 def test_a_missing_package_of_an_extra_says_what_to_install() -> None:

@@ -7,6 +7,7 @@ one's own.
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -51,8 +52,15 @@ def needs(extra: Extra) -> Iterator[None]:
 def require(extra: Extra) -> None:
     """Raise WrongUse unless every package of ``extra`` is here: for what only starts the processes that need it."""
     for package in _PACKAGES[extra]:
-        if importlib.util.find_spec(package) is None:
+        if not _is_here(package):
             raise WrongUse(_sentence(extra, package))
+
+
+def _is_here(package: str) -> bool:
+    if package in sys.modules:
+        # Not to be looked for: Faust's module has no spec once it is imported. None stands for one that cannot be.
+        return sys.modules[package] is not None
+    return importlib.util.find_spec(package) is not None
 
 
 def _sentence(extra: Extra, missing: str) -> str:
