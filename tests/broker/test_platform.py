@@ -272,7 +272,8 @@ class TestTheUsersOwnPlatform:
 
 def test_local_up_outlives_its_command_and_down_ends_it(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from pipeline.runtime import local; sys.exit(local.up(folder=pathlib.Path(sys.argv[1])))"
+        "import sys, pathlib; from pipeline.runtime.embedded import local; "
+        "sys.exit(local.up(folder=pathlib.Path(sys.argv[1])))"
     )
     said: list[str] = []
     assert local.status(folder=tmp_path, say=said.append) == 1
