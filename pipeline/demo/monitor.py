@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +33,8 @@ class Counts:
     """Counts so far; quantities in units."""
 
     events: Counter[str] = field(default_factory=Counter)
+    answered: set[tuple[str, str]] = field(default_factory=set)
+    """Source and ClOrdID of every request that an event has answered."""
     accepted_ids: set[str] = field(default_factory=set)
     final_ids: set[str] = field(default_factory=set)
     parents: int = 0
@@ -53,6 +56,13 @@ class Counts:
     def open_orders(self) -> int:
         """Orders accepted and not finished."""
         return len(self.accepted_ids - self.final_ids)
+
+    def all_finished(self, requests: Set[tuple[str, str]]) -> bool:
+        """Whether each of these requests (source, ClOrdID) has its answer, and no order is open.
+
+        Answers are asked for because stages that lag behind have no open orders yet, and are far from finished.
+        """
+        return requests <= self.answered and self.open_orders == 0
 
     @property
     def exposure_qty(self) -> int:
@@ -110,6 +120,7 @@ class Monitor:
         match record:
             case OrderEvent():
                 seen.events[record.kind] += 1
+                seen.answered.add((record.source, record.cl_ord_id))
                 if record.kind is OrderEventKind.ACCEPTED:
                     seen.accepted_ids.add(record.order_id)
                 elif record.final:

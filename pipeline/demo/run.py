@@ -39,7 +39,7 @@ from pipeline.topology import AnyStage
 
 _READY_S: Final = 180.0
 _SETTLE_S: Final = 120.0
-"""Longest wait for all orders to finish after the market's end, in wall seconds."""
+"""After the market's end, so long without a new record means that what is open will not finish; wall seconds."""
 
 
 def demo(
@@ -87,13 +87,15 @@ def demo(
         say(f"market: {today.title}")
         say(f"{len(today.sendings)} requests in {seconds} s of market time, {rate} times as fast as real time")
         with units_running(settings, work / "logs", say, units) as supervisor:
+            requests = today.requests()
             with Monitor(settings.bootstrap_servers, settings.partitions, codec_for(settings)) as monitor:
-                with Live(today, settings, rate, say, lambda: monitor.seen.open_orders == 0) as live:
+                with Live(today, settings, rate, say, lambda: monitor.seen.all_finished(requests)) as live:
                     complete = watch(today, live, monitor, supervisor, kills, say)
                 restarts = supervisor.restarts
             seen = monitor.seen
         if not complete:
-            say(f"the books did not close: {seen.open_orders} orders are still open")
+            unanswered = len(today.requests() - seen.answered)
+            say(f"the books did not close: {seen.open_orders} orders are open, {unanswered} requests not answered")
             return EXIT_FOUND
         return _judge(today, settings, stages, work, restarts, began, save, say)
 
@@ -214,9 +216,10 @@ def watch(
 ) -> bool:
     """Show progress and kill the units of ``kills`` in their seconds, until every order is finished.
 
-    Returns False when that takes more than two minutes after the market's end. Raises PipelineError when a unit fails.
+    Returns False when after the market's end nothing happens for two minutes. Raises PipelineError when a unit fails.
     """
     started = time.monotonic()
+    requests = today.requests()
     pending = sorted(kills, key=lambda each: each[1])
     shown_at, ended_at, still_at, records = 0.0, 0.0, 0.0, -1
     tty = sys.stdout.isatty()
@@ -246,11 +249,11 @@ def watch(
         if seen.records != records:
             records, still_at = seen.records, now
         # Finished when every order is and no record has come for a while: reports and cost rows follow the last order.
-        if live.over and seen.open_orders == 0 and now - still_at > 2:
+        if live.over and seen.all_finished(requests) and now - still_at > 2:
             if tty:
                 print()
             return True
-        if now - ended_at > _SETTLE_S:
+        if now - max(ended_at, still_at) > _SETTLE_S:
             return False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,6 +55,11 @@ class Scenario:
     def end_ns(self) -> int:
         """The end of the market's window, ns since 1970."""
         return self.day.open_ns + self.length_ns
+
+    def requests(self) -> Set[tuple[str, str]]:
+        """Source and ClOrdID of every request that can be decoded and names both: each must be answered."""
+        asked = (sending.request for sending in self.sendings)
+        return {(each.source, each.cl_ord_id) for each in asked if each is not None and each.source and each.cl_ord_id}
 
     def reference(self) -> Iterator[Owned]:
         """The reference data of the day's instruments, accounts and venues."""
