@@ -18,7 +18,7 @@ from pipeline.domain.record import Record
 from pipeline.runtime.contracts.codec import Codec, LocalIds, Undecodable
 from pipeline.runtime.kafka.clients import Kafka
 from pipeline.runtime.memory.host import StoredRecord
-from pipeline.runtime.worker.restore import ends
+from pipeline.runtime.worker.restore import NotRestored, ends
 from pipeline.topics import changelog_of, partitions_for, topic_named, topic_of
 from tests.broker.worker_process import FLOW
 from tests.waiting import GIVE_UP_S, until
@@ -92,8 +92,7 @@ class SampleCluster:
 
     def read(self, topic: str) -> dict[int, list[StoredRecord]]:
         """Every committed record, per partition."""
-        places = [(topic, p) for p in range(self.partitions)]
-        targets = {p: end for (_, p), (_, end) in ends(Kafka(self.bootstrap_servers), places).items()}
+        targets = self._ends(topic)
         consumer = Consumer(
             {"bootstrap.servers": self.bootstrap_servers, "group.id": "look", "isolation.level": "read_committed",
              "enable.partition.eof": True, "auto.offset.reset": "earliest", "enable.auto.commit": False}
@@ -119,6 +118,18 @@ class SampleCluster:
                 found[partition].append(StoredRecord(offset, message.timestamp()[1] * 1_000_000, key, value, record))
         consumer.close()
         return found
+
+    def _ends(self, topic: str) -> dict[int, int]:
+        """End offset of each partition, as soon as their leader says it: that of a new topic may not know it yet."""
+        places = [(topic, p) for p in range(self.partitions)]
+        deadline = time.monotonic() + GIVE_UP_S
+        while True:
+            try:
+                return {p: end for (_, p), (_, end) in ends(Kafka(self.bootstrap_servers), places).items()}
+            except NotRestored:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def records(self, topic: str) -> list[Any]:
         return [stored.record for log in self.read(topic).values() for stored in log if stored.record]
