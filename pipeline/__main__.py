@@ -1,7 +1,5 @@
 """``python -m pipeline``: the command line."""
 
-import sys
+from pipeline.cli import process
 
-from pipeline.cli import main
-
-sys.exit(main())
+process()
