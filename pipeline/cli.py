@@ -101,9 +101,9 @@ def process() -> NoReturn:
     code = main()
     if code != EXIT_UNREACHABLE:
         sys.exit(code)
-    # A client of Kafka that was refused goes on trying in threads of its own, perhaps in the middle of a TLS handshake,
-    # and OpenSSL cleans up at exit without asking them: a worker was seen to end with SIGSEGV instead of 3. So the
-    # interpreter's own clean-up is done, and the C library's is not.
+    # A worker that was refused was once seen to end with SIGSEGV instead of 3, which could not be provoked again.
+    # Supposed: its client goes on trying in threads of its own, perhaps in a TLS handshake, while OpenSSL cleans up at
+    # exit. So what Python registered for the exit is run, and what the C library would do is not.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
