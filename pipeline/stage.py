@@ -22,6 +22,11 @@ class Meta(NamedTuple):
     append_ns: int
     """The broker's append time of the record, ns since 1970; 0 for a record that was handed on in memory, since its own
     unit has just written it."""
+    not_understood: tuple[str, ...] = ()
+    """What the record says and this version does not understand, since its writer has a newer contract: a symbol we do
+    not know (``ord_type=TRAILING_STOP``; the field holds UNKNOWN), a field we do not have (``stop_px=101000000000``).
+    A nested field by its path. Whoever decides on a record with any of these decides on something else than was meant.
+    """
 
 
 Migration = Callable[[str, bytes], Iterable[tuple[str, bytes]]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pipeline.domain.controls import Control, ControlKind, ControlScope, CreditLease, Tick
+from pipeline.domain.controls import Control, ControlKind, ControlScope, CreditLease, Tick, TickKind
 from pipeline.domain.market import ReferencePrice
 from pipeline.domain.orders import (
     AccountClass,
@@ -15,6 +15,7 @@ from pipeline.domain.orders import (
     OrderRequest,
     OrdersClosed,
     OrdStatus,
+    OrdType,
     RequestKind,
     Side,
 )
@@ -95,7 +96,9 @@ def venue(code: str) -> Venue:
 
 
 def tick(now_ns: int, trade_date: int = 20260105, wall_ns: int | None = None) -> Tick:
-    return Tick(now_ns=now_ns, wall_ns=now_ns if wall_ns is None else wall_ns, trade_date=trade_date)
+    return Tick(
+        kind=TickKind.TICK, now_ns=now_ns, wall_ns=now_ns if wall_ns is None else wall_ns, trade_date=trade_date
+    )
 
 
 def new(cl_ord_id: str = "C1", **changes: Any) -> OrderRequest:
@@ -107,6 +110,7 @@ def new(cl_ord_id: str = "C1", **changes: Any) -> OrderRequest:
         "instrument": "AMZN",
         "side": Side.BUY,
         "order_qty": 10,
+        "ord_type": OrdType.MARKET if changes.get("limit_px") is None else OrdType.LIMIT,
     }
     return OrderRequest(**(fields | changes))
 
@@ -171,7 +175,7 @@ def accepted(made: Bench[IntakeState], request: OrderRequest, append_ns: int = N
 
 def expect(made: Bench[IntakeState], request: OrderRequest, reason: R | None, because: str = "") -> OrderEvent:
     out = send(made, request)
-    event = out[-1]
+    event = out[1] if len(out) > 1 else out[0]
     assert isinstance(event, OrderEvent)
     assert event.reason is reason, f"{because}: {event.text}"
     assert len(out) == (2 if reason is None else 1)
