@@ -47,6 +47,7 @@ from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Account, Instrument, Limit, LimitScope, ReferenceKind, Venue
 from pipeline.domain.rejections import RejectReason, fix_code
+from pipeline.domain.settlement import knows_settlement, settlement_date
 from pipeline.stage import Meta, Stage
 from pipeline.stages.intake.checks import end_ns, order_value, refusal
 from pipeline.stages.intake.parameters import IntakeParameters
@@ -95,6 +96,7 @@ class IntakeStage(Stage[IntakeState]):
                 yield from _close(state, message)
             case Tick():
                 state.pass_time(message, self.parameters.forget_per_tick)
+                yield from _assumed_settlements(state)
             case ReferencePrice():
                 state.learn_price(message)
             case Control():
@@ -182,6 +184,8 @@ def _new(state: IntakeState, r: OrderRequest, append_ns: int, key: str, digest: 
     assert account is not None and instrument is not None and order_qty is not None, "the guards have seen to it"
     order_id = state.next_id("O")
     trade_date = state.clock.trade_date
+    if not knows_settlement(instrument, trade_date):
+        state.note_assumed_settlement(r.instrument)
     state.requests.put(key, Request(digest, order_id, None, OrdStatus.UNKNOWN))
     state.open(
         order_id,
@@ -204,6 +208,7 @@ def _new(state: IntakeState, r: OrderRequest, append_ns: int, key: str, digest: 
         end_ns=end_ns(r, instrument),
         participation_cap=r.participation_cap or 0,
         request=r,
+        settlement_date=settlement_date(instrument, r.settlement_type, trade_date),
     )
     yield OrderEvent(
         kind=OrderEventKind.ACCEPTED,
@@ -346,6 +351,19 @@ def _close(state: IntakeState, closed: OrdersClosed) -> Iterator[Owned]:
                 text="an order was closed that is not open here; no credit was given back. Look for two closures of it",
                 at_ns=state.now_ns,
             )
+
+
+def _assumed_settlements(state: IntakeState) -> Iterator[Alert]:
+    for instrument in state.assumed_settlements():
+        yield Alert(
+            kind=AlertKind.BREAK,
+            instrument=instrument,
+            subject_id=instrument,
+            reason="SETTLEMENT_DATE_ASSUMED",
+            text=f"no record of {instrument} says when its trades of the day settle: its orders were given dates by "
+            "weekdays, holidays not skipped. Load the record of the day (`pipeline reference sessions` makes it)",
+            at_ns=state.now_ns,
+        )
 
 
 def _learn_instrument(state: IntakeState, instrument: Instrument) -> Iterator[Owned]:

@@ -293,6 +293,7 @@ def test_an_order_carries_what_reference_data_and_the_clock_say() -> None:
         end_ns=CLOSE,
         participation_cap=200_000,
         request=request,
+        settlement_date=20260106,
     )
     (event,) = made.all(OrderEvent)
     assert (event.event_no, event.order_qty, event.leaves_qty, event.cum_qty) == (1, 10, 10, 0)
