@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from pipeline.domain.reference import Instrument
 from pipeline.domain.settlement import CYCLES, SettlementDates, date_of, regular_days, settlement_dates
+from pipeline.domain.text import moment
 from pipeline.domain.units import NS_PER_S
 from pipeline.errors import WrongUse
 from pipeline.runtime.extras import Extra, needs
@@ -108,8 +109,8 @@ def differences(instrument: Instrument) -> list[str]:
     if session is None:
         return [f"trade_date: {instrument.trade_date} is no trading day of {instrument.calendar}"]
     found = [
-        f"{field}: it is {said}, {session.calendar} has {known}{' (an early close)' if early else ''} on "
-        f"{session.trade_date}"
+        f"{field}: it is {said} ({moment(said)} UTC), on {session.trade_date} {session.calendar} has {known} "
+        f"({moment(known)} UTC{', an early close' if early else ''})"
         for field, said, known, early in (
             ("session_open_ns", instrument.session_open_ns, session.open_ns, False),
             ("session_close_ns", instrument.session_close_ns, session.close_ns, session.early_close),
