@@ -47,7 +47,7 @@ def _check(path: Path) -> int:
 
     examined = reference_file.check(path)
     if examined.faults:
-        print(f"{path}: {reference_file.told(examined.faults)}")
+        print(f"{path}: {reference_file.as_text(examined.faults)}")
         return EXIT_FOUND
     print(f"{path}: {len(examined.records)} records, all of them as they must be")
     return EXIT_GOOD

@@ -57,7 +57,7 @@ def load(path: Path) -> list[Owned]:
     """
     examined = check(path)
     if examined.faults:
-        raise WrongUse(f"{path}: nothing was sent, {told(examined.faults)}")
+        raise WrongUse(f"{path}: nothing was sent, {as_text(examined.faults)}")
     return [record for _, record in examined.records]
 
 
@@ -101,11 +101,11 @@ def day_lines(path: Path, trade_date: int, calendar: str | None) -> list[str]:
             wrong += [BadLine(number, name_of(made), fault.text) for fault in _faults(made)]
             found.append(line_of(made))
     if wrong:
-        raise WrongUse(f"{path}: {told(wrong)}")
+        raise WrongUse(f"{path}: {as_text(wrong)}")
     return found
 
 
-def told(faults: list[BadLine]) -> str:
+def as_text(faults: list[BadLine]) -> str:
     """What is wrong, for a person: how much, then line by line."""
     lines = len({fault.number for fault in faults})
     count = "1 line is" if lines == 1 else f"{lines} lines are"
@@ -191,7 +191,10 @@ def _read(text: str) -> tuple[Owned | None, list[tuple[str, str]]]:
     if any(name not in values for name, field in known.items() if field.required):
         return None, wrong
     record = record_type(**values)
-    return record, wrong + [("", fault.text) for fault in _faults(record)]
+    # A field that could not be read has its default now, of which nothing need be said.
+    unread = {name for name in fields.keys() & known.keys() if name not in values}
+    told = [fault.text for fault in _faults(record) if fault.text.partition(" ")[0] not in unread]
+    return record, wrong + [("", text) for text in told]
 
 
 def _no_number(name: str) -> Any:

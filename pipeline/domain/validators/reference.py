@@ -32,6 +32,7 @@ from pipeline.domain.reference import (
 from pipeline.domain.settlement import date_of
 from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_S, PPM_ONE, PX_ONE
 from pipeline.domain.validators.faults import LONG_MAX, NS_MAX, PX_MAX, QTY_MAX, Checked, Fault, R, SetAsideReason
+from pipeline.domain.validators.steering import is_date
 
 SESSION_LEAST_NS: Final = 60 * NS_PER_S
 """The shortest session: volume is counted in its minutes."""
@@ -103,6 +104,11 @@ def check_crossing_rule(record: CrossingRule) -> Checked[CrossingRule]:
 def forbids_crossing(record: CrossingRule) -> bool:
     """Whether a rule only ever stops something."""
     return record.kind is ReferenceKind.SET and not record.allowed
+
+
+def removes(record: Instrument | Account | Venue) -> bool:
+    """Whether a record only takes away: nothing is traded any more where it stood."""
+    return record.kind is ReferenceKind.REMOVE
 
 
 def _checked(record: R, faults: Iterator[Fault]) -> Checked[R]:
@@ -268,15 +274,6 @@ def _rule_faults(r: CrossingRule) -> Iterator[Fault]:
 
 
 # ---------------------------------------------------------------------- parts
-
-
-def is_date(trade_date: int) -> bool:
-    """Whether a number is a date as yyyymmdd."""
-    try:
-        date_of(trade_date)
-    except (ValueError, OverflowError):
-        return False
-    return True
 
 
 def _utc_date(at_ns: int) -> date:

@@ -102,7 +102,7 @@ class IntakeStage(Stage[IntakeState]):
             case Control():
                 state.switches.apply(message)
             case Instrument():
-                yield from _learn_instrument(state, message)
+                state.learn(state.instruments, message)
             case Account():
                 if message.kind is ReferenceKind.SET and message.source not in state.sources:
                     state.sources.put(message.source, SourceKnown())
@@ -364,17 +364,3 @@ def _assumed_settlements(state: IntakeState) -> Iterator[Alert]:
             "weekdays, holidays not skipped. Load the record of the day (`pipeline reference sessions` makes it)",
             at_ns=state.now_ns,
         )
-
-
-def _learn_instrument(state: IntakeState, instrument: Instrument) -> Iterator[Owned]:
-    if instrument.kind is ReferenceKind.REMOVE or (instrument.tick_px > 0 and instrument.lot_qty > 0):
-        state.learn(state.instruments, instrument)
-        return
-    yield Alert(
-        kind=AlertKind.BREAK,
-        instrument=instrument.instrument,
-        subject_id=instrument.instrument,
-        reason="BAD_REFERENCE_DATA",
-        text=f"tick_px {instrument.tick_px} and lot_qty {instrument.lot_qty} must be above 0: the record is not used",
-        at_ns=state.now_ns,
-    )
