@@ -83,7 +83,9 @@ def _value(value: Any, field: FieldType, path: str, lost: dict[str, None]) -> An
     return value
 
 
-_field_types: Final = functools.cache(field_types)
+@functools.cache
+def _field_types(record_type: Any) -> dict[str, FieldType]:
+    return field_types(record_type)
 
 
 def _plain(value: Any) -> Any:
