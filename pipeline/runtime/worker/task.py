@@ -268,8 +268,9 @@ class TaskRunner:
                 self.day_began = self.day_began or record.kind is TickKind.DAY_START
         if type(record) not in self._reads:
             return []
-        if message.append_ns != self._meta.append_ns or message.not_understood != self._meta.not_understood:
-            self._meta = Meta(message.append_ns, not_understood=message.not_understood)
+        meta, front, not_understood = self._meta, name in self._fronts, message.not_understood
+        if message.append_ns != meta.append_ns or front is not meta.front or not_understood != meta.not_understood:
+            self._meta = Meta(message.append_ns, front, not_understood)
         return self._step(record, self._meta)
 
     def _is_next(self, name: str, writer: str, seq: int, message: Message) -> bool:
@@ -341,7 +342,7 @@ class TaskRunner:
     def _step(self, record: Record, meta: Meta) -> list[Output]:
         outputs: list[Output] = []
         writes, emit = self._writes, self._emit
-        for caused in self.stage.step(self.state, record, meta):
+        for caused in self.stage.take(self.state, record, meta):
             if type(caused) not in writes:
                 raise TypeError(f"{self.stage.name} wrote a {type(caused).__name__}, which is not in its writes")
             emit(caused, outputs)
