@@ -22,8 +22,8 @@ REFUSED: Final = (
     "`pipeline/stages/intake/checks.py`. Refused by us is not rejected by a venue."
 )
 REPEATED: Final = (
-    "A repeat of a request, refused or not, is answered REPEATED and changes nothing; but a cancel refused "
-    "UNKNOWN_ORDER is judged anew."
+    "A repeat of a request, refused or not, is answered REPEATED and changes nothing. "
+    "But a cancel refused UNKNOWN_ORDER is judged anew."
 )
 LETTERS: Final = (
     "What could not be read or applied, on `dead-letters`: whole, with its bytes, topic, partition, offset and one of "
@@ -82,7 +82,7 @@ MEANINGS: dict[RejectReason, str] = {
     RejectReason.RATE_EXCEEDED: "more orders in a second than `max_rate`",
     RejectReason.KILLED: "the desk has stopped new orders here; cancels are still taken",
     RejectReason.CONFLICTING_REPEAT: "this `cl_ord_id` was sent today with other content",
-    RejectReason.UNKNOWN_ORDER: "a cancel of an order that this source has not sent today; if it comes yet, send again",
+    RejectReason.UNKNOWN_ORDER: "a cancel of an order not sent today by this source",
     RejectReason.TOO_LATE_TO_CANCEL: "nothing of the order is left to cancel",
     RejectReason.ALREADY_PENDING: "a cancel of the order is under way",
     RejectReason.REPLACE_NOT_SUPPORTED: "replaces are not built: cancel, then send anew",
@@ -107,7 +107,7 @@ LETTER_MEANINGS: dict[DeadLetterReason, str] = {
 def page() -> str:
     """The whole page."""
     lines = ["# Reasons", "", *wrapped(INTRO), "", "## Refused requests", "", *wrapped(REFUSED), "", *_refusals(), ""]
-    lines += [REPEATED, "", "## Dead letters", "", *wrapped(LETTERS), "", *_letters(), ""]
+    lines += [*wrapped(REPEATED), "", "## Dead letters", "", *wrapped(LETTERS), "", *_letters(), ""]
     lines += ["## Set aside", "", *wrapped(SET_ASIDE), "", *_set_aside(), "", EFFECTS, "", *_effects()]
     return "\n".join(lines)
 

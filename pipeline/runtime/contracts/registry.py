@@ -158,6 +158,7 @@ class RegistryIds:
         self._registry = registry
 
     def id_of(self, topic_name: str, text: str) -> int:
+        """The id of our schema under the topic's subject. Raises NotRegistered, and what Registry raises."""
         subject = subject_of(topic_name)
         schema_id = self._registry.id_of(subject, text)
         if schema_id is None:
