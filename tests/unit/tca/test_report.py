@@ -14,7 +14,7 @@ from pipeline.domain.parents import Cross, CrossKind, CrossLeg
 from pipeline.domain.record import Record
 from pipeline.domain.reference import PriceRule
 from pipeline.tca.report import bps, fairness, grouped, latest, report
-from pipeline.tca.shortfall import shortfall
+from pipeline.algos.shortfall import shortfall
 
 MILL = 1_000_000
 REFERENCE = [
