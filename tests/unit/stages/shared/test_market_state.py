@@ -307,7 +307,9 @@ def test_a_status_from_the_future_is_not_open_and_freezes_nothing(market: Market
 
 
 def test_a_session_is_over_when_every_venue_has_closed_since_it_opened(market: Market) -> None:
-    over = lambda: market.state.is_over("A", ["V", "W"], 100)  # noqa: E731 - asked again and again
+    def over() -> bool:
+        return market.state.is_over("A", ["V", "W"], 100)
+
     assert not over(), "nothing is known"
     market.status(SessionState.CLOSED, "V", event_ns=50)
     market.status(SessionState.CLOSED, "W", event_ns=50)
