@@ -88,6 +88,14 @@ class RoutingParameters(Parameters, frozen=True, kw_only=True):
     cancel_retry_ns: Annotated[
         int, nanos("A cancel that was rejected while the child lives is tried again after this; wall time.", 1)
     ] = NS_PER_S  # fmt: skip
+    ask_again_ns: Annotated[
+        int, nanos("A venue that says something else than we have booked, or is silent about an order, is asked how "
+                   "the order stands, and again after this; wall time.", 1)
+    ] = 30 * NS_PER_S  # fmt: skip
+    believed_times: Annotated[
+        int, count("An execution, count or fee that is more than so many times the gate's largest child is a slip of "
+                   "the venue: not booked, answered with DontKnow.", 1)
+    ] = 10  # fmt: skip
     probe_least_ns: Annotated[
         int, nanos("A slice that lives shorter than this goes straight to the lit venues: a dark probe costs a way "
                    "there and back.")
