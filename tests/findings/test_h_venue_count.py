@@ -1,4 +1,4 @@
-"""H: the venue's own count is compared with ours at every report; a difference is a break, and is asked about at once."""
+"""H: the venue's own count is compared with ours at every report; a difference is a break, asked about at once."""
 
 from __future__ import annotations
 
