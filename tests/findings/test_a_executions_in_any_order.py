@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from pipeline.domain.controls import Alert, AlertKind, Tick, TickKind
-from pipeline.domain.executions import ChildKind, ChildOrder, FillKind, ReportKind, VenueReport
+from pipeline.domain.executions import ChildKind, ChildOrder, FillKind, Liquidity, ReportKind, VenueReport
 from pipeline.domain.orders import OrdStatus, Side
 from pipeline.domain.parents import SliceKind
 from pipeline.domain.record import Owned
@@ -25,7 +25,15 @@ def one(**more: Any) -> tuple[RoutingBench, ChildOrder]:
 
 
 def trade(bench: RoutingBench, child: ChildOrder, qty: int = 40, **more: Any) -> VenueReport:
-    values = {"exec_id": "E1", "last_qty": qty, "last_px": BID, "cum_qty": qty, "leaves_qty": 100 - qty, "fee": 40}
+    values = {
+        "exec_id": "E1",
+        "last_qty": qty,
+        "last_px": BID,
+        "cum_qty": qty,
+        "leaves_qty": 100 - qty,
+        "fee": 40,
+        "last_liquidity_ind": Liquidity.ADDED,
+    }
     return bench.report(child, ReportKind.TRADE, PARTIAL, **(values | more))
 
 
@@ -192,7 +200,9 @@ def test_a_trade_date_that_is_far_off_does_not_keep_or_drop_an_execution() -> No
         assert not len(bench.state.executions) and not len(bench.state.exec_ids)
 
 
-@pytest.mark.parametrize("more", [{"fee": 41}, {"last_px": BID + PX}, {"last_qty": 41}, {"side": Side.SELL}])
+@pytest.mark.parametrize(
+    "more", [{"fee": 41}, {"last_px": BID + PX}, {"last_qty": 41, "cum_qty": 41}, {"side": Side.SELL}]
+)
 def test_the_same_id_with_other_data_is_an_alarm_and_not_booked(more: dict[str, Any]) -> None:
     bench, child = one()
     report = trade(bench, child)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pipeline.domain.controls import Alert, AlertKind, Tick, TickKind
-from pipeline.domain.executions import ChildKind, ChildOrder, FillKind, ReportKind
+from pipeline.domain.executions import ChildKind, ChildOrder, FillKind, Liquidity, ReportKind
 from pipeline.domain.orders import OrdStatus, Side
 from pipeline.domain.parents import SliceKind, Style
 from pipeline.domain.record import Owned
@@ -43,6 +43,7 @@ def traded(bench: RoutingBench, child: ChildOrder, qty: int, cum_qty: int, **mor
     more.setdefault("leaves_qty", 100 - cum_qty)
     status = FILLED if more["leaves_qty"] == 0 else PARTIAL
     more.setdefault("last_px", child.limit_px)
+    more.setdefault("last_liquidity_ind", Liquidity.ADDED)
     ago_s = more.pop("ago_s", 0)
     report = bench.report(child, ReportKind.TRADE, status, last_qty=qty, cum_qty=cum_qty, **more)
     return bench.feed(msgspec.structs.replace(report, venue_ns=report.venue_ns - ago_s * S))
