@@ -95,14 +95,18 @@ def gate_view(state: RoutingState, order: ChildOrder, open_slice: OpenSlice) -> 
     """What the gate judges ``order`` by: the desk's switches, the market and its own counters."""
     instrument, venue, parent_id, now_ns = order.instrument, order.venue, order.parent_id, state.now_ns
     slice_, status = open_slice.slice, state.market.status(instrument, venue)
+    quote, facts = state.market.quote(instrument), state.instruments.get(instrument, now_ns)
+    round_lot_qty = 1 if facts is None else facts.round_lot_qty
     shown = []
     for known in state.venues.standing(now_ns):
-        px = state.market.far_px(instrument, known.venue, order.side)
+        px = state.market.protected_px(instrument, known.venue, order.side, round_lot_qty)
         if px is not None and is_lit(known):
             shown.append(DisplayedPrice(venue=known.venue, px=px))
     return GateView(
         now_ns=now_ns,
-        quote=state.market.quote(instrument),
+        quote=quote,
+        quote_age_ns=None if quote is None else state.opinion.quote_age_ns(quote),
+        reference_px=None if facts is None else state.opinion.px(facts),
         state=status.state,
         lower_band_px=status.lower_band_px,
         upper_band_px=status.upper_band_px,

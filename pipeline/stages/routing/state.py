@@ -10,6 +10,7 @@ from pipeline.stages.routing.exposure_ledger import Ledger
 from pipeline.stages.routing.gate import tightened
 from pipeline.stages.routing.gate_counters import GateBook
 from pipeline.stages.routing.parameters import GateParameters, RoutingParameters
+from pipeline.stages.routing.second_opinion import SecondOpinion
 from pipeline.stages.routing.venue_scorecards import Scorecards
 from pipeline.stages.shared import reference_data
 from pipeline.stages.shared.market_state import MarketState
@@ -95,6 +96,7 @@ class RoutingState(State):
         self.limits = reference_data.limits(self)
         self.stale = StaleHold(self, self.limits, parameters.max_backlog_ns)
         self.market = MarketState(self)
+        self.opinion = SecondOpinion(self, parameters.second_opinion)
         self.gate_book = GateBook(self, parameters.gate.repeat_ns)
         self.scorecards = Scorecards(self, parameters.prior)
         self.ledger = Ledger(self, self.gate_book)

@@ -49,7 +49,7 @@ def test_state_of_version_1_goes_on_as_if_it_had_always_been_of_this_version() -
 
 
 def _what_version_1_knew(state: RoutingState) -> dict[str, bytes]:
-    """All of the state but what venues said of orders beside their executions: it was not kept then."""
+    """All of the state, but not what venues said of orders beside executions, nor what the market was: not kept then."""
     for child_id in state.ledger.children.keys():
         child = state.ledger.children[child_id]
         life = child.life
@@ -60,4 +60,4 @@ def _what_version_1_knew(state: RoutingState) -> dict[str, bytes]:
         execution.told_cum_qty, execution.told_status = 0, OrdStatus.UNKNOWN
         execution.told_ns = execution.said_ns = 0
         state.executions.put(key, execution)
-    return dict(state.dump())
+    return {key: value for key, value in state.dump() if not key.startswith(("feeds/", "middles/"))}

@@ -92,11 +92,12 @@ def test_sweep_goes_to_the_best_price_first_and_through_none_that_is_shown() -> 
     assert (second.venue, second.limit_px, second.order_qty) == ("LITA", OFFER + 5 * PX, 50)
 
 
-def test_cross_beyond_the_limit_sends_nothing() -> None:
+def test_cross_beyond_the_limit_is_posted_at_the_limit() -> None:
     bench = RoutingBench()
-    out = bench.slice(100, Style.CROSS, limit_px=OFFER - PX)
-    assert [(f.last_qty, f.reason) for f in bench.fills(FillKind.RETURNED, out)] == [(100, "LIMIT")]
-    assert not bench.sent()
+    child = bench.one_child(bench.slice(100, Style.CROSS, limit_px=OFFER - PX))
+    assert (child.rule, child.limit_px, child.post_only, child.time_in_force) == (
+        "POST_AT_LIMIT", OFFER - PX, True, TimeInForce.DAY,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------- life and exposure
