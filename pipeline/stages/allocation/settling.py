@@ -181,15 +181,14 @@ def _share(state: AllocationState, epoch: Epoch, cause: FillKind, final: bool) -
     chunks = state.chunks_of(epoch)
     members = [member for _, chunk in chunks for member in chunk.members]
     orders = [state.orders[member.order_id] for member in members]
+    closed: list[int] | None = None
     if cause is FillKind.QUIET:
         _note_balances_and_caps(state, epoch, members, orders)
         epoch.final, epoch.quiet = final, True
         caps = [member.cap_qty for member in members]
     else:
-        caps = [
-            min(member.cap_qty, member.share_qty + order.leaves_qty)
-            for member, order in zip(members, orders, strict=True)
-        ]
+        caps = [_restated_cap(member, order) for member, order in zip(members, orders, strict=True)]
+        closed = [member.closed_qty for member in members]
     ties = [tie_break(epoch.parent_id, member.order_id) for member in members]
     shared = share_out(
         [member.contributed_qty for member in members],
@@ -197,8 +196,7 @@ def _share(state: AllocationState, epoch: Epoch, cause: FillKind, final: bool) -
         epoch.shareable_qty,
         [member.carried for member in members],
         ties,
-        # A late execution must not reduce anybody's share; a bust may.
-        [member.share_qty for member in members] if cause is FillKind.TRADE else None,
+        closed,
     )
     epoch.error_qty = epoch.overfill_qty + shared.unplaced
     fees = share_fee(
@@ -239,6 +237,18 @@ def _note_balances_and_caps(
         member.carried, member.carried_fee = balance.qty, balance.fee
         member.cap_qty = cap_qty(member, order)
     epoch.error_carried_fee = state.balance(_ERROR, epoch.instrument).fee
+
+
+def _restated_cap(member: MemberBook, order: ClientOrder) -> int:
+    """The most a restatement may give a member: what his order has not got elsewhere. One that has ended gets back what
+    a bust took, never more than it had at its end."""
+    if member.closed_qty < 0:
+        member.closed_qty = member.share_qty
+    if order.end is not None and member.end_qty < 0:
+        member.end_qty = member.share_qty
+    room_qty = max(0, member.share_qty + order.order_qty - order.cum_qty)
+    cap = min(member.cap_qty, room_qty)
+    return cap if order.end is None else min(cap, member.end_qty)
 
 
 # ---------------------------------------------------------------- records
@@ -296,14 +306,16 @@ def _report_member(state: AllocationState, epoch: Epoch, member: MemberBook) -> 
     else:
         added = member.share_qty - old_qty
         if added or money != old_money:
-            yield event(state, order, _restated_as(epoch.cause, added), last_qty=added, last_px=epoch.px)
+            kind = _restated_as(epoch.cause, added, ended=order.end is not None)
+            yield event(state, order, kind, last_qty=added, last_px=epoch.px)
     yield from close_if_filled(state, order)
     if epoch.version == 1 and epoch.final and order.end is None:
         yield from close(state, order, OrdStatus.EXPIRED)
 
 
-def _restated_as(cause: FillKind, added: int) -> OrderEventKind:
-    if cause is FillKind.TRADE and added > 0:
+def _restated_as(cause: FillKind, added: int, *, ended: bool) -> OrderEventKind:
+    """How a client is told; after an order's end nothing but what corrects it may come."""
+    if cause is FillKind.TRADE and added > 0 and not ended:
         return OrderEventKind.TRADE
     if cause is FillKind.BUST and added < 0:
         return OrderEventKind.TRADE_CANCEL

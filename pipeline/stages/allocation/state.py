@@ -164,6 +164,10 @@ class MemberBook(Entry):
     alloc_fee: int = 0
     more_ids: tuple[str, ...] = ()
     """The other allocations in force, of a share whose money does not fit one."""
+    closed_qty: int = -1
+    """Its share at the epoch's close; -1 until the epoch is first restated."""
+    end_qty: int = -1
+    """Its share when its order ended; -1 until the epoch is first restated after that."""
 
     @property
     def alloc_ids(self) -> tuple[str, ...]:

@@ -368,11 +368,13 @@ def test_settlement_is_two_weekdays_later(traded: int, settled: int, why: str) -
     assert settlement_date(traded, 2) == settled, why
 
 
-def test_keeping_what_everybody_has() -> None:
-    shared = share_out([1, 3, 3], [1, 3, 3], 4, [0, 0, 0], [1, 2, 3], at_least=[1, 1, 1])
-    assert shared.shares == [1, 2, 1] and sum(shared.changes) == 0
-    with pytest.raises(ValueError, match="already has"):
-        share_out([1, 1], [1, 1], 1, [0, 0], [1, 2], at_least=[1, 1])
+def test_beyond_the_close_everybody_keeps_what_he_has() -> None:
+    shared = share_out([1, 3, 3], [1, 3, 3], 4, [0, 0, 0], [1, 2, 3], closed=[1, 1, 1])
+    assert (shared.shares, shared.unplaced) == ([1, 2, 1], 0) and sum(shared.changes) == 0
+    again = share_out([1, 3, 3], [1, 3, 3], 3, [0, 0, 0], [1, 2, 3], closed=[1, 1, 1])
+    assert again.shares == [1, 1, 1], "up to the total at the close it is the largest remainder"
+    capped = share_out([1, 3, 3], [1, 1, 1], 6, [0, 0, 0], [1, 2, 3], closed=[1, 1, 1])
+    assert (capped.shares, capped.unplaced) == ([1, 1, 1], 3)
 
 
 def test_orders_of_a_source_that_end_together_are_closed_by_one_record() -> None:
