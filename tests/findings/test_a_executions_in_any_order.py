@@ -58,15 +58,15 @@ def booked(bench: RoutingBench) -> list[tuple[int, int, int, bool]]:
     return [(row.qty, row.px, row.fee, row.busted) for row in rows]
 
 
-def net_qty(bench: RoutingBench) -> int:
-    """What the fills add up to."""
-    signs = {FillKind.TRADE: 1, FillKind.CORRECT: 1, FillKind.BUST: -1}
-    return sum(signs.get(f.kind, 0) * f.last_qty - f.prior_qty for f in bench.fills_all())
-
-
 class Bench(RoutingBench):
     def fills_all(self) -> list[Any]:
         return [fill for kind in FillKind for fill in self.fills(kind) if kind not in (FillKind.RETURNED,)]
+
+
+def net_qty(bench: Bench) -> int:
+    """What the fills add up to."""
+    signs = {FillKind.TRADE: 1, FillKind.CORRECT: 1, FillKind.BUST: -1}
+    return sum(signs.get(f.kind, 0) * f.last_qty - f.prior_qty for f in bench.fills_all())
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
