@@ -21,6 +21,7 @@ import orjson
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import Account, CrossingRule, Instrument, Limit, LimitScope, ReferenceKind, Venue
 from pipeline.domain.validators import reference
+from pipeline.domain.validators.faults import Fault
 from pipeline.errors import WrongUse
 from pipeline.gateways import calendars
 from pipeline.topics import topic_of
@@ -201,7 +202,7 @@ def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _faults(record: Owned) -> Iterator[reference.Fault]:
+def _faults(record: Owned) -> Iterator[Fault]:
     match record:
         case Instrument():
             yield from reference.check_instrument(record).faults

@@ -1,14 +1,16 @@
 """Analytics: market and venue statistics that decisions use, exact and by event time alone.
 
 - Reads: prints, nbbo, child-orders, fills, instruments, clock.
-- Keeps: today's prints by minute (until the day has passed), earlier days' volumes, children that may still be filled.
+- Keeps: today's prints by minute (until the day has passed), earlier sessions and their volumes, children that may
+  still be filled.
 - Writes: bars (a late, cancelled or corrected print makes a new revision), volume-curves (from earlier days only),
   venue-scores per minute, reference-prices.
 - Refuses: nothing. A cancel or correction of a print that is not kept is ignored: no bar contains that print.
 - Conserves: a minute's volume is the sum of its prints after cancels and corrections; a curve adds up to 1,000,000,000.
 
-First form: the day of a minute is its UTC date (right for sessions that do not cross midnight UTC, as all US equity
-sessions); a curve is not re-estimated during the day.
+The trading date of a minute is that of its session, told by the instrument's record of that day (`sessions.py`).
+
+First form: a curve is not re-estimated during the day.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pipeline.domain.reference import Instrument
 from pipeline.stage import Meta, Stage
 from pipeline.stages.analytics.minute_bars import MinuteBars
 from pipeline.stages.analytics.parameters import AnalyticsParameters
+from pipeline.stages.analytics.sessions import Sessions
 from pipeline.stages.analytics.venue_scores import VenueScores
 from pipeline.stages.analytics.volume_days import VolumeDays
 from pipeline.stages.shared import reference_data
@@ -48,8 +51,9 @@ class AnalyticsState(State):
         super().__init__(task)
         self.instruments = reference_data.instruments(self)
         self.midpoints = self.table("midpoints", Midpoint)
-        self.bars = MinuteBars(self, parameters.bars_per_tick)
-        self.days = VolumeDays(self, parameters.days_kept, parameters.quiet_tail_ppm)
+        self.sessions = Sessions(self)
+        self.bars = MinuteBars(self, self.sessions, parameters.bars_per_tick)
+        self.days = VolumeDays(self, self.sessions, parameters.days_kept, parameters.quiet_tail_ppm)
         self.scores = VenueScores(self)
 
 
@@ -87,21 +91,26 @@ class AnalyticsStage(Stage[AnalyticsState]):
                 state.scores.on_fill(message)
             case Instrument():
                 state.instruments.put(message, state.now_ns)
+                if self._is_ours(state, message.instrument):
+                    state.sessions.learn(message)
             case Tick():
                 yield from self._on_tick(state, message)
             case _:
                 raise TypeError(f"analytics does not read {type(message).__name__}")
+
+    def _is_ours(self, state: AnalyticsState, instrument: str) -> bool:
+        """Every task has all instruments, but only one reads the prints that an instrument's curve is made from."""
+        return partition_of(instrument, state.task.partitions) == state.task.partition
 
     def _on_tick(self, state: AnalyticsState, tick: Tick) -> Iterator[Owned]:
         new_day = tick.trade_date != state.clock.trade_date
         state.apply_tick(tick)
         now_ns = state.now_ns
         if new_day:
-            state.bars.forget_before(tick.trade_date)
+            state.bars.forget_before(state.sessions.first_utc_date(tick.trade_date))
             state.scores.forget()
         for instrument in state.instruments.standing(now_ns):
-            # Every task has all instruments, but only one reads the prints that an instrument's curve is made from.
-            if partition_of(instrument.instrument, state.task.partitions) != state.task.partition:
+            if not self._is_ours(state, instrument.instrument):
                 continue
             curve = state.days.curve_for(instrument, tick.trade_date)
             if curve is not None:
