@@ -126,7 +126,7 @@ class OrderRequest(Record, frozen=True, kw_only=True, gc=True, dict=True):
     fractional_qty: FractionalQty | None = None
     """A fraction of one unit, in 1e-9 units, beside order_qty. Refused by name until it is built."""
     ord_type: OrdType = OrdType.UNKNOWN
-    """FIX OrdType (40). UNKNOWN means: LIMIT with a limit price, MARKET without."""
+    """FIX OrdType (40): MARKET or LIMIT. Required of a new order: what is not said is not guessed."""
     limit_px: Px | None = None
     """FIX Price (44). Must stand on the tick."""
     time_in_force: TimeInForce = TimeInForce.DAY
@@ -184,6 +184,9 @@ class OrderRerouted(Owned, frozen=True, kw_only=True):
     """The partition of `orders-in` it was found on."""
     request: OrderRequest
     """The request, as it came."""
+    not_understood: tuple[str, ...] = ()
+    """What of the request the version that forwarded it does not understand: unknown symbols, and fields of a newer
+    contract. Intake refuses it for these."""
 
 
 class OrderKind(Kind):
@@ -301,7 +304,7 @@ class OrderEvent(Owned, frozen=True, kw_only=True):
     side: Side = Side.UNKNOWN
     """The order's side."""
     ord_status: OrdStatus = OrdStatus.UNKNOWN
-    """The order's status after this event."""
+    """The order's status after this event. In intake's answers, as far as intake knows: NEW while the order is open."""
     order_qty: Qty = 0
     """What was ordered."""
     cum_qty: Qty = 0

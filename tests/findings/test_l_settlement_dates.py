@@ -13,11 +13,18 @@ from pipeline.domain.allocations import Allocation, AllocKind, AllocSource
 from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.orders import Order, SettlementType, Side
 from pipeline.domain.parents import CrossKind
+from pipeline.stage import Meta
 from tests.allocation_builders import begin, bust, cross, fill, order, quiet
 from tests.allocation_builders import bench as allocation
 from tests.unit.stages.intake.intake_bench import NOW, S, accepted, bench, instrument, new, tick
 
 REGULAR, CASH, NEXT_DAY = SettlementType.REGULAR, SettlementType.CASH, SettlementType.NEXT_DAY
+
+
+UNDATED = {
+    "trade_date": 0, "cash_settlement_date": 0, "next_day_settlement_date": 0, "regular_settlement_date": 0,
+}  # fmt: skip
+"""An older record: it says nothing of dates."""
 
 
 def taken_in(trade_date: int, kind: SettlementType, dates: tuple[int, int, int] | None) -> Order:
@@ -28,7 +35,9 @@ def taken_in(trade_date: int, kind: SettlementType, dates: tuple[int, int, int] 
         regular_settlement_date=regular,
     )  # fmt: skip
     made = bench()
-    made.feed(record, tick(NOW + S, trade_date=trade_date))
+    # Past the door, which would see that the bench's session is of another day.
+    assert list(made.stage.step(made.state, record, Meta(NOW))) == []
+    made.feed(tick(NOW + S, trade_date=trade_date))
     return accepted(made, new(settlement_type=kind))
 
 
@@ -61,7 +70,7 @@ def test_an_order_settles_by_its_type_on_the_calendars_day(
 
 def test_a_settlement_date_by_weekdays_is_told_to_the_desk_once_a_day_and_instrument() -> None:
     made = bench()
-    made.feed(instrument(trade_date=0), tick(NOW + S))
+    made.feed(instrument(**UNDATED), tick(NOW + S))
     assert made.all(Alert) == [], "nothing was assumed yet"
     for number in range(3):
         accepted(made, new(f"C{number}"))

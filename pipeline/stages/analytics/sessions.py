@@ -36,8 +36,8 @@ class Sessions:
 
     def __init__(self, state: State) -> None:
         self._days = state.table("sessions", SessionDays)
-        self._first: tuple[int, int] | None = None
-        """The last answer of :meth:`first_utc_date`, and for which date. Derived."""
+        self._first: dict[str, tuple[int, int]] = {}
+        """By instrument ("": of all): a trading date and its first UTC date. Derived."""
 
     def learn(self, record: Instrument) -> None:
         """Keep the session of a record. Of two for one date the one that takes effect later holds, whichever came
@@ -52,7 +52,7 @@ class Sessions:
             return
         others = [each for each in known.sessions if each.trade_date != date]
         self._days.put(record.instrument, SessionDays(sorted([*others, new])))
-        self._first = None
+        self._first.clear()
 
     def before(self, instrument: str, trade_date: int, most: int) -> list[Session]:
         """The last ``most`` sessions of earlier trading dates, by date; forgets those before them."""
@@ -72,18 +72,23 @@ class Sessions:
             return trade_date_of(at_ns)
         return nearest.trade_date
 
-    def first_utc_date(self, trade_date: int) -> int:
-        """The earliest UTC date on which a session of ``trade_date`` or a later one is open: the day before it where an
-        exchange east of Greenwich opens."""
-        if self._first is None or self._first[0] != trade_date:
-            opens = [
-                trade_date_of(each.open_ns)
-                for key in self._days.keys()
-                for each in self._of(key)
-                if each.trade_date >= trade_date
-            ]
-            self._first = trade_date, min([trade_date, *opens])
-        return self._first[1]
+    def first_utc_date(self, instrument: str, trade_date: int) -> int:
+        """The UTC date on which the session of ``trade_date`` opens, if that is before it: east of Greenwich it is."""
+        known = self._first.get(instrument)
+        if known is None or known[0] != trade_date:
+            if instrument not in self._days:
+                return trade_date  # prints may name instruments without end
+            opens = [trade_date_of(each.open_ns) for each in self._of(instrument) if each.trade_date == trade_date]
+            known = self._first[instrument] = trade_date, min([trade_date, *opens])
+        return known[1]
+
+    def first_utc_date_of_all(self, trade_date: int) -> int:
+        """The earliest :func:`first_utc_date` of all instruments."""
+        known = self._first.get("")
+        if known is None or known[0] != trade_date:
+            first = min([trade_date, *(self.first_utc_date(name, trade_date) for name in self._days.keys())])
+            known = self._first[""] = trade_date, first
+        return known[1]
 
     def _of(self, instrument: str) -> list[Session]:
         known = self._days.get(instrument)

@@ -15,6 +15,7 @@ from pipeline.domain.orders import (
     OrderRequest,
     OrdersClosed,
     OrdStatus,
+    OrdType,
     RequestKind,
     Side,
 )
@@ -113,6 +114,7 @@ def new(cl_ord_id: str = "C1", **changes: Any) -> OrderRequest:
         "instrument": "AMZN",
         "side": Side.BUY,
         "order_qty": 10,
+        "ord_type": OrdType.MARKET if changes.get("limit_px") is None else OrdType.LIMIT,
     }
     return OrderRequest(**(fields | changes))
 
@@ -177,7 +179,7 @@ def accepted(made: Bench[IntakeState], request: OrderRequest, append_ns: int = N
 
 def expect(made: Bench[IntakeState], request: OrderRequest, reason: R | None, because: str = "") -> OrderEvent:
     out = send(made, request)
-    event = out[-1]
+    event = out[1] if len(out) > 1 else out[0]
     assert isinstance(event, OrderEvent)
     assert event.reason is reason, f"{because}: {event.text}"
     assert len(out) == (2 if reason is None else 1)
