@@ -6,6 +6,8 @@ day; allocation writes that date on every allocation of the order, whether execu
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -21,7 +23,7 @@ from tests.unit.stages.intake.intake_bench import NOW, S, accepted, bench, instr
 REGULAR, CASH, NEXT_DAY = SettlementType.REGULAR, SettlementType.CASH, SettlementType.NEXT_DAY
 
 
-UNDATED = {
+UNDATED: dict[str, Any] = {
     "trade_date": 0, "cash_settlement_date": 0, "next_day_settlement_date": 0, "regular_settlement_date": 0,
 }  # fmt: skip
 """An older record: it says nothing of dates."""

@@ -133,8 +133,8 @@ def test_a_day_whose_session_nobody_told_is_left_out_of_the_curve() -> None:
 
 
 def test_sessions_and_prints_of_a_history_may_come_in_any_order() -> None:
-    earlier, today, prints = record(MARCH_8, 20240308), record(MARCH_11, 20240311), session(MARCH_8)
-    for order in permutations(([earlier], [today], prints)):
+    parts: list[list[Record]] = [[record(MARCH_8, 20240308)], [record(MARCH_11, 20240311)], [*session(MARCH_8)]]
+    for order in permutations(parts):
         (curve,) = curves(*(message for part in order for message in part), tick(MARCH_11, 20240311))
         assert (curve.fractions, curve.day_count) == (FRACTIONS, 1)
 
