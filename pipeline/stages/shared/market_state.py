@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.domain.market import NBBO, Depth, DepthKind, Level, SessionState, VenueStatus
+from pipeline.domain.market import NBBO, Depth, DepthKind, Level, QuoteKind, SessionState, VenueStatus
 from pipeline.domain.orders import Side
 from pipeline.stages.shared.market_entries import LatestQuote, Levels, Status
 from pipeline.state import State
@@ -157,6 +157,31 @@ class MarketState:
             return None
         px, at = (nbbo.offer_px, nbbo.offer_venue) if side is Side.BUY else (nbbo.bid_px, nbbo.bid_venue)
         return px if at == venue else None
+
+    def protected_px(self, instrument: str, venue: str, side: Side, round_lot_qty: int) -> int | None:
+        """The displayed price at this venue that an order of ``side`` elsewhere may not trade through, 1e-9 currency.
+
+        Odd lots are not protected (SEC Rule 611 speaks of quotations, which are of round lots): it is the price at
+        which what is displayed, best first, makes up a round lot. Without depth, from a quote of that size when the
+        venue is the one that shows it. None: none, or not known.
+        """
+        levels = self._levels.get(_key(instrument, venue))
+        if levels is not None and not levels.gap:
+            total_qty = 0
+            for px, qty in levels.offers if side is Side.BUY else levels.bids:
+                total_qty += qty
+                if total_qty >= round_lot_qty:
+                    return px
+            return None
+        nbbo = self.quote(instrument)
+        if nbbo is None:
+            return None
+        buys = side is Side.BUY
+        shown_qty = nbbo.offer_qty if buys else nbbo.bid_qty
+        # A consolidated quote is of a round lot by definition; one venue's best may be of any size.
+        if nbbo.kind is not QuoteKind.NBBO and shown_qty < round_lot_qty:
+            return None
+        return self.far_px(instrument, venue, side)
 
     def depth_inside_qty(self, instrument: str, venues: Iterable[str], side: Side, limit_px: int | None) -> int:
         """Units displayed at these venues that an order of ``side`` could take at or inside its limit.
