@@ -65,11 +65,12 @@ class Capacity(Kind):
 
 
 class SettlementType(Kind):
-    """FIX SettlType (63), the two that matter here."""
+    """FIX SettlType (63): 0, 1 and 2. When each settles: `pipeline/domain/settlement.py`."""
 
     UNKNOWN = "UNKNOWN"
     REGULAR = "REGULAR"
     CASH = "CASH"
+    NEXT_DAY = "NEXT_DAY"
 
 
 class Strategy(Kind):
@@ -242,6 +243,9 @@ class Order(Owned, frozen=True, kw_only=True):
     """Largest share of the market's volume, own volume included; 0 is no cap of the client's."""
     request: OrderRequest
     """The client's request, as it came."""
+    settlement_date: TradeDate = 0
+    """When its executions settle (FIX SettlDate 64), by its type and the instrument's record of the day. 0: written by
+    a version that did not say."""
 
 
 class OrderEventKind(Kind):

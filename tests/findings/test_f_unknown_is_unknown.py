@@ -277,14 +277,15 @@ def control(kind: ControlKind, scope: ControlScope, scope_id: str = "") -> Contr
     )
 
 
-def test_a_control_of_a_kind_of_tomorrow_is_a_dead_letter_that_names_it() -> None:
+def test_a_control_of_a_kind_of_tomorrow_is_set_aside_and_the_desk_is_told_what_it_said() -> None:
     house = House()
     value = house.tomorrow.write(control(ControlKind.PAUSE, ControlScope.ALL), symbols=("kind",))
     house.host.publish_raw(CONTROLS, b"K1", value, NOW, HOME)
     house.host.run()
-    (letter,) = house.host.records(DeadLetter)
-    assert (letter.reason, letter.value) == (DeadLetterReason.UNKNOWN_KIND, value)
-    assert "kind=TOMORROW" in letter.detail
+    assert house.host.records(DeadLetter) == []
+    (alert,) = house.host.records(Alert)
+    assert (alert.kind, alert.subject_id, alert.reason) == (AlertKind.SET_ASIDE, "controls", "NOT_UNDERSTOOD")
+    assert "kind=TOMORROW" in alert.text and "control_id K1" in alert.text
 
 
 @pytest.mark.parametrize("scope", [ControlScope.UNKNOWN, ControlScope.CHILD])

@@ -49,6 +49,7 @@ from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Account, Instrument, Limit, LimitScope, ReferenceKind, Venue
 from pipeline.domain.rejections import RejectReason
+from pipeline.domain.settlement import knows_settlement, settlement_date
 from pipeline.stage import Meta, Stage
 from pipeline.stages.intake.answers import refuse, refused, repeated
 from pipeline.stages.intake.cancels import give_up, is_judged_anew, settle, take_cancel
@@ -105,12 +106,13 @@ class IntakeStage(Stage[IntakeState]):
             case Tick():
                 state.pass_time(message, self.parameters.forget_per_tick)
                 yield from give_up(state, self.parameters, day_ends=message.kind is TickKind.DAY_END)
+                yield from _assumed_settlements(state)
             case ReferencePrice():
                 state.learn_price(message, self.parameters.reference_ahead_ns)
             case Control():
                 yield from _obey(state, message)
             case Instrument():
-                yield from _learn_instrument(state, message)
+                state.learn(state.instruments, message)
             case Account():
                 if message.kind is ReferenceKind.SET and message.source not in state.sources:
                     state.sources.put(message.source, SourceKnown())
@@ -231,6 +233,8 @@ def _new(
     assert account is not None and instrument is not None and order_qty is not None, "the guards have seen to it"
     order_id = state.next_id("O")
     trade_date = state.clock.trade_date
+    if not knows_settlement(instrument, trade_date):
+        state.note_assumed_settlement(r.instrument)
     state.requests.put(key, Request(digest, order_id, None, OrdStatus.UNKNOWN))
     state.open(
         order_id,
@@ -253,6 +257,7 @@ def _new(
         end_ns=end_ns(r, instrument),
         participation_cap=r.participation_cap or 0,
         request=r,
+        settlement_date=settlement_date(instrument, r.settlement_type, trade_date),
     )
     yield OrderEvent(
         kind=OrderEventKind.ACCEPTED,
@@ -304,15 +309,14 @@ def _close(state: IntakeState, closed: OrdersClosed) -> Iterator[Owned]:
             )
 
 
-def _learn_instrument(state: IntakeState, instrument: Instrument) -> Iterator[Owned]:
-    if instrument.kind is ReferenceKind.REMOVE or (instrument.tick_px > 0 and instrument.lot_qty > 0):
-        state.learn(state.instruments, instrument)
-        return
-    yield Alert(
-        kind=AlertKind.BREAK,
-        instrument=instrument.instrument,
-        subject_id=instrument.instrument,
-        reason="BAD_REFERENCE_DATA",
-        text=f"tick_px {instrument.tick_px} and lot_qty {instrument.lot_qty} must be above 0: the record is not used",
-        at_ns=state.now_ns,
-    )
+def _assumed_settlements(state: IntakeState) -> Iterator[Alert]:
+    for instrument in state.assumed_settlements():
+        yield Alert(
+            kind=AlertKind.BREAK,
+            instrument=instrument,
+            subject_id=instrument,
+            reason="SETTLEMENT_DATE_ASSUMED",
+            text=f"no record of {instrument} says when its trades of the day settle: its orders were given dates by "
+            "weekdays, holidays not skipped. Load the record of the day (`pipeline reference sessions` makes it)",
+            at_ns=state.now_ns,
+        )

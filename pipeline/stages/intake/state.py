@@ -97,6 +97,13 @@ class LastMidpoint(Entry):
     trade_date: int
 
 
+class SettlementAssumed(Entry):
+    """An instrument in which an order's settlement date had to be assumed, last on this trading date."""
+
+    trade_date: int
+    told: bool = False
+
+
 class Standing(NamedTuple):
     """The reference data in force now that an order is checked against."""
 
@@ -152,6 +159,9 @@ class IntakeState(State):
         self.early = self.table("early-cancels", EarlyCancels)
         self._waiting_of: dict[str, int] = {}
         """Source to the number of its cancels that wait. Derived from the table."""
+        self._assumed = self.table("settlement-assumed", SettlementAssumed)
+        self._to_tell: list[str] = []
+        """Instruments with a settlement date assumed today that the desk has not been told of. Derived."""
         self._to_forget: list[str] = []
         """Keys of requests of other days, sorted, forgotten from the end. Derived from the table and the clock."""
         self._of_account: dict[str, OfAccount] = {}
@@ -167,6 +177,7 @@ class IntakeState(State):
         for key in self.early.keys():
             for each in self.early.peek(key).waiting:
                 self._count_waiting(each.request.source, 1)
+        self._to_tell = [key for key in self._assumed.keys() if not self._assumed[key].told]
 
     # ---------------------------------------------------------------- time
 
@@ -317,6 +328,22 @@ class IntakeState(State):
         if exposure is not None:
             facts.reserved = exposure.buy if r.side is Side.BUY else exposure.sell
         return facts
+
+    def note_assumed_settlement(self, instrument: str) -> None:
+        """Note that the settlement date of an order in ``instrument`` had to be assumed."""
+        known = self._assumed.get(instrument)
+        if known is None or known.trade_date != self.clock.trade_date:
+            self._assumed.put(instrument, SettlementAssumed(self.clock.trade_date))
+            self._to_tell.append(instrument)
+
+    def assumed_settlements(self) -> list[str]:
+        """The instruments noted since the last call, each once a trading date, sorted: for the desk."""
+        told, self._to_tell = sorted(self._to_tell), []
+        for instrument in told:
+            row = self._assumed[instrument]
+            row.told = True
+            self._assumed.put(instrument, row)
+        return told
 
     def _count(self, limits: tuple[Limit, ...], second: int) -> Limit | None:
         """Count one order in ``second``; the first limit whose rate it exceeds, if any.

@@ -49,6 +49,10 @@ def instrument(symbol: str = "AMZN", **changes: Any) -> Instrument:
         "session_close_ns": CLOSE,
         "reference_px": px(100),
         "daily_volume_qty": 1_000_000,
+        "trade_date": 20260105,
+        "cash_settlement_date": 20260105,
+        "next_day_settlement_date": 20260106,
+        "regular_settlement_date": 20260106,
     }
     return Instrument(**(fields | changes))
 

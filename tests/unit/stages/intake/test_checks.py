@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.domain.controls import Alert, ControlKind, ControlScope, Tick, TickKind
+from pipeline.domain.controls import Alert, AlertKind, ControlKind, ControlScope, Tick, TickKind
 from pipeline.domain.orders import (
     AccountClass,
     Capacity,
@@ -312,6 +312,7 @@ def test_an_order_carries_what_reference_data_and_the_clock_say() -> None:
         end_ns=CLOSE,
         participation_cap=200_000,
         request=request,
+        settlement_date=20260106,
     )
     (event,) = made.all(OrderEvent)
     assert (event.event_no, event.order_qty, event.leaves_qty, event.cum_qty) == (1, 10, 10, 0)
@@ -348,7 +349,8 @@ def test_an_older_quote_does_not_displace_a_newer_one() -> None:
 def test_an_instrument_that_cannot_be_divided_by_is_not_used_and_somebody_is_told() -> None:
     made = bench()
     (alert,) = made.feed(instrument(tick_px=0))
-    assert isinstance(alert, Alert) and alert.reason == "BAD_REFERENCE_DATA"
+    assert isinstance(alert, Alert) and (alert.kind, alert.reason) == (AlertKind.SET_ASIDE, "OUT_OF_RANGE")
+    assert "tick_px is 0" in alert.text and "the record before it stays in force" in alert.text
     accepted(made, new(limit_px=px(100)))
 
 

@@ -113,9 +113,9 @@ def test_a_refused_order_stays_refused_when_what_was_wrong_is_mended() -> None:
 
 
 def test_two_sources_never_share_an_identity() -> None:
-    made = bench(account("B1", "S"), account("B2", "S/1"), lease("B1"), lease("B2"))
-    accepted(made, new("1/2", source="S", account="B1"))
-    accepted(made, new("2", source="S/1", account="B2"))
+    made = bench(account("B1", "S"), account("B2", "S.1"), lease("B1"), lease("B2"))
+    accepted(made, new(".1/2", source="S", account="B1"))
+    accepted(made, new("2", source="S.1", account="B2"))
     accepted(made, new("2"))
 
 
