@@ -107,7 +107,7 @@ def _count_fault(report: VenueReport) -> Fault | None:
     fault = quantity_fault(report.cum_qty, "cum_qty") or quantity_fault(report.leaves_qty, "leaves_qty")
     if fault is None and report.kind is ReportKind.TRADE and 0 < report.cum_qty < report.last_qty:
         text = f"cum_qty {report.cum_qty} is less than this execution's {report.last_qty}"
-        fault = Fault(SetAsideReason.FIELDS_CONTRADICT, text)
+        fault = Fault(SetAsideReason.CONTRADICTION, text)
     return fault
 
 
@@ -116,5 +116,5 @@ def _status_fault(report: VenueReport) -> Fault | None:
         return Fault(SetAsideReason.UNKNOWN_KIND, "ord_status is none that is known: nothing is concluded from it")
     if report.ord_status in _ENDED and report.leaves_qty > 0 and report.kind is not ReportKind.REJECTED:
         text = f"ord_status {report.ord_status} with leaves_qty {report.leaves_qty}"
-        return Fault(SetAsideReason.FIELDS_CONTRADICT, text)
+        return Fault(SetAsideReason.CONTRADICTION, text)
     return None

@@ -115,6 +115,9 @@ class RoutingParameters(Parameters, frozen=True, kw_only=True):
         int, nanos("After an outage longer than this nothing new is sent until the desk releases it; wall time. The "
                    "FIRM limit's own `max_backlog_ns` goes first.", 1)
     ] = 30 * NS_PER_S  # fmt: skip
+    ahead_ns: Annotated[
+        int, nanos("How far after the last tick the time of a quote, depth or venue status may lie and be believed.")
+    ] = 60 * NS_PER_S  # fmt: skip
     wire_secret: Annotated[
         bytes, Secret("Key of the opaque ids that venues see.", "PIPELINE_WIRE_SECRET", 16, 64)
     ] = DEMO_WIRE_SECRET  # fmt: skip

@@ -95,7 +95,7 @@ class RoutingState(State):
         self.venues = reference_data.venues(self)
         self.limits = reference_data.limits(self)
         self.stale = StaleHold(self, self.limits, parameters.max_backlog_ns)
-        self.market = MarketState(self)
+        self.market = MarketState(self, parameters.ahead_ns)
         self.opinion = SecondOpinion(self, parameters.second_opinion)
         self.gate_book = GateBook(self, parameters.gate.repeat_ns)
         self.scorecards = Scorecards(self, parameters.prior)

@@ -87,20 +87,20 @@ def test_what_is_right_is_believed_whole(report: VenueReport) -> None:
         (replace(TRADE, cum_qty=2**63), NO_COUNT, [R.OUT_OF_RANGE]),
         (replace(TRADE, cum_qty=-1), NO_COUNT, [R.QUANTITY_NEGATIVE]),
         (replace(TRADE, leaves_qty=-1), NO_COUNT, [R.QUANTITY_NEGATIVE]),
-        (replace(TRADE, cum_qty=39), NO_COUNT, [R.FIELDS_CONTRADICT]),
+        (replace(TRADE, cum_qty=39), NO_COUNT, [R.CONTRADICTION]),
         (replace(END, cum_qty=2**63), None, [R.OUT_OF_RANGE]),
         (replace(STATUS, leaves_qty=-5), None, [R.QUANTITY_NEGATIVE]),
         # a status that is not known, or not possible
         (replace(STATUS, ord_status=OrdStatus.UNKNOWN), None, [R.UNKNOWN_KIND]),
         (replace(STATUS, kind=ReportKind.CANCEL_REJECT, ord_status=OrdStatus.UNKNOWN), None, [R.UNKNOWN_KIND]),
         (replace(STATUS, kind=ReportKind.REJECTED, ord_status=OrdStatus.UNKNOWN), None, [R.UNKNOWN_KIND]),
-        (replace(STATUS, ord_status=OrdStatus.FILLED), None, [R.FIELDS_CONTRADICT]),
+        (replace(STATUS, ord_status=OrdStatus.FILLED), None, [R.CONTRADICTION]),
         (
             replace(TRADE, ord_status=OrdStatus.UNKNOWN),
             replace(TRADE, ord_status=OrdStatus.UNKNOWN),
             [R.UNKNOWN_KIND],
         ),
-        (replace(END, leaves_qty=60), replace(END, leaves_qty=60), [R.FIELDS_CONTRADICT]),
+        (replace(END, leaves_qty=60), replace(END, leaves_qty=60), [R.CONTRADICTION]),
         (
             replace(TRADE, last_liquidity_ind=Liquidity.UNKNOWN),
             replace(TRADE, last_liquidity_ind=Liquidity.UNKNOWN),
