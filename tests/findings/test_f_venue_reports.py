@@ -1,4 +1,4 @@
-"""F and C: what a venue says that is unknown or cannot be is set aside by name; nothing is defaulted, nothing raises."""
+"""F and C: what a venue says that is unknown or cannot be is set aside by name: nothing defaulted, nothing raised."""
 
 from __future__ import annotations
 

@@ -105,8 +105,7 @@ class RoutingStage(Stage[RoutingState]):
     def _apply(self, state: RoutingState, message: Record) -> Iterator[Owned]:
         match message:
             case NBBO():
-                state.opinion.on_nbbo(message)
-                state.market.on_nbbo(message)
+                state.opinion.on_nbbo(message, is_held=state.market.on_nbbo(message))
             case Depth():
                 state.market.on_depth(message)
             case VenueReport():
