@@ -101,8 +101,7 @@ class RoutingStage(Stage[RoutingState]):
     def step(self, state: RoutingState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:
             case NBBO():
-                state.opinion.on_nbbo(message)
-                state.market.on_nbbo(message)
+                state.opinion.on_nbbo(message, is_held=state.market.on_nbbo(message))
             case Depth():
                 state.market.on_depth(message)
             case VenueReport():
