@@ -1,1 +1,1 @@
-"""What was found wrong once, example by example: each test is named after the promise that did not hold."""
+"""Every example of what was found wrong, and its siblings, as tests: a file for a kind."""

@@ -12,9 +12,14 @@ from msgspec.structs import replace
 
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource, Reconciliation
 from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.settlement import weekday_dates
 from pipeline.stages.allocation.amounts import parts_that_fit, quantities_that_fit, spread
-from pipeline.stages.allocation.sharing import settlement_date
 from pipeline.stages.allocation.state import AllocationState, ClientOrder
+
+
+def settles_on(order: ClientOrder, trade_date: int) -> int:
+    """When an allocation of ``trade_date`` to this order settles (both yyyymmdd)."""
+    return order.settlement_date or weekday_dates(trade_date).regular
 
 
 class Share(NamedTuple):
@@ -64,7 +69,7 @@ def allocations(
             fee=fee,
             currency=order.currency,
             trade_date=share.trade_date,
-            settlement_date=settlement_date(share.trade_date, state.parameters.settlement_days),
+            settlement_date=settles_on(order, share.trade_date),
             at_ns=state.now_ns,
         )
 

@@ -79,6 +79,8 @@ class ClientOrder(Entry):
     answered: tuple[str, ...] = ()
     overdue: bool = False
     """It was kept beyond the end of its day."""
+    settlement_date: int = 0
+    """When its executions settle, yyyymmdd; 0 in a row of an older version, which did not keep it."""
     crossed_high: int = 0
     closed_high: int = 0
     open_high: int = 0
