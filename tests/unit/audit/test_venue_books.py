@@ -1,4 +1,4 @@
-"""What venues report against what is booked: known numbers with repeats, busts, corrections of corrections, any order."""
+"""What venues report against what is booked: known numbers; repeats, busts, corrections of corrections; any order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def lines(*records: Record) -> list[tuple[int, int]]:
                 books.on_fill(record)
             case Alert():
                 books.on_alert(record)
-    return [(theirs, ours) for _, theirs, ours in books.lines()]
+    return [(theirs, ours) for _, theirs, ours in books.lines()[: len(LINES)]]
 
 
 TRADE = report("1", 5, 10, 2)
@@ -100,7 +100,7 @@ def test_a_repeat_is_one_and_a_booking_of_it_is_counted_as_doubled() -> None:
 
 @pytest.mark.parametrize(("field", "other"), [("last_qty", 6), ("last_px", 11), ("fee", -2)])
 def test_a_booking_that_says_otherwise_is_seen(field: str, other: int) -> None:
-    assert lines(TRADE, replace(OURS[0], **{field: other}))[-1] == (1, 0)
+    assert lines(TRADE, replace(OURS[0], **{field: other}))[5] == (1, 0)
 
 
 def test_what_the_desk_declared_no_venue_has_reported() -> None:
@@ -130,4 +130,46 @@ def test_a_bust_is_final_and_a_circle_of_corrections_is_no_execution() -> None:
     after = report("6", 9, 10, 0, ReportKind.CORRECT, "3")
     assert lines(TRADE, BUST, after, OURS[0], OURS[2])[2] == (0, 0)
     one, two = report("7", 1, 1, 0, ReportKind.CORRECT, "8"), report("8", 1, 1, 0, ReportKind.CORRECT, "7")
-    assert lines(TRADE, one, two, OURS[0])[-1] == (0, 0)
+    assert lines(TRADE, one, two, OURS[0])[5] == (0, 0)
+
+
+def test_of_two_corrections_the_one_the_venue_made_last_holds_whichever_is_read_last() -> None:
+    early = replace(report("6", 3, 10, 0, ReportKind.CORRECT, "1"), venue_ns=5)
+    late = replace(report("5", 4, 10, 0, ReportKind.CORRECT, "1"), venue_ns=6)
+    ours = [
+        OURS[0],
+        fill("f6", "6", 3, 10, 0, FillKind.CORRECT, "f1"),
+        fill("f5", "5", 4, 10, 0, FillKind.CORRECT, "f1"),
+    ]
+    for said in permutations((TRADE, early, late)):
+        assert lines(*said, *ours)[2] == (4, 4)
+    same = replace(early, venue_ns=6)
+    assert lines(TRADE, same, late, OURS[0])[2] == (3, 5), "at the same time the higher ExecID"
+    before = replace(report("7", 2, 10, 0, ReportKind.CORRECT, "5"), venue_ns=1)
+    assert lines(TRADE, before, early, late, OURS[0])[2] == (2, 5), "never before the one it names"
+
+
+def test_a_conflicting_execution_was_not_booked_unless_it_was_told_before() -> None:
+    elsewhere = replace(TRADE, session_id="T")
+    conflict = dont_know("1", "TRADE", AlertKind.CONFLICTING_EXECUTION)
+    assert lines(TRADE, elsewhere, OURS[0], conflict)[1] == (1, 1)
+    assert lines(TRADE, elsewhere, OURS[0])[1] == (2, 1)
+    again = dont_know("3", "BUST", AlertKind.CONFLICTING_EXECUTION)
+    assert lines(TRADE, BUST, OURS[0], OURS[2], again)[2] == (0, 0)
+    assert lines(TRADE, BUST, OURS[0], again)[2] == (5, 5)
+
+
+def test_an_execution_that_no_books_can_hold_must_have_been_told_to_the_desk() -> None:
+    books, mad = VenueBooks(), replace(TRADE, last_qty=-1)
+    books.on_report(mad)
+    books.on_report(replace(mad, instrument="J"))
+    assert [line[1:] for line in books.lines()] == [(0, 0)] * 6 + [(2, 0)]
+    books.on_alert(Alert(kind=AlertKind.SET_ASIDE, instrument="J", subject_id="venue-reports", reason="X"))
+    books.on_alert(Alert(kind=AlertKind.SET_ASIDE, instrument="I", subject_id="prints", reason="X"))
+    books.on_alert(Alert(kind=AlertKind.BREAK, instrument="I", subject_id="venue-reports", reason="X"))
+    assert books.lines()[-1][1:] == (2, 1)
+    books.on_alert(Alert(kind=AlertKind.SET_ASIDE, instrument="*", subject_id="venue-reports", reason="X"))
+    assert books.lines()[-1][1:] == (2, 2)
+    asked = replace(mad, kind=ReportKind.ORDER_STATUS, venue="")
+    books.on_report(asked)
+    assert books.lines()[-1][1:] == (2, 2), "no execution"
