@@ -152,7 +152,7 @@ def test_a_line_goes_off(day: list[Record], change: Change, names: list[str]) ->
 def report(kind: ReportKind, exec_id: str, qty: int, px: int, ref: str | None = None) -> VenueReport:
     return VenueReport(
         kind=kind, venue="V", session_id="S", instrument="I", wire_id="W", exec_id=exec_id, exec_ref_id=ref,
-        ord_status=OrdStatus.FILLED, side=Side.BUY, last_qty=qty, last_px=px, venue_ns=1, received_ns=1, trade_date=1,
+        ord_status=OrdStatus.FILLED, side=Side.BUY, last_qty=qty, last_px=px, venue_ns=1, received_ns=1, trade_date=20260105,
     )  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def test_restatements_are_followed_in_any_order_and_under_any_date() -> None:
     ]  # fmt: skip
     for order in itertools.permutations(said):
         assert venue_lines(*order, *ours) == []
-    again = msgspec.structs.replace(said[0], trade_date=2)
+    again = msgspec.structs.replace(said[0], trade_date=20260106)
     assert venue_lines(*said, again, *ours) == [], "the same execution under another date"
 
 
