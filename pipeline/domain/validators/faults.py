@@ -33,6 +33,10 @@ class SetAsideReason(Kind):
     BANDS_CROSSED = "BANDS_CROSSED"
     BAD_TIME = "BAD_TIME"
     FUTURE_STAMP = "FUTURE_STAMP"
+    OTHER_CONTENT = "OTHER_CONTENT"
+    DAY_IS_FINAL = "DAY_IS_FINAL"
+    CORRECTED_TWICE = "CORRECTED_TWICE"
+    NEVER_CAME = "NEVER_CAME"
 
 
 MEANING: Final[dict[SetAsideReason, str]] = {
@@ -50,6 +54,10 @@ MEANING: Final[dict[SetAsideReason, str]] = {
     SetAsideReason.BANDS_CROSSED: "the lower price band is above the upper one",
     SetAsideReason.BAD_TIME: "a time is before 1970 or after 2096, or a date is no date",
     SetAsideReason.FUTURE_STAMP: "its time lies after the moment at which the broker had it",
+    SetAsideReason.OTHER_CONTENT: "a print of this id was read before, with other content; the first one stands",
+    SetAsideReason.DAY_IS_FINAL: "a print of a day whose prints are forgotten: its bars and costs stay as they are",
+    SetAsideReason.CORRECTED_TWICE: "corrections of a print that do not name one another: the highest id stands",
+    SetAsideReason.NEVER_CAME: "a print was cancelled or corrected, and its day has passed without it",
 }
 """What each reason says. The page of all reasons shows it."""
 

@@ -40,7 +40,7 @@ class TapeChange(NamedTuple):
     """What a print, its cancel or correction has changed.
 
     ``minutes``: the minutes that changed and by how much their eligible volume did, [(start of the minute in ns,
-    quantity)]; empty for a repeat. ``applied``: the prints themselves, and the name of what was wrong.
+    quantity)]; empty for a repeat. ``applied``: the prints themselves, and what was wrong.
     """
 
     minutes: list[tuple[int, int]]

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from pipeline.domain.allocations import Allocation
 from pipeline.domain.analytics import TCARow
-from pipeline.domain.controls import Tick
+from pipeline.domain.controls import Alert, Tick
 from pipeline.domain.executions import ChildOrder, Fill
 from pipeline.domain.market import NBBO, TradePrint
 from pipeline.domain.orders import Order
@@ -64,7 +64,7 @@ class TCAStage(Stage[TCAState]):
         TradePrint,
         Tick,
     )
-    writes: ClassVar[tuple[type[Owned], ...]] = (TCARow,)
+    writes: ClassVar[tuple[type[Owned], ...]] = (TCARow, Alert)
     state_version: ClassVar[int] = 2
     migrations: ClassVar[Mapping[int, Migration]] = MIGRATIONS
 
