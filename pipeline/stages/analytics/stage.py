@@ -4,8 +4,8 @@
 - Keeps: today's prints by minute (until the day has passed), earlier days' volumes, children that may still be filled.
 - Writes: bars (a late, cancelled or corrected print makes a new revision), volume-curves (from earlier days only),
   venue-scores per minute, reference-prices, alerts (prints that contradict one another).
-- Refuses: nothing. Which prints stand, whatever the order they come in: `stages/shared/print_identity.py`; a midpoint
-  that nothing but its own quote speaks for is not told as a reference price.
+- Refuses: nothing. Which prints stand, whatever the order they come in, is said by the shared print identity; a
+  midpoint that nothing but its own quote speaks for is not told as a reference price (`reference_prices.py`).
 - Conserves: a minute's volume is the sum of its prints after cancels and corrections; a curve adds up to 1,000,000,000.
 
 First form: the day of a minute is its UTC date (right for sessions that do not cross midnight UTC, as all US equity
@@ -25,8 +25,6 @@ from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument
 from pipeline.domain.validators.faults import Fault, SetAsideReason
-from pipeline.domain.validators.table import VALIDATORS
-from pipeline.door import note
 from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.analytics.minute_bars import MinuteBars
 from pipeline.stages.analytics.parameters import AnalyticsParameters
@@ -104,16 +102,16 @@ class AnalyticsStage(Stage[AnalyticsState]):
     def _told(self, state: AnalyticsState, fault: Fault, trade: TradePrint) -> Iterator[Alert]:
         """The desk hears once of what is wrong with the tape: here, whoever else reads it."""
         effect = "which prints stand is in doubt: bars, VWAP, volume and last sale may be off by this one"
-        yield from note(fault, trade, VALIDATORS[TradePrint]._replace(effect=effect), state, self.door, front=True)
+        yield from self.set_aside(state, trade, fault, effect)
 
     def _on_tick(self, state: AnalyticsState, tick: Tick) -> Iterator[Owned]:
         before = state.clock.trade_date
         state.apply_tick(tick)
         now_ns, today = state.now_ns, state.clock.trade_date
         for never in state.bars.forget_before(today):
-            instrument, venue, print_id = never
+            symbol, venue, print_id = never
             missing = TradePrint(
-                instrument=instrument, venue=venue, print_id=print_id, event_ns=0, received_ns=0, px=0, qty=0
+                instrument=symbol, venue=venue, print_id=print_id, event_ns=0, received_ns=0, px=0, qty=0
             )
             yield from self._told(state, Fault(SetAsideReason.NEVER_CAME, "it was taken back and never told"), missing)
         if today != before:

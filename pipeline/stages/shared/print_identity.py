@@ -116,6 +116,8 @@ class PrintIdentity:
         """Take in a print, its cancel or correction."""
         if trade.kind not in (PrintKind.TRADE, PrintKind.CORRECT, PrintKind.CANCEL):
             return Applied(fault=Fault(SetAsideReason.UNKNOWN_KIND, "kind is none of TRADE, CANCEL, CORRECT"))
+        if trade.event_ns < 0:
+            return Applied(fault=Fault(SetAsideReason.BAD_TIME, f"event_ns is {trade.event_ns}"))
         day = trade.event_ns // DAY_NS
         final = self._final.get(trade.instrument)
         if final is not None and day <= final.day:

@@ -5,7 +5,7 @@
   the end of the next day.
 - Writes: tca, one row per child and parent when the parent has ended, one per client order when it is allocated and
   when its end has come (also of one that nothing was done of), and a new revision whenever a bust, a correction or a
-  late fill changes it.
+  late fill changes it; alerts.
 - Refuses: nothing.
 - Conserves: a row's money is the sum of its executions' money; a parent's row is computed from prints and its own
   fills, never from its children's rows.
