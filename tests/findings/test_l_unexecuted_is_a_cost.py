@@ -45,7 +45,7 @@ RUN = (quote(T0, 100 * PX), quote(T0 + 3000 * S, 101 * PX), quote(END + S, 200 *
 
 
 def asked(order_id: str = "O1", side: Side = Side.BUY, start_ns: int = 0, **fields: object) -> Order:
-    return msgspec.structs.replace(order(order_id, side=side), start_ns=start_ns, end_ns=END, **fields)  # type: ignore[arg-type]
+    return msgspec.structs.replace(order(order_id, side=side), start_ns=start_ns, end_ns=END, **fields)
 
 
 def given(alloc_id: str, qty: int, px: int, order_id: str = "O1", at_ns: int = T0 + 100 * S) -> Allocation:
@@ -146,7 +146,7 @@ def test_an_order_told_an_hour_before_its_start_counts_from_its_start_and_so_doe
 
 
 def worked(**fields: object) -> ParentOrder:
-    return msgspec.structs.replace(parent(), first_received_ns=T0 + 5 * S, end_ns=END, **fields)  # type: ignore[arg-type]
+    return msgspec.structs.replace(parent(), first_received_ns=T0 + 5 * S, end_ns=END, **fields)
 
 
 def ended(b: Bench, *records: Record) -> TCARow:  # type: ignore[type-arg]

@@ -14,18 +14,25 @@ T0 = DAY * DAY_NS + 50_000_000_000
 
 
 def told(
-    print_id: str, qty: int = 5, kind: PrintKind = PrintKind.TRADE, ref: str | None = None, **fields: int
+    print_id: str,
+    qty: int = 5,
+    kind: PrintKind = PrintKind.TRADE,
+    ref: str | None = None,
+    event_ns: int = T0,
+    px: int = 1_000,
 ) -> TradePrint:
-    values = {"event_ns": T0, "received_ns": T0, "px": 1_000} | fields
-    return TradePrint(kind=kind, instrument="X@Y", venue="V@W", print_id=print_id, ref_print_id=ref, qty=qty, **values)
+    return TradePrint(
+        kind=kind, instrument="X@Y", venue="V@W", print_id=print_id, ref_print_id=ref, qty=qty, event_ns=event_ns,
+        received_ns=T0, px=px,
+    )  # fmt: skip
 
 
-def correct(print_id: str, ref: str, qty: int, **fields: int) -> TradePrint:
-    return told(print_id, qty, PrintKind.CORRECT, ref, **fields)
+def correct(print_id: str, ref: str, qty: int) -> TradePrint:
+    return told(print_id, qty, PrintKind.CORRECT, ref)
 
 
-def cancel(ref: str, **fields: int) -> TradePrint:
-    return told("c", 1, PrintKind.CANCEL, ref, **fields)
+def cancel(ref: str) -> TradePrint:
+    return told("c", 1, PrintKind.CANCEL, ref)
 
 
 def kept(print_id: str, qty: int = 5) -> KeptPrint:
