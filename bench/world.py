@@ -15,7 +15,7 @@ from typing import Final, Self
 from bench.stand import Stand
 from pipeline.domain.controls import Tick, TickKind
 from pipeline.domain.market import NBBO, QuoteKind, SessionState, VenueStatus
-from pipeline.domain.orders import AccountClass, OrderRequest, RequestKind, Side, Strategy
+from pipeline.domain.orders import AccountClass, OrderRequest, OrdType, RequestKind, Side, Strategy
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import (
@@ -29,6 +29,7 @@ from pipeline.domain.reference import (
     Venue,
     VenueKind,
 )
+from pipeline.domain.settlement import weekday_dates
 from pipeline.domain.units import NS_PER_S, PX_ONE
 
 CENT: Final = PX_ONE // 100
@@ -58,11 +59,14 @@ class World:
     def reference(self) -> Iterator[Owned]:
         """Reference data: every limit is set, and so high that none refuses an order."""
         since_ns = self.base_ns - 86_400 * NS_PER_S
+        settles = weekday_dates(self.trade_date)
         for name in self.instruments:
             yield Instrument(
                 kind=ReferenceKind.SET, instrument=name, effective_ns=since_ns, tick_px=CENT,
                 session_open_ns=self.base_ns - 3_600 * NS_PER_S, session_close_ns=self.base_ns + 20_000 * NS_PER_S,
-                reference_px=PX, daily_volume_qty=50_000_000,
+                reference_px=PX, daily_volume_qty=50_000_000, trade_date=self.trade_date,
+                cash_settlement_date=settles.cash, next_day_settlement_date=settles.next_day,
+                regular_settlement_date=settles.regular,
             )  # fmt: skip
         for name, kind in VENUES:
             yield Venue(
@@ -131,6 +135,7 @@ class World:
             instrument=self.instruments[int(draw.random() * len(self.instruments))],
             side=Side.BUY if draw.random() < 0.6 else Side.SELL,
             order_qty=1 + int(draw.random() * largest_qty),
+            ord_type=OrdType.MARKET,
             held=held,
             strategy=Strategy.VWAP if draw.random() < 0.6 else Strategy.TWAP,
             end_ns=self.base_ns + 10_000 * NS_PER_S if end_ns is None else end_ns,

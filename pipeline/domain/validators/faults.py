@@ -33,6 +33,8 @@ class SetAsideReason(Kind):
     BANDS_CROSSED = "BANDS_CROSSED"
     BAD_TIME = "BAD_TIME"
     FUTURE_STAMP = "FUTURE_STAMP"
+    BAD_NAME = "BAD_NAME"
+    CONTRADICTION = "CONTRADICTION"
     OTHER_CONTENT = "OTHER_CONTENT"
     DAY_IS_FINAL = "DAY_IS_FINAL"
     CORRECTED_TWICE = "CORRECTED_TWICE"
@@ -54,6 +56,8 @@ MEANING: Final[dict[SetAsideReason, str]] = {
     SetAsideReason.BANDS_CROSSED: "the lower price band is above the upper one",
     SetAsideReason.BAD_TIME: "a time is before 1970 or after 2096, or a date is no date",
     SetAsideReason.FUTURE_STAMP: "its time lies after the moment at which the broker had it",
+    SetAsideReason.BAD_NAME: "a name is not of the form that such names have: nothing could match it",
+    SetAsideReason.CONTRADICTION: "its fields contradict one another",
     SetAsideReason.OTHER_CONTENT: "a print of this id was read before, with other content; the first one stands",
     SetAsideReason.DAY_IS_FINAL: "a print of a day whose prints are forgotten: its bars and costs stay as they are",
     SetAsideReason.CORRECTED_TWICE: "corrections of a print that do not name one another: the highest id stands",

@@ -52,7 +52,7 @@ class Opened(Entry):
     venues: dict[str, tuple[int, bool]]
 
 
-class Heard(Entry):
+class LastTold(Entry):
     """The latest second of event time (since 1970) of any market data."""
 
     second: int
@@ -66,7 +66,7 @@ class ReferencePrices:
         self._midpoints = state.table("midpoints", Midpoint)
         self._sales = state.table("sales", Sale)
         self._opened = state.table("opened", Opened)
-        self._feed = state.table("feed", Heard)
+        self._feed = state.table("feed", LastTold)
 
     # ---------------------------------------------------------------- what comes in
 
@@ -115,7 +115,7 @@ class ReferencePrices:
         second = event_ns // NS_PER_S
         known = self._feed.get("")
         if known is None or known.second < second:
-            self._feed.put("", Heard(second))
+            self._feed.put("", LastTold(second))
 
     def begin_day(self) -> None:
         """Forget the last sales: they are yesterday's."""
