@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Message as Fetched
 
-from pipeline.errors import PipelineError, PlatformError
+from pipeline.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.contracts.codec import Codec, Undecodable
 from pipeline.runtime.worker.task import IN_MEMORY, EpochFacts, Message, Output, SequenceGap, TaskRunner, Unread
 from pipeline.runtime.worker.wiring import Wiring
@@ -49,11 +49,11 @@ def read(topic: Topic, codec: Codec, partition: int, offset: int, append_ns: int
          key: bytes | None, value: bytes | None) -> Message:  # fmt: skip
     """A raw record as a message; its ``unread`` says why when it cannot be decoded."""
     try:
-        record = codec.decode(topic.name, value)
+        record, not_understood = codec.read(topic.name, value)
     except Undecodable as error:
         unread = Unread(error.reason, error.detail)
         return Message(topic, partition, offset, append_ns, key, value, None, unread)
-    return Message(topic, partition, offset, append_ns, key, value, record)
+    return Message(topic, partition, offset, append_ns, key, value, record, not_understood=not_understood)
 
 
 def read_fetched(fetched: Fetched, codec: Codec) -> Message:
@@ -166,7 +166,7 @@ class TaskGroup:
                 task = tasks[place]
                 try:
                     caused = task.apply(message)
-                except (SequenceGap, PlatformError):
+                except (SequenceGap, PlatformError, WrongUse):
                     raise
                 except Exception as error:
                     raise Poisoned(task.stage.name, message, root or message, error) from error
