@@ -29,7 +29,7 @@ from pipeline.demo.scenario import scenario
 from pipeline.domain.audit import DeadLetter
 from pipeline.domain.controls import Control, Tick
 from pipeline.domain.executions import VenueReport
-from pipeline.domain.orders import Order, OrderEvent, OrderRequest
+from pipeline.domain.orders import OrderEvent, OrderRequest
 from pipeline.domain.record import Owned, Record
 from pipeline.runtime.contracts.codec import Codec, LocalIds, Undecodable
 from pipeline.runtime.memory.host import MemoryHost
@@ -151,6 +151,8 @@ class Round:
     set_aside: Counter[str] = field(default_factory=Counter)
     """Topic and reason of what was set aside, as the first alert of each names it."""
     dead_letters: Counter[str] = field(default_factory=Counter)
+    asked: list[Garbage] = field(default_factory=list)
+    """Requests that could be decoded: each must be answered by the day's end."""
 
 
 def play(
@@ -222,21 +224,8 @@ def _put_in(
         name = type(record).__name__
         outcome.without_trace[name] += 1
         outcome.examples.setdefault(name, each)
-    if isinstance(record, OrderRequest) and not any(_answers(other, record) for other in caused):
-        outcome.failures.append(Failure("a request is not answered", repr(record), each.number))
-
-
-def _answers(caused: Record, request: OrderRequest) -> bool:
-    """Whether this is an answer to the request, or hands it on to who answers it."""
-    match caused:
-        case OrderEvent():
-            return (caused.source, caused.cl_ord_id) == (request.source, request.cl_ord_id)
-        case Order():
-            return (caused.request.source, caused.request.cl_ord_id) == (request.source, request.cl_ord_id)
-        case DeadLetter():
-            return True
-        case _:
-            return False
+    if isinstance(record, OrderRequest) and not any(isinstance(other, DeadLetter) for other in caused):
+        outcome.asked.append(each)
 
 
 @contextmanager
@@ -294,6 +283,11 @@ def _raised(error: Exception, at: Garbage | None) -> Failure:
 
 def _look_at(host: MemoryHost, codec: Codec, outcome: Round) -> None:
     """What must hold of the day as a whole."""
+    answered = {(event.source, event.cl_ord_id) for event in host.records(OrderEvent)}
+    for each in outcome.asked:
+        assert isinstance(each.record, OrderRequest)
+        if (each.record.source, each.record.cl_ord_id) not in answered:
+            outcome.failures.append(Failure("a request is not answered", repr(each.record), each.number))
     books = Books()
     for topic in TOPICS:
         for record in _decoded(host, codec, topic):
