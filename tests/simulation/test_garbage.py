@@ -58,7 +58,7 @@ class Sender:
     def __call__(self, host: MemoryHost, at_ns: int) -> None:
         if self._draw.random() >= SHARE:
             return
-        kind = self._draw.choice([*VALIDATORS, OrderRequest])
+        kind: type[Record] = self._draw.choice([*VALIDATORS, OrderRequest])
         record = unnumbered(Generator(self._draw, self._known, at_ns).like(kind))
         if isinstance(record, OrderRequest):
             record = self._from_a_stranger(record)
