@@ -148,7 +148,7 @@ class Books:
         slice_key = fill.parent_id, fill.slice_no
         if fill.kind is FillKind.RETURNED:
             self._returned[slice_key] = self._out.get(slice_key, 0), fill.last_qty
-        elif fill.kind is not FillKind.QUIET:
+        elif fill.kind not in (FillKind.QUIET, FillKind.CUT):
             self._venues.on_fill(fill)
             qty, money, fee = booked(fill)
             epoch = self._epoch(fill.parent_id, fill.epoch_no)

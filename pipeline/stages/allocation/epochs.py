@@ -1,7 +1,7 @@
 """An epoch while it is open: its statement assembled and verified, its executions added up, its progress reported.
 
 Statement, parent and executions are on different topics, so any of them may be read first. Executions are only added
-up here; ``settling.py`` shares them out once routing reports the epoch as quiet (none of its children is live).
+up here; ``settling.py`` shares them out once routing reports that no child is sent in the epoch any more.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def on_parent(state: AllocationState, order: ParentOrder) -> None:
 
 
 def _verify_if_complete(state: AllocationState, epoch: Epoch) -> None:
-    epoch.complete = epoch.stated and 0 < epoch.chunk_count == epoch.chunks_seen
+    epoch.complete = (
+        epoch.stated and epoch.chunk_count == epoch.chunks_seen and (epoch.chunk_count > 0 or epoch.member_count == 0)
+    )
     state.epochs.put(epoch.key, epoch)
     if not epoch.complete:
         return

@@ -1,15 +1,20 @@
-"""An epoch is shared out when routing reports that none of its children is live, and again at each restatement.
+"""An epoch is shared out when routing reports that no child is sent in it any more, and again at each restatement.
 
-QUIET records, and what comes later for epochs that are quiet (late executions, busts, corrections), are queued per
+It reports so by QUIET when none of its children is live, else by CUT: then what they execute yet restates the epoch,
+and goes to those members who are still worked in the parent, as far as they have room; only what nobody else has room
+for goes to a member that has left or is held since. (Each had joined before those children were sent.)
+
+These records, and what comes later for epochs that are quiet (late executions, busts, corrections), are queued per
 instrument in the order of the topic ``fills``. The head of the queue waits until what it needs from other topics has
-been read, and everything behind it waits with it: so the carried balances, and with them every share, are the same
-whatever the order in which the topics are read. A pass over many members may take several steps; the queue waits for
-that too.
+been read, and everything behind it waits with it: so the carried balances, and with them every first share, are the
+same whatever the order in which the topics are read; who is still worked as a late execution comes is as far as has
+been read. A pass over many members may take several steps; the queue waits for that too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from pipeline.algos.rounding import average_px
 from pipeline.algos.tie_break import tie_break
@@ -33,6 +38,9 @@ from pipeline.stages.allocation.state import (
     epoch_key,
 )
 
+CLOSING: Final = (FillKind.QUIET, FillKind.CUT)
+"""Records on `fills` that close an epoch."""
+
 
 def queue_fill(state: AllocationState, fill: Fill) -> None:
     """Append it to its instrument's queue."""
@@ -51,7 +59,7 @@ def settle_queue(state: AllocationState, instrument: str, budget: Budget) -> Ite
         epoch = _target(state, fill)
         if epoch is not None:
             if not epoch.settling:
-                if fill.kind is FillKind.QUIET:
+                if fill.kind in CLOSING:
                     if not _ready(state, epoch, fill):
                         return
                 else:
@@ -65,6 +73,11 @@ def settle_queue(state: AllocationState, instrument: str, budget: Budget) -> Ite
             if not _parent_is_done(state, fill):
                 return
             yield from _end_parent(state, fill)
+        elif fill.kind in CLOSING:
+            epoch = state.epoch(fill.parent_id, fill.epoch_no, fill.instrument)
+            epoch.live_qty = fill.last_qty
+            state.epochs.put(epoch.key, epoch)
+            yield from _told(state, epoch, final=False)
         queue = state.queues[instrument]
         queue.fills = queue.fills[1:]
         state.queues.put(instrument, queue)
@@ -81,13 +94,13 @@ def _remember(state: AllocationState, instrument: str) -> None:
 
 
 def _target(state: AllocationState, fill: Fill) -> Epoch | None:
-    """The epoch that ``fill`` closes or restates; None for a QUIET that closes none.
+    """The epoch that ``fill`` closes or restates; None for a QUIET or CUT that closes none.
 
     A final QUIET may name an epoch that a recall has closed already; if netting has begun another since, that is the
     one it closes.
     """
     epoch = state.epoch(fill.parent_id, fill.epoch_no, fill.instrument)
-    if fill.kind is not FillKind.QUIET or not epoch.closed:
+    if fill.kind not in CLOSING or not epoch.closed:
         return epoch
     if fill.final:
         latest = state.epochs[epoch_key(fill.parent_id, state.parents[fill.parent_id].epochs[-1])]
@@ -151,26 +164,27 @@ def _share(state: AllocationState, epoch: Epoch, fill: Fill) -> None:
     chunks = state.chunks_of(epoch)
     members = [member for _, chunk in chunks for member in chunk.members]
     orders = [state.orders[member.order_id] for member in members]
-    first = fill.kind is FillKind.QUIET
-    if first:
+    if fill.kind in CLOSING:
         _note_balances_and_caps(state, epoch, members, orders)
-        epoch.final, epoch.quiet = fill.final, True
-        caps = [member.cap_qty for member in members]
+        epoch.final, epoch.quiet, epoch.live_qty = fill.final, True, fill.last_qty
+        caps = rooms = [member.cap_qty for member in members]
     else:
-        caps = [
+        rooms = [
             min(member.cap_qty, member.share_qty + order.leaves_qty)
             for member, order in zip(members, orders, strict=True)
         ]
+        worked = _still_worked(state, epoch)
+        caps = [
+            room if worked is None or member.order_id in worked else member.share_qty
+            for member, room in zip(members, rooms, strict=True)
+        ]
     ties = [tie_break(epoch.parent_id, member.order_id) for member in members]
-    shared = share_out(
-        [member.contributed_qty for member in members],
-        caps,
-        epoch.shareable_qty,
-        [member.carried for member in members],
-        ties,
-        # A late execution must not reduce anybody's share; a bust may.
-        [member.share_qty for member in members] if fill.kind is FillKind.TRADE else None,
-    )
+    weights, carried = [member.contributed_qty for member in members], [member.carried for member in members]
+    # A late execution must not reduce anybody's share; a bust may.
+    at_least = [member.share_qty for member in members] if fill.kind is FillKind.TRADE else None
+    shared = share_out(weights, caps, epoch.shareable_qty, carried, ties, at_least)
+    if shared.unplaced and caps != rooms:
+        shared = share_out(weights, rooms, epoch.shareable_qty, carried, ties, shared.shares)
     epoch.error_qty = epoch.overfill_qty + shared.unplaced
     fees = share_fee(
         [*shared.shares, epoch.error_qty],
@@ -195,6 +209,14 @@ def _share(state: AllocationState, epoch: Epoch, fill: Fill) -> None:
     for key, chunk in chunks:
         state.chunks.put(key, chunk)
     state.epochs.put(epoch.key, epoch)
+
+
+def _still_worked(state: AllocationState, epoch: Epoch) -> set[str] | None:
+    """The orders of the parent's latest epoch; None when that is ``epoch`` itself, or its statement is not complete."""
+    latest = state.epochs[epoch_key(epoch.parent_id, state.parents[epoch.parent_id].epochs[-1])]
+    if latest.epoch_no == epoch.epoch_no or not latest.complete:
+        return None
+    return {member.order_id for member in state.members_of(latest)}
 
 
 _ERROR = ""
@@ -242,7 +264,12 @@ def _settle(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[Ow
         if epoch.error_qty:
             yield _overfill(state, epoch)
         if not epoch.closed:
-            yield from _close_epoch(state, epoch, members)
+            epoch.closed = True
+            if epoch.final:
+                parent = state.parents[epoch.parent_id]
+                parent.ended = True
+                state.parents.put(parent.parent_id, parent)
+            yield from _told(state, epoch, final=epoch.final)
     state.epochs.put(epoch.key, epoch)
 
 
@@ -355,30 +382,27 @@ def _reconciliation(state: AllocationState, epoch: Epoch, members: list[MemberBo
     )
 
 
-def _close_epoch(state: AllocationState, epoch: Epoch, members: list[MemberBook]) -> Iterator[EpochClosed]:
-    epoch.closed = True
-    if epoch.final:
-        parent = state.parents[epoch.parent_id]
-        parent.ended = True
-        state.parents.put(parent.parent_id, parent)
+def _told(state: AllocationState, epoch: Epoch, *, final: bool) -> Iterator[EpochClosed]:
+    """What became of each member of a closed epoch, and what its children may still execute, for netting."""
     shares = []
-    for member in members:
+    for member in state.members_of(epoch):
         order = state.orders[member.order_id]
         remaining = order.order_qty - order.cum_qty if order.end is OrdStatus.EXPIRED else order.leaves_qty
         shares.append(EpochShare(order_id=member.order_id, executed_qty=member.share_qty, remaining_qty=remaining))
     size = state.parameters.chunk_shares
-    chunk_count = -(-len(shares) // size)
+    chunk_count = max(1, -(-len(shares) // size))
     for number in range(1, chunk_count + 1):
         yield EpochClosed(
             parent_id=epoch.parent_id,
             instrument=epoch.instrument,
             epoch_no=epoch.epoch_no,
-            final=epoch.final,
+            final=final,
             chunk_no=number,
             chunk_count=chunk_count,
             executed_qty=epoch.executed_qty,
             shares=tuple(shares[(number - 1) * size : number * size]),
             at_ns=state.now_ns,
+            live_qty=epoch.live_qty,
         )
 
 

@@ -83,7 +83,7 @@ def begin_epoch(
 ) -> Iterator[Lineage | ParentOrder]:
     """The statement of the parent's epoch, in chunks, and the record that begins it."""
     parent, at_ns, size = state.parents[parent_id], state.now_ns, state.parameters.chunk_members
-    members = [member(located) for located in state.members(parent_id)]
+    members = [member(located) for located in state.members(parent_id) if not located.row.outside]
     chunk_count = -(-len(members) // size)
     for no in range(chunk_count):
         yield Lineage(

@@ -71,12 +71,17 @@ class LiveOrder(Entry):
     open_qty: int
     """The same less what was crossed since. Executions in the epoch become known only when allocation closes it."""
     leaving: bool = False
-    """Its cancel is pending until the recall of its parent is done."""
+    """Its cancel is pending until its parent's epoch is closed, or until less is live."""
     leaving_cl_ord_id: str | None = None
     """ClOrdID of the client's cancel; None when the desk cancelled the parent."""
     told_epoch: int = 0
     """The last epoch that allocation closed for it, and what was left of it then."""
     remaining_qty: int = 0
+
+    @property
+    def outside(self) -> bool:
+        """In a parent, but no member of its epoch: held, or waiting to leave until less is live."""
+        return self.parent_id != "" and self.contributed_qty == 0
 
 
 class Bucket(Entry):
@@ -223,10 +228,11 @@ class NettingState(State):
         )
 
     def barred(self, source: str, account: str) -> bool:
-        """Whether source or account is killed or paused: its orders stay where they are and do not cross."""
-        return self.switches.killed(source=source, account=account) or self.switches.paused(
-            source=source, account=account
-        )
+        """Whether source or account is killed or paused by name: its orders wait, are not worked and do not cross.
+
+        A stop of everything is not meant: that stops instruments and parents, see :meth:`stopped`.
+        """
+        return self.switches.party_stopped(source, account)
 
     # ---------------------------------------------------------------- changes
 

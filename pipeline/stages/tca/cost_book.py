@@ -154,7 +154,7 @@ class CostBook:
                 self._put(parent)
                 self._mark_all(parent)
             return
-        if fill.kind is FillKind.RETURNED:
+        if fill.kind not in (FillKind.TRADE, FillKind.BUST, FillKind.CORRECT):
             return
         for subject in (parent, self._subject(TCALevel.CHILD, fill.child_id)):
             if fill.kind is FillKind.TRADE:
