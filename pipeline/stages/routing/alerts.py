@@ -43,7 +43,7 @@ def child_open_at_day_end(state: RoutingState, child: BookedChild) -> Alert:
     order, life = child.order, child.life
     text = (
         f"{life.live_qty} of {order.order_qty} at {order.venue} (ClOrdID {order.wire_id}, {life.state}) may still "
-        f"execute as the day ends: its clients' orders end without it, and what it executes yet is the error account's. "
+        f"execute as the day ends: its clients' orders end without it; what it executes yet is the error account's. "
         f"Ask the venue, then DECLARE_DEAD, or DECLARE_FILLED with qty@px"
     )
     return alert(state, AlertKind.BREAK, order.instrument, order.child_id, "CHILD_OPEN_AT_DAY_END", text)
