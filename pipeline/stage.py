@@ -1,6 +1,6 @@
 """What a stage is: a name, what it reads and writes, and one pure function of its state and a message.
 
-The host (a Kafka worker or the memory host) owns everything else: it decodes, merges, calls ``step`` with one
+The host (a Kafka worker or the memory host) owns everything else: it decodes, merges, calls ``take`` with one
 message after the other, stamps writer and sequence on each output, and writes outputs, changed state and its input
 offsets in one transaction. A stage sees no clock (time is a :class:`Tick`), no randomness and no Kafka.
 """
@@ -11,7 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
+from pipeline.domain.controls import Tick
 from pipeline.domain.record import Owned, Record
+from pipeline.domain.validators.table import VALIDATORS, Validator
+from pipeline.door import DoorParameters, admit, due_alerts, note
 from pipeline.parameters import Parameters, Value, config_of
 from pipeline.state import State, Task
 
@@ -22,6 +25,10 @@ class Meta(NamedTuple):
     append_ns: int
     """The broker's append time of the record, ns since 1970; 0 for a record that was handed on in memory, since its own
     unit has just written it."""
+    front: bool = True
+    """Whether this stage is the first reader of the topic, in flow order: what is wrong with a record is told once."""
+    not_understood: tuple[str, ...] = ()
+    """Fields and symbols of a later contract that the record was written with and this version does not know."""
 
 
 Migration = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
@@ -54,14 +61,36 @@ class Stage(ABC, Generic[S]):
     parameters: Parameters = Parameters()
     """What its decisions depend on beside what it reads. All of it: no number elsewhere may shape one."""
 
+    door: DoorParameters = DoorParameters()
+    """What it believes of records from outside; the same for every stage of a deployment."""
+
+    def take(self, state: S, message: Record, meta: Meta) -> Iterator[Owned]:
+        """Apply one message; yield what it causes, in order. A record from outside first passes the door
+        (:mod:`pipeline.door`), which may change it or keep it out."""
+        validator = VALIDATORS.get(type(message))
+        if validator is None:
+            return self.step(state, message, meta)
+        return self._from_outside(state, message, meta, validator)
+
+    def _from_outside(self, state: S, message: Record, meta: Meta, validator: Validator) -> Iterator[Owned]:
+        checked = admit(message, validator, state, meta.append_ns, meta.not_understood, self.door)
+        for fault in checked.faults:
+            yield from note(fault, message, validator, state, self.door, front=meta.front)
+        if checked.record is not None:
+            yield from self.step(state, checked.record, meta)
+            if isinstance(message, Tick) and len(state.set_aside):
+                yield from due_alerts(state, self.door)
+
     @abstractmethod
     def new_state(self, task: Task) -> S:
         """Empty state for ``task``."""
 
     @abstractmethod
     def step(self, state: S, message: Record, meta: Meta) -> Iterator[Owned]:
-        """Apply one message; yield what it causes, in order."""
+        """Apply one message that may be believed; yield what it causes, in order. Hosts call :meth:`take`."""
 
     def config(self) -> dict[str, Value]:
-        """All its parameters by dotted name, as they stand in the journal; secrets as their SHA-256."""
-        return config_of(self.parameters)
+        """All its parameters by dotted name, as they stand in the journal, the door's among them; secrets as their
+        SHA-256."""
+        door = {f"door.{name}": value for name, value in config_of(self.door).items()}
+        return config_of(self.parameters) | door

@@ -143,6 +143,18 @@ class Counter(Entry):
     value: int = 0
 
 
+class SetAside(Entry):
+    """What of one topic, reason and instrument was not believed: see :mod:`pipeline.door`."""
+
+    count: int = 0
+    told: int = 0
+    """How many of them the desk has been told of, and when, session time."""
+    told_ns: int = 0
+    text: str = ""
+    """What was wrong with the last one."""
+    effect: str = ""
+
+
 class State:
     """A task's state: its tables, which the constructor of a stage's own subclass makes with ``self.table``."""
 
@@ -155,6 +167,8 @@ class State:
         self.now_ns = 0
         """Session time of the last applied tick, ns since 1970; 0 before the first."""
         self._counters = self.table("counters", Counter)
+        self.set_aside = self.table("set-aside", SetAside)
+        """Records from outside that were not believed, by ``topic/reason/instrument``; kept by the door."""
 
     def table(self, name: str, entry: type[V]) -> Table[V]:
         """A new table of this state. Its name begins its changelog keys: renaming it needs a new state version."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pipeline import topics
 from pipeline.domain.record import Record
+from pipeline.door import DoorParameters
 from pipeline.parameters import Parameters
 from pipeline.stage import Stage
 from pipeline.stages.allocation.parameters import AllocationParameters
@@ -53,7 +54,10 @@ _UNITS: Final = {
 
 
 class FlowParameters(Parameters, frozen=True, kw_only=True):
-    """The parameters of a deployment: a section for each stage that has any. Its file is read by this class."""
+    """The parameters of a deployment: a section for the door, which all stages share, and one for each stage that has
+    any. Its file is read by this class."""
+
+    door: DoorParameters = DoorParameters()
 
     intake: IntakeParameters = IntakeParameters()
     netting: NettingParameters = NettingParameters()
@@ -67,7 +71,7 @@ class FlowParameters(Parameters, frozen=True, kw_only=True):
 
 def flow(parameters: FlowParameters = FlowParameters()) -> tuple[AnyStage, ...]:  # noqa: B008 - a frozen constant
     """Every stage with its parameters, in the order of the flow."""
-    return (
+    stages: tuple[AnyStage, ...] = (
         CreditStage(),
         IntakeStage(parameters.intake),
         NettingStage(parameters.netting),
@@ -79,6 +83,9 @@ def flow(parameters: FlowParameters = FlowParameters()) -> tuple[AnyStage, ...]:
         TCAStage(parameters.tca),
         PublishingStage(),
     )
+    for stage in stages:
+        stage.door = parameters.door
+    return stages
 
 
 def units_of(stages: Sequence[AnyStage]) -> tuple[Unit, ...]:

@@ -37,7 +37,7 @@ class Bench(Generic[S]):
         caused: list[Owned] = []
         for message in messages:
             # What is written must be what the schema can carry: exact types, nothing more.
-            for record in self.stage.step(self.state, message, Meta(append_ns)):
+            for record in self.stage.take(self.state, message, Meta(append_ns)):
                 assert type(record) in self.stage.writes, f"{type(record).__name__} is not in {self.stage.name}.writes"
                 msgspec.convert(msgspec.to_builtins(record, builtin_types=(bytes,)), type(record), strict=True)
                 caused.append(record)

@@ -22,14 +22,14 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LINES_MAX: Final = 600
 
 LADDER: Final = (
-    ("errors",), ("domain",), ("parameters",), ("algos",), ("state", "stage", "journal"), ("stages", "simulator"),
-    ("topics", "topology"), ("audit", "tca"), ("runtime", "gateways", "desk"), ("commands",), ("demo",),
-    ("cli", "__main__"),
+    ("errors",), ("domain",), ("parameters",), ("algos",), ("state", "door", "stage", "journal"),
+    ("stages", "simulator"), ("topics", "topology"), ("audit", "tca"), ("runtime", "gateways", "desk"), ("commands",),
+    ("demo",), ("cli", "__main__"),
 )  # fmt: skip
 """A file imports from its own rung and from those before it, never from a later one."""
 RUNG: Final = {name: number for number, names in enumerate(LADDER) for name in names}
 PURE: Final = (
-    "domain", "algos", "state", "stage", "journal", "parameters", "stages", "simulator", "topics", "topology",
+    "domain", "algos", "state", "door", "stage", "journal", "parameters", "stages", "simulator", "topics", "topology",
     "audit", "tca",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""`docs/reference/reasons.md`: every name by which the pipeline refuses, from `pipeline/domain/rejections.py`."""
+"""`docs/reference/reasons.md`: every name by which the pipeline refuses or does not believe, from the code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Final
 
 from ops.pages.text import wrapped
 from pipeline.domain.rejections import CXL_REJ_CODE, DeadLetterReason, RejectReason, fix_code
+from pipeline.domain.validators.faults import MEANING, SetAsideReason
+from pipeline.domain.validators.table import VALIDATORS
+from pipeline.door import DoorParameters
 from pipeline.stages.intake import refusal_texts
 
 INTRO: Final = (
@@ -23,6 +26,15 @@ LETTERS: Final = (
     "What could not be read or applied, on `dead-letters`: whole, with its bytes, topic, partition, offset and one of "
     "these."
 )
+
+SET_ASIDE: Final = (
+    "Every record from outside, orders excepted, passes a validator before any stage decides on it "
+    "(`pipeline/door.py`). What is not believed is set aside: counted in the state of each stage that reads it, and "
+    "told to the desk on `alerts`, kind SET_ASIDE, with the topic as `subject_id` and one of these as `reason`: at "
+    "once, and then at most every `door.alert_every_ns` "
+    f"({DoorParameters().alert_every_ns // 1_000_000_000} s) for each topic, reason and instrument, with the number."
+)
+EFFECTS: Final = "What a fault means for decisions:"
 
 # A reason without a line here is an error of tests/unit/test_documents.py.
 MEANINGS: dict[RejectReason, str] = {
@@ -91,7 +103,8 @@ LETTER_MEANINGS: dict[DeadLetterReason, str] = {
 def page() -> str:
     """The whole page."""
     lines = ["# Reasons", "", *wrapped(INTRO), "", "## Refused requests", "", *wrapped(REFUSED), "", *_refusals(), ""]
-    lines += [REPEATED, "", "## Dead letters", "", *wrapped(LETTERS), "", *_letters()]
+    lines += [REPEATED, "", "## Dead letters", "", *wrapped(LETTERS), "", *_letters(), ""]
+    lines += ["## Set aside", "", *wrapped(SET_ASIDE), "", *_set_aside(), "", EFFECTS, "", *_effects()]
     return "\n".join(lines)
 
 
@@ -114,3 +127,15 @@ def _letters() -> Iterator[str]:
     yield "| reason | when |"
     yield "|---|---|"
     yield from (f"| `{each}` | {LETTER_MEANINGS[each]} |" for each in DeadLetterReason if each is not each.UNKNOWN)
+
+
+def _set_aside() -> Iterator[str]:
+    yield "| reason | when |"
+    yield "|---|---|"
+    yield from (f"| `{each}` | {MEANING[each]} |" for each in SetAsideReason if each is not each.UNKNOWN)
+
+
+def _effects() -> Iterator[str]:
+    yield "| topic | effect |"
+    yield "|---|---|"
+    yield from (f"| `{each.topic}` | {each.effect} |" for each in VALIDATORS.values())

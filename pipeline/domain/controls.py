@@ -136,6 +136,7 @@ class AlertKind(Kind):
     CROSS_REFUSED = "CROSS_REFUSED"
     BREAK = "BREAK"
     KILLED = "KILLED"
+    SET_ASIDE = "SET_ASIDE"
 
 
 class Alert(Owned, frozen=True, kw_only=True):

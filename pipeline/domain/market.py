@@ -122,8 +122,9 @@ class NBBO(Owned, frozen=True, kw_only=True):
 
     @property
     def midpoint_px(self) -> int | None:
-        """Half way between bid and offer, exact (prices are even in 1e-9), or None without both."""
-        if self.bid_px is None or self.offer_px is None:
+        """Half way between bid and offer, exact (prices are even in 1e-9). None without both, or when the bid is above
+        the offer: no price between them is anybody's."""
+        if self.bid_px is None or self.offer_px is None or self.bid_px > self.offer_px:
             return None
         return (self.bid_px + self.offer_px) // 2
 

@@ -2,7 +2,8 @@
 
 - Reads: limits (those of accounts), clock.
 - Keeps: per account, the number of its last lease.
-- Writes: credit, one lease per partition for each limit of an account whose key lives in this task's partition.
+- Writes: credit, one lease per partition for each limit of an account whose key lives in this task's partition;
+  alerts.
 - Refuses: nothing; a removed limit becomes leases of 0, so that nothing more is opened.
 - Conserves: the leases of one limit sum to it exactly, so open value <= leases <= limit, whatever the partitions of
   intake do at the same time.
@@ -18,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from pipeline.domain.controls import CreditLease, Tick
+from pipeline.domain.controls import Alert, CreditLease, Tick
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Limit, LimitScope, ReferenceKind
@@ -47,7 +48,7 @@ class CreditStage(Stage[CreditState]):
     name: ClassVar[str] = "credit"
     title: ClassVar[str] = "grants each intake partition its share of every account's limit"
     reads: ClassVar[tuple[type[Record], ...]] = (Limit, Tick)
-    writes: ClassVar[tuple[type[Owned], ...]] = (CreditLease,)
+    writes: ClassVar[tuple[type[Owned], ...]] = (CreditLease, Alert)
 
     def new_state(self, task: Task) -> CreditState:
         return CreditState(task)

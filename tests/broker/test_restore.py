@@ -116,11 +116,15 @@ def test_a_day_start_snapshot_shortens_a_restore_and_a_torn_one_does_not_hurt(cl
     feed.send(500)
     cluster.wait_for(lambda: done(cluster, feed.count))
     cluster.publish(tick_of(feed.count, TickKind.DAY_START))
-    feed.send(500, pause_s=0.02)
     files = [
         cluster.folder / "snapshots" / f"{stage}-{p}.snapshot" for stage in ("adder", "repeater") for p in range(P)
     ]
-    cluster.wait_for(lambda: all(file.exists() for file in files))
+
+    def written() -> bool:
+        feed.send(50)  # a task is saved from its next transaction on, so there must be one, however slow the worker is
+        return all(file.exists() for file in files)
+
+    cluster.wait_for(written)
     feed.send(500)
     cluster.kill(worker)
     worker = cluster.start("both")

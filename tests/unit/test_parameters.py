@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from pipeline import topology
+from pipeline.door import DoorParameters
 from pipeline.errors import WrongUse
 from pipeline.parameters import (
     Allowed,
@@ -64,7 +65,7 @@ def test_the_defaults_agree_with_each_other() -> None:
 
 
 def test_every_stage_with_parameters_has_a_section_of_its_name() -> None:
-    sections = {field.name for field in fields_of(FlowParameters)}
+    sections = {field.name for field in fields_of(FlowParameters)} - {"door"}
     having = {stage.name for stage in topology.STAGES if fields_of(type(stage.parameters))}
     assert having == sections
     for stage in topology.STAGES:
@@ -72,8 +73,15 @@ def test_every_stage_with_parameters_has_a_section_of_its_name() -> None:
             assert stage.parameters == getattr(FlowParameters(), stage.name)
 
 
+def test_a_flow_gives_every_stage_the_same_door() -> None:
+    door = DoorParameters(clock_tolerance_ns=7)
+    for stage in topology.flow(FlowParameters(door=door)):
+        assert stage.door == door
+        assert stage.config()["door.clock_tolerance_ns"] == 7
+
+
 def test_a_flow_hands_each_stage_its_own_section() -> None:
-    for section in fields_of(FlowParameters):
+    for section in [each for each in fields_of(FlowParameters) if each.name != "door"]:
         number = next(field for field in fields_of(section.group) if field.kind is FieldKind.NUMBER)
         changed = msgspec.structs.replace(section.default, **{number.name: number.default + 1})
         stages = topology.flow(msgspec.structs.replace(FlowParameters(), **{section.name: changed}))

@@ -266,8 +266,9 @@ class TaskRunner:
                 self.day_began = self.day_began or record.kind is TickKind.DAY_START
         if type(record) not in self._reads:
             return []
-        if message.append_ns != self._meta.append_ns:
-            self._meta = Meta(message.append_ns)
+        front = name in self._fronts
+        if message.append_ns != self._meta.append_ns or front is not self._meta.front:
+            self._meta = Meta(message.append_ns, front)
         return self._step(record, self._meta)
 
     def _is_next(self, name: str, writer: str, seq: int, message: Message) -> bool:
@@ -339,7 +340,7 @@ class TaskRunner:
     def _step(self, record: Record, meta: Meta) -> list[Output]:
         outputs: list[Output] = []
         writes, emit = self._writes, self._emit
-        for caused in self.stage.step(self.state, record, meta):
+        for caused in self.stage.take(self.state, record, meta):
             if type(caused) not in writes:
                 raise TypeError(f"{self.stage.name} wrote a {type(caused).__name__}, which is not in its writes")
             emit(caused, outputs)

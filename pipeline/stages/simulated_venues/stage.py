@@ -2,7 +2,7 @@
 
 - Reads: child-orders; book-events, nbbo, venue-status (the recorded market); venues, instruments; clock.
 - Keeps: each recorded order and each of ours, messages on their way to a venue and back, sessions, the last quote.
-- Writes: venue-reports, each at the first tick at or after the time it reaches us.
+- Writes: venue-reports, each at the first tick at or after the time it reaches us; alerts.
 - Refuses: by the venues' rules, as REJECTED or CANCEL_REJECT with a named reason; NOT_SENT while a venue is down.
 - Conserves: recorded aggressive volume = what filled us + what filled recorded orders + what met quantity that we had
   taken before; of each order: ordered = executed + open + cancelled or expired; no order of ours executes because of
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from pipeline.domain.controls import Tick, TickKind
+from pipeline.domain.controls import Alert, Tick, TickKind
 from pipeline.domain.executions import ChildKind, ChildOrder, Liquidity, ReportKind, VenueReport
 from pipeline.domain.market import NBBO, BookEvent, BookEventKind, SessionState, VenueStatus
 from pipeline.domain.orders import OrdStatus, TimeInForce
@@ -49,7 +49,7 @@ class VenuesStage(Stage[VenuesState]):
     name: ClassVar[str] = "venues"
     title: ClassVar[str] = "simulated venues: our orders against recorded books and hidden interest"
     reads: ClassVar[tuple[type[Record], ...]] = (ChildOrder, BookEvent, NBBO, VenueStatus, Venue, Instrument, Tick)
-    writes: ClassVar[tuple[type[Owned], ...]] = (VenueReport,)
+    writes: ClassVar[tuple[type[Owned], ...]] = (VenueReport, Alert)
 
     parameters: VenuesParameters
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pipeline.domain.controls import Control, ControlKind, ControlScope, CreditLease, Tick
+from pipeline.domain.controls import Control, ControlKind, ControlScope, CreditLease, Tick, TickKind
 from pipeline.domain.market import ReferencePrice
 from pipeline.domain.orders import (
     AccountClass,
@@ -95,7 +95,9 @@ def venue(code: str) -> Venue:
 
 
 def tick(now_ns: int, trade_date: int = 20260105, wall_ns: int | None = None) -> Tick:
-    return Tick(now_ns=now_ns, wall_ns=now_ns if wall_ns is None else wall_ns, trade_date=trade_date)
+    return Tick(
+        kind=TickKind.TICK, now_ns=now_ns, wall_ns=now_ns if wall_ns is None else wall_ns, trade_date=trade_date
+    )
 
 
 def new(cl_ord_id: str = "C1", **changes: Any) -> OrderRequest:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.domain.controls import Alert, ControlKind, ControlScope, Tick
+from pipeline.domain.controls import Alert, ControlKind, ControlScope, Tick, TickKind
 from pipeline.domain.orders import (
     AccountClass,
     Capacity,
@@ -273,7 +273,7 @@ def test_what_is_right_is_taken(request_: OrderRequest, extra: tuple[Record, ...
 def test_an_order_carries_what_reference_data_and_the_clock_say() -> None:
     made = bench()
     made.feed(tick(NOW + 10 * S, wall_ns=5_000))
-    made.feed(Tick(now_ns=NOW + 10 * S, wall_ns=5_000, rate=10_000_000, trade_date=20260105))
+    made.feed(Tick(kind=TickKind.TICK, now_ns=NOW + 10 * S, wall_ns=5_000, rate=10_000_000, trade_date=20260105))
     request = new(limit_px=px(99), participation_cap=200_000)
     order = accepted(made, request, append_ns=5_300)
     assert order == Order(
