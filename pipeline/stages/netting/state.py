@@ -111,6 +111,10 @@ class NettedParent(Entry):
     """Slicing wrote FINISH: no recall and no ask begins any more."""
     chunks: list[int] = []
     """Numbers of the chunks read so far of allocation's statement that closes the epoch."""
+    end_ns: int = 0
+    """When its work ends: its terms' end, or the session's close as it was known when the parent was made."""
+    odd_qty: int = 0
+    """What was told of its quantity as below a lot: it cannot be sent."""
 
 
 class Round(Entry):
@@ -153,7 +157,7 @@ class NettingState(State):
     def __init__(self, task: Task, parameters: NettingParameters) -> None:
         super().__init__(task)
         self.parameters = parameters
-        self.market = Markets(self, parameters.history_ns, parameters.median_ns)
+        self.market = Markets(self, parameters)
         self.switches = Switches(self)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
@@ -201,6 +205,25 @@ class NettingState(State):
         if bucket_id is None or self.now_ns >= self.buckets[bucket_id].close_ns:
             return None
         return bucket_id
+
+    def span_ns(self, terms: Terms) -> tuple[int, int]:
+        """When work on orders of these terms can begin, now or later, and when it ends.
+
+        Not before the session opens, and not after it closes: a close may have been pulled in since the order came.
+        """
+        instrument, begin_ns, end_ns = self.instruments.get(terms.instrument, self.now_ns), self.now_ns, terms.end_ns
+        if terms.start_ns is not None:
+            begin_ns = max(begin_ns, terms.start_ns)
+        if instrument is not None:
+            end_ns = min(end_ns, instrument.session_close_ns)
+            if instrument.session_open_ns < end_ns:
+                begin_ns = max(begin_ns, instrument.session_open_ns)
+        return begin_ns, end_ns
+
+    def lot_qty(self, instrument: str) -> int:
+        """Orders of the instrument are multiples of this; 1 when it is not known."""
+        known = self.instruments.get(instrument, self.now_ns)
+        return 1 if known is None else max(1, known.lot_qty)
 
     def own_mandate(self, order: Order) -> str:
         """The order's mandate when it has windows of its own, else empty."""

@@ -282,7 +282,7 @@ def _may_ask(state: NettingState, parent_id: str) -> bool:
 def _may_meet(state: NettingState, parent_id: str) -> bool:
     parent = state.parents[parent_id]
     return (
-        parent.start_ns <= state.now_ns < parent.terms.end_ns
+        parent.start_ns <= state.now_ns < (parent.end_ns or parent.terms.end_ns)
         and not state.switches.killed(parent=parent_id)
         and not state.switches.paused(parent=parent_id)
     )
@@ -307,8 +307,9 @@ def _wanted(state: NettingState, crossed: dict[str, int]) -> dict[str, int]:
     wanted = {}
     for parent_id, (qty, open_qty) in total.items():
         parent = state.parents[parent_id]
-        whole = parent.order_qty - parent.crossed_qty
-        wanted[parent_id] = min(whole, -(-qty * whole // open_qty))
+        whole, lot_qty = parent.order_qty - parent.crossed_qty, state.lot_qty(parent.terms.instrument)
+        needed = -(-qty * whole // open_qty)
+        wanted[parent_id] = min(whole // lot_qty * lot_qty, -(-needed // lot_qty) * lot_qty)
     return wanted
 
 
