@@ -28,7 +28,10 @@ class Meta(NamedTuple):
     front: bool = True
     """Whether this stage is the first reader of the topic, in flow order: what is wrong with a record is told once."""
     not_understood: tuple[str, ...] = ()
-    """Fields and symbols of a later contract that the record was written with and this version does not know."""
+    """What the record says and this version does not understand, since its writer has a newer contract: a symbol we do
+    not know (``ord_type=TRAILING_STOP``; the field holds UNKNOWN), a field we do not have (``stop_px=101000000000``).
+    A nested field by its path. Whoever decides on a record with any of these decides on something else than was meant.
+    """
 
 
 Migration = Callable[[str, bytes], Iterable[tuple[str, bytes]]]

@@ -43,6 +43,7 @@ from tests.stage_bench import Bench
 DAY = 20260105
 """A Monday."""
 SETTLED = 20260107
+"""What the builder's orders say; not what the date alone would give."""
 PX = 1_000_000_000
 XYZ = "XYZ"
 S = 1_000_000_000
@@ -73,6 +74,7 @@ def order(
         accepted_ns=1,
         currency="USD",
         request=request,
+        settlement_date=SETTLED,
     )
 
 

@@ -67,7 +67,7 @@ def test_every_package_of_the_lock_is_pinned_by_hash() -> None:
 
 
 def test_an_extra_brings_the_packages_its_part_imports() -> None:
-    names = {"faust": "faust-streaming"}
+    names = {"faust": "faust-streaming", "exchange_calendars": "exchange-calendars"}
     for extra in Extra:
         brought = {Requirement(text).name for text in PROJECT["optional-dependencies"][extra.value]}
         assert brought == {names.get(package, package) for package in extras._PACKAGES[extra]}

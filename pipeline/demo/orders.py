@@ -141,9 +141,11 @@ def _bad(draw: random.Random, day: SessionDay, listed: Listed, last_ns: int) -> 
         instrument=listed.symbol,
         side=Side.BUY,
         order_qty=5,
+        ord_type=OrdType.MARKET,
         end_ns=last_ns,
     )
     past_ns = day.open_ns - NS_PER_S
+    limit = {"ord_type": OrdType.LIMIT}
     bad: list[dict[str, object]] = [
         {"account": "NOBODY"},
         {"account": account_names(SOURCES[1])[0]},
@@ -158,9 +160,10 @@ def _bad(draw: random.Random, day: SessionDay, listed: Listed, last_ns: int) -> 
         {"min_qty": 50},
         {"ord_type": OrdType.LIMIT},
         {"ord_type": OrdType.MARKET, "limit_px": listed.reference_px},
-        {"limit_px": -CENT},
-        {"limit_px": listed.reference_px + CENT // 2},
+        {**limit, "limit_px": -CENT},
+        {**limit, "limit_px": listed.reference_px + CENT // 2},
         {"ord_type": OrdType.STOP},
+        {"ord_type": OrdType.UNKNOWN},
         {"time_in_force": TimeInForce.FOK},
         {"time_in_force": TimeInForce.AT_THE_CLOSE},
         {"strategy": Strategy.POV},
@@ -169,8 +172,8 @@ def _bad(draw: random.Random, day: SessionDay, listed: Listed, last_ns: int) -> 
         {"participation_cap": 2_000_000},
         {"allowed_venues": ("XMOON",)},
         {"order_qty": 50_000},
-        {"order_qty": 4_999, "limit_px": listed.reference_px // 100 * 104 // CENT * CENT},
-        {"order_qty": 1, "limit_px": listed.reference_px * 2},
+        {**limit, "order_qty": 4_999, "limit_px": listed.reference_px // 100 * 104 // CENT * CENT},
+        {**limit, "order_qty": 1, "limit_px": listed.reference_px * 2},
         {"kind": RequestKind.REPLACE, "orig_cl_ord_id": "R000001"},
         {"kind": RequestKind.CANCEL, "orig_cl_ord_id": "never-sent"},
         {"cl_ord_id": ""},

@@ -65,11 +65,12 @@ class Capacity(Kind):
 
 
 class SettlementType(Kind):
-    """FIX SettlType (63), the two that matter here."""
+    """FIX SettlType (63): 0, 1 and 2. When each settles: `pipeline/domain/settlement.py`."""
 
     UNKNOWN = "UNKNOWN"
     REGULAR = "REGULAR"
     CASH = "CASH"
+    NEXT_DAY = "NEXT_DAY"
 
 
 class Strategy(Kind):
@@ -125,7 +126,7 @@ class OrderRequest(Record, frozen=True, kw_only=True, gc=True, dict=True):
     fractional_qty: FractionalQty | None = None
     """A fraction of one unit, in 1e-9 units, beside order_qty. Refused by name until it is built."""
     ord_type: OrdType = OrdType.UNKNOWN
-    """FIX OrdType (40). UNKNOWN means: LIMIT with a limit price, MARKET without."""
+    """FIX OrdType (40): MARKET or LIMIT. Required of a new order: what is not said is not guessed."""
     limit_px: Px | None = None
     """FIX Price (44). Must stand on the tick."""
     time_in_force: TimeInForce = TimeInForce.DAY
@@ -183,6 +184,9 @@ class OrderRerouted(Owned, frozen=True, kw_only=True):
     """The partition of `orders-in` it was found on."""
     request: OrderRequest
     """The request, as it came."""
+    not_understood: tuple[str, ...] = ()
+    """What of the request the version that forwarded it does not understand: unknown symbols, and fields of a newer
+    contract. Intake refuses it for these."""
 
 
 class OrderKind(Kind):
@@ -239,6 +243,9 @@ class Order(Owned, frozen=True, kw_only=True):
     """Largest share of the market's volume, own volume included; 0 is no cap of the client's."""
     request: OrderRequest
     """The client's request, as it came."""
+    settlement_date: TradeDate = 0
+    """When its executions settle (FIX SettlDate 64), by its type and the instrument's record of the day. 0: written by
+    a version that did not say."""
 
 
 class OrderEventKind(Kind):
@@ -297,7 +304,7 @@ class OrderEvent(Owned, frozen=True, kw_only=True):
     side: Side = Side.UNKNOWN
     """The order's side."""
     ord_status: OrdStatus = OrdStatus.UNKNOWN
-    """The order's status after this event."""
+    """The order's status after this event. In intake's answers, as far as intake knows: NEW while the order is open."""
     order_qty: Qty = 0
     """What was ordered."""
     cum_qty: Qty = 0

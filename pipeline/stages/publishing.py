@@ -9,18 +9,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from pipeline.domain.orders import OrderEvent, SourceEvent
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import RejectReason
+from pipeline.domain.validators.reference import is_source_name
 from pipeline.stage import Meta, Stage
 from pipeline.state import State, Task
-
-# A Kafka topic name is at most 249 of these characters; the prefix takes its part.
-_LEGAL_SOURCE: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 def has_topic(event: OrderEvent) -> bool:
@@ -30,7 +27,7 @@ def has_topic(event: OrderEvent) -> bool:
     that reference data names. Intake refuses such requests with the two reasons below before any other check.
     """
     unknown = event.reason is RejectReason.UNKNOWN_SOURCE or event.reason is RejectReason.MISSING_SOURCE
-    return not unknown and _LEGAL_SOURCE.fullmatch(event.source) is not None
+    return not unknown and is_source_name(event.source)
 
 
 class PublishingState(State):

@@ -1,1 +1,1 @@
-"""Each example of the findings as a test, named after the promise that failed first; and its siblings."""
+"""Every example of what was found wrong, and its siblings, as tests: a file for a kind."""

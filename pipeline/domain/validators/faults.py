@@ -33,6 +33,8 @@ class SetAsideReason(Kind):
     BANDS_CROSSED = "BANDS_CROSSED"
     BAD_TIME = "BAD_TIME"
     FUTURE_STAMP = "FUTURE_STAMP"
+    BAD_NAME = "BAD_NAME"
+    CONTRADICTION = "CONTRADICTION"
 
 
 MEANING: Final[dict[SetAsideReason, str]] = {
@@ -50,6 +52,8 @@ MEANING: Final[dict[SetAsideReason, str]] = {
     SetAsideReason.BANDS_CROSSED: "the lower price band is above the upper one",
     SetAsideReason.BAD_TIME: "a time is before 1970 or after 2096, or a date is no date",
     SetAsideReason.FUTURE_STAMP: "its time lies after the moment at which the broker had it",
+    SetAsideReason.BAD_NAME: "a name is not of the form that such names have: nothing could match it",
+    SetAsideReason.CONTRADICTION: "its fields contradict one another",
 }
 """What each reason says. The page of all reasons shows it."""
 

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 from pipeline.domain.controls import Control, Tick
 from pipeline.domain.market import NBBO, BookEvent, Depth, TradePrint, VenueStatus
 from pipeline.domain.record import Record
-from pipeline.domain.validators import market, steering
+from pipeline.domain.reference import Account, CrossingRule, Instrument, Limit, Venue
+from pipeline.domain.validators import market, reference, steering
 from pipeline.domain.validators.faults import Checked
 
 
@@ -74,6 +75,24 @@ VALIDATORS: Final[dict[type[Record], Validator]] = {
         steering.check_control,
         "the control does nothing: give it again in known terms",
         holds=steering.stops,
+    ),
+    Instrument: Validator(
+        "instruments",
+        reference.check_instrument,
+        "the record before it stays in force; a restricted instrument is removed, and nothing is traded in it",
+        unknown=reference.removed_if_restricted,
+        holds=reference.removes,
+    ),
+    Account: Validator(
+        "accounts", reference.check_account, "the record before it stays in force", holds=reference.removes
+    ),
+    Venue: Validator("venues", reference.check_venue, "the record before it stays in force", holds=reference.removes),
+    Limit: Validator("limits", reference.check_limit, "the limit before it stays in force: load it again, mended"),
+    CrossingRule: Validator(
+        "crossing-rules",
+        reference.check_crossing_rule,
+        "the rule before it stays in force; one that forbids holds all the same",
+        holds=reference.forbids_crossing,
     ),
 }
 """The validator of each type of record that comes from outside."""

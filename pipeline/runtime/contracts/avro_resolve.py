@@ -1,56 +1,136 @@
 """Reads what was written under another version of a contract as a record of ours: Avro's schema resolution.
 
-Slow, and as strict as the compiled decoders (fastavro silently truncates a number beyond 64 bits). Fields we do not
-have are skipped, fields that were not written get our defaults, unknown symbols become UNKNOWN, and what is then not of
-our type is refused.
+Slow, and as strict as the compiled decoders (fastavro silently truncates a number beyond 64 bits). Unknown symbols
+become UNKNOWN, fields that were not written get our defaults, fields that we do not have are skipped, and what is then
+not of our type is refused.
+
+What is lost on the way is named, so that nobody takes what is left for the whole: each symbol that we do not know, and
+each field that we do not have, unless its value is the writer's own default (it then says what an older version would
+have said) or the writer's schema marks the field ``"informative": true`` (whoever does not read it decides the same).
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import struct
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from pipeline.domain.record import Kind, Record
-from pipeline.runtime.contracts.avro_code import Decoder, read_array, read_length, read_long, read_string
-from pipeline.runtime.contracts.schemas import field_types
+from pipeline.runtime.contracts.avro_code import read_array, read_length, read_long, read_string
+from pipeline.runtime.contracts.schemas import FieldType, field_types
 
 _Read = Callable[[bytes, int], tuple[Any, int]]
 
-
-def resolving(text: str, record_type: type[Record]) -> Decoder:
-    """A decoder for what was written under the schema ``text``. Raises ValueError when that is no Avro schema.
-
-    The decoder raises msgspec.ValidationError for values that are not of our types.
-    """
-    read = _Writer(_kinds(record_type)).reader(json.loads(text), "")
-
-    def decode(buffer: bytes, at: int) -> tuple[Any, int]:
-        values, end = read(buffer, at)
-        return msgspec.convert(values, record_type, strict=True, builtin_types=(bytes,)), end
-
-    return decode
+_SHOWN_CHARACTERS: Final = 60
+"""How much of a value is named as it is; of a longer one its beginning and a hash, so that others have other names."""
 
 
-def _kinds(record_type: type[Any]) -> dict[str, frozenset[str]]:
-    """The symbols of every enum of ours within a record type, by the enum's name."""
-    kinds: dict[str, frozenset[str]] = {}
-    for field in field_types(record_type).values():
-        if issubclass(field.of, Kind):
-            kinds[field.of.__name__] = frozenset(member.value for member in field.of)
-        elif issubclass(field.of, Record):
-            kinds |= _kinds(field.of)
-    return kinds
+class Resolved(NamedTuple):
+    """A record of ours, the position after it, and what of it we could not understand (``ord_type=TRAILING_STOP``)."""
+
+    record: Any
+    end: int
+    not_understood: tuple[str, ...]
+
+
+class Resolver:
+    """Reads records written under the schema ``text``. Raises ValueError when that is no Avro schema."""
+
+    def __init__(self, text: str, record_type: type[Record]) -> None:
+        self._read = _Writer().reader(json.loads(text), "")
+        self._record_type = record_type
+
+    def decode(self, buffer: bytes, at: int) -> Resolved:
+        """The record at a position. Raises msgspec.ValidationError for values that are not of our types."""
+        written, end = self._read(buffer, at)
+        lost: dict[str, None] = {}
+        values = _as_ours(written, self._record_type, "", lost)
+        record = msgspec.convert(values, self._record_type, strict=True, builtin_types=(bytes,))
+        return Resolved(record, end, tuple(lost))
+
+
+# ---------------------------------------------------------------- from their values to ours
+
+
+def _as_ours(written: Any, record_type: type[Any], path: str, lost: dict[str, None]) -> Any:
+    """The values of a record of ours; what they leave out is added to ``lost``, once, by its path."""
+    if not isinstance(written, _Written):
+        return written
+    ours = _field_types(record_type)
+    values: dict[str, Any] = {}
+    for field in written.fields:
+        value = written.values[field.name]
+        if field.name in ours:
+            values[field.name] = _value(value, ours[field.name], f"{path}{field.name}", lost)
+        elif not field.informative and (field.default is _NONE or _plain(value) != field.default):
+            lost[f"{path}{field.name}={_shown(value)}"] = None
+    return values
+
+
+def _value(value: Any, field: FieldType, path: str, lost: dict[str, None]) -> Any:
+    if field.array and isinstance(value, tuple):
+        return tuple(_value(item, FieldType(field.of), path, lost) for item in value)
+    if issubclass(field.of, Kind) and isinstance(value, str) and value not in field.of.__members__:
+        lost[f"{path}={_shown(value)}"] = None
+        return field.of.UNKNOWN.value  # type: ignore[attr-defined]
+    if issubclass(field.of, Record):
+        return _as_ours(value, field.of, f"{path}.", lost)
+    return value
+
+
+_field_types: Final = functools.cache(field_types)
+
+
+def _plain(value: Any) -> Any:
+    """A value as a schema's JSON gives defaults: lists for arrays, characters up to 255 for bytes."""
+    if isinstance(value, _Written):
+        return {name: _plain(part) for name, part in value.values.items()}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _shown(value: Any) -> str:
+    plain = _plain(value)
+    text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    return f"{text[:_SHOWN_CHARACTERS]}… ({hashlib.sha256(text.encode()).hexdigest()[:16]})"
+
+
+# ---------------------------------------------------------------- their values
+
+_NONE: Final = object()
+"""No default: a JSON null is one."""
+
+
+class _Field(NamedTuple):
+    """A field of the writer's."""
+
+    name: str
+    read: _Read
+    default: Any
+    informative: bool
+
+
+class _Written(NamedTuple):
+    """A record as it was written."""
+
+    values: dict[str, Any]
+    fields: tuple[_Field, ...]
 
 
 class _Writer:
     """Makes a reader from a writer's schema. It supports all of Avro, because fields we do not have must be skipped."""
 
-    def __init__(self, kinds: dict[str, frozenset[str]]) -> None:
-        self._kinds = kinds
+    def __init__(self) -> None:
         self._named: dict[str, _Read] = {}
 
     def reader(self, schema: Any, namespace: str) -> _Read:
@@ -73,16 +153,21 @@ class _Writer:
             return self.reader(kind, namespace)
         name = str(schema.get("name", ""))
         full = name if "." in name else f"{schema.get('namespace', namespace)}.{name}"
-        namespace, _, short = full.rpartition(".")
+        namespace = full.rpartition(".")[0]
         read: _Read
         if kind == "enum":
-            read = _enum([str(symbol) for symbol in schema["symbols"]], self._kinds.get(short))
+            read = _enum([str(symbol) for symbol in schema["symbols"]])
         elif kind == "fixed":
             read = _fixed(int(schema["size"]))
         else:
-            read = _record([(str(field["name"]), self.reader(field["type"], namespace)) for field in schema["fields"]])
+            read = _record(tuple(self._fields(schema["fields"], namespace)))
         self._named[full] = read
         return read
+
+    def _fields(self, fields: list[dict[str, Any]], namespace: str) -> Iterator[_Field]:
+        for field in fields:
+            read = self.reader(field["type"], namespace)
+            yield _Field(str(field["name"]), read, field.get("default", _NONE), field.get("informative") is True)
 
     def _reference(self, full: str) -> _Read:
         if full not in self._named:
@@ -90,23 +175,22 @@ class _Writer:
         return self._named[full]
 
 
-def _record(fields: list[tuple[str, _Read]]) -> _Read:
+def _record(fields: tuple[_Field, ...]) -> _Read:
     def read(buffer: bytes, at: int) -> tuple[Any, int]:
         values = {}
-        for name, read_field in fields:
-            values[name], at = read_field(buffer, at)
-        return values, at
+        for field in fields:
+            values[field.name], at = field.read(buffer, at)
+        return _Written(values, fields), at
 
     return read
 
 
-def _enum(symbols: list[str], ours: frozenset[str] | None) -> _Read:
+def _enum(symbols: list[str]) -> _Read:
     def read(buffer: bytes, at: int) -> tuple[Any, int]:
         number, at = read_long(buffer, at)
         if not 0 <= number < len(symbols):
             raise ValueError(f"symbol {number} of {len(symbols)}")
-        symbol = symbols[number]
-        return symbol if ours is None or symbol in ours else "UNKNOWN", at
+        return symbols[number], at
 
     return read
 

@@ -69,6 +69,8 @@ class Message(msgspec.Struct, gc=False):
     unread: Unread | None = None
     frame: bytes = b""
     """The bytes that journals hash for it; empty until the first reader has made them."""
+    not_understood: tuple[str, ...] = ()
+    """What of the record this version does not understand: see :class:`~pipeline.stage.Meta`."""
 
     @property
     def position(self) -> str:
@@ -266,9 +268,9 @@ class TaskRunner:
                 self.day_began = self.day_began or record.kind is TickKind.DAY_START
         if type(record) not in self._reads:
             return []
-        front = name in self._fronts
-        if message.append_ns != self._meta.append_ns or front is not self._meta.front:
-            self._meta = Meta(message.append_ns, front)
+        meta, front = self._meta, name in self._fronts
+        if (message.append_ns, front, message.not_understood) != meta:
+            self._meta = Meta(message.append_ns, front, message.not_understood)
         return self._step(record, self._meta)
 
     def _is_next(self, name: str, writer: str, seq: int, message: Message) -> bool:

@@ -49,11 +49,11 @@ def read(topic: Topic, codec: Codec, partition: int, offset: int, append_ns: int
          key: bytes | None, value: bytes | None) -> Message:  # fmt: skip
     """A raw record as a message; its ``unread`` says why when it cannot be decoded."""
     try:
-        record = codec.decode(topic.name, value)
+        record, not_understood = codec.read(topic.name, value)
     except Undecodable as error:
         unread = Unread(error.reason, error.detail)
         return Message(topic, partition, offset, append_ns, key, value, None, unread)
-    return Message(topic, partition, offset, append_ns, key, value, record)
+    return Message(topic, partition, offset, append_ns, key, value, record, not_understood=not_understood)
 
 
 def read_fetched(fetched: Fetched, codec: Codec) -> Message:

@@ -15,6 +15,7 @@ from pipeline.domain.orders import ClosedOrder, Order, OrderEvent, OrderEventKin
 from pipeline.domain.parents import Lineage, LineageKind
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import RejectReason, fix_code
+from pipeline.domain.settlement import of_type, weekday_dates
 from pipeline.stage import Meta
 from pipeline.stages.allocation.state import AllocationState, ClientOrder, WaitingLineage
 
@@ -90,9 +91,15 @@ def accept_order(state: AllocationState, order: Order) -> Iterator[Owned]:
         capacity=request.capacity,
         currency=order.currency,
         order_qty=request.order_qty or 0,
+        settlement_date=order.settlement_date or of_type(weekday_dates(order.trade_date), request.settlement_type),
     )
     state.orders.put(order.order_id, known)
     yield from catch_up(state, order.order_id)
+
+
+def settles_on(order: ClientOrder, trade_date: int) -> int:
+    """When an allocation of ``trade_date`` to this order settles (both yyyymmdd)."""
+    return order.settlement_date or weekday_dates(trade_date).regular
 
 
 def catch_up(state: AllocationState, order_id: str) -> Iterator[Owned]:

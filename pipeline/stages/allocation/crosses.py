@@ -12,9 +12,8 @@ from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.orders import OrderEventKind
 from pipeline.domain.parents import Cross, CrossKind, CrossLeg
 from pipeline.domain.record import Owned
-from pipeline.stages.allocation.client_orders import catch_up, close_if_filled, event, report_added
+from pipeline.stages.allocation.client_orders import catch_up, close_if_filled, event, report_added, settles_on
 from pipeline.stages.allocation.epochs import mark_for_progress, reduce_shown
-from pipeline.stages.allocation.sharing import settlement_date
 from pipeline.stages.allocation.state import (
     AllocationState,
     BrokenBooks,
@@ -170,7 +169,7 @@ def _allocation(
         fee=0,
         currency=order.currency,
         trade_date=cross.trade_date,
-        settlement_date=settlement_date(cross.trade_date, state.parameters.settlement_days),
+        settlement_date=settles_on(order, cross.trade_date),
         at_ns=state.now_ns,
     )
 

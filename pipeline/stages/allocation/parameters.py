@@ -20,9 +20,6 @@ class AllocationParameters(Parameters, frozen=True, kw_only=True):
     ] = 1_000  # fmt: skip
     chunk_shares: Annotated[int, count("Shares in one record on `epochs`.", most=10_000)] = 256
     chunk_closures: Annotated[int, count("Orders in one record on `order-closures`.", most=10_000)] = 256
-    settlement_days: Annotated[
-        int, Allowed("Weekdays from trade to settlement; holidays are not known.", "days", 0, 10)
-    ] = 2  # fmt: skip
     rounding_account: Annotated[str, Allowed("Who gets what rounding an average price leaves over.")] = "ROUNDING"
     error_account: Annotated[str, Allowed("Who owns what no client's order can take.")] = "ERROR"
 

@@ -24,9 +24,9 @@ from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import OrderEventKind, OrdStatus
 from pipeline.domain.parents import EpochClosed, EpochShare
 from pipeline.domain.record import Owned
-from pipeline.stages.allocation.client_orders import close, close_if_filled, event, report_added
+from pipeline.stages.allocation.client_orders import close, close_if_filled, event, report_added, settles_on
 from pipeline.stages.allocation.epochs import add_up, added_px, cap_qty
-from pipeline.stages.allocation.sharing import settlement_date, share_fee, share_out
+from pipeline.stages.allocation.sharing import share_fee, share_out
 from pipeline.stages.allocation.state import (
     AllocationState,
     BrokenBooks,
@@ -341,7 +341,7 @@ def _allocation(state: AllocationState, epoch: Epoch, member: MemberBook, order:
         fee=fee,
         currency=order.currency,
         trade_date=epoch.trade_date,
-        settlement_date=settlement_date(epoch.trade_date, state.parameters.settlement_days),
+        settlement_date=settles_on(order, epoch.trade_date),
         at_ns=state.now_ns,
     )
 

@@ -6,8 +6,6 @@ Built on ``algos/pro_rata``; pure functions of plain integers, in the order of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
-from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.algos.pro_rata import BALANCE_SCALE, share_with_caps
@@ -95,15 +93,3 @@ def share_fee(quantities: Sequence[int], fee: int, carried: Sequence[int], ties:
     mirrored = share_with_caps(quantities, None, abs(fee), [sign * balance for balance in carried], ties)
     changes = [sign * after - before for after, before in zip(mirrored.carried, carried, strict=True)]
     return Shared([sign * share for share in mirrored.shares], sign * mirrored.unplaced, changes)
-
-
-@lru_cache(maxsize=16)
-def settlement_date(trade_date: int, weekdays: int) -> int:
-    """So many weekdays after ``trade_date`` (yyyymmdd). First form: holidays are not known."""
-    day = date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)
-    left = weekdays
-    while left:
-        day += timedelta(days=1)
-        if day.weekday() < 5:
-            left -= 1
-    return day.year * 10_000 + day.month * 100 + day.day

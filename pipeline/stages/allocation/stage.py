@@ -14,8 +14,10 @@ There is no order between the topics. Executions of an epoch are added up as the
 child is sent in it any more and its statement, orders and crosses are complete (``settling.py``). What
 venues do, over-fills, late fills, busts, is booked and raises an alert; only a bug of ours raises an exception.
 
-First form: one average price per epoch, settlement in two weekdays without holidays, de-minimis shares are given as
-they are, a bust after an order's end is not worked again, parents are not carried to another day.
+An allocation settles on the date that its order carries (`pipeline/domain/settlement.py`), whatever day it is made.
+
+First form: one average price per epoch, de-minimis shares are given as they are, a bust after an order's end is not
+worked again, parents are not carried to another day.
 """
 
 from __future__ import annotations

@@ -70,6 +70,8 @@ class ClientOrder(Entry):
     answered: tuple[str, ...] = ()
     overdue: bool = False
     """It was kept beyond the end of its day."""
+    settlement_date: int = 0
+    """When its executions settle, yyyymmdd; 0 in a row of an older version, which did not keep it."""
 
     @property
     def cum_qty(self) -> int:

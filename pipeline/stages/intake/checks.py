@@ -9,7 +9,10 @@ Decisions, first form:
 - Symbols, accounts, sources and venues are compared exactly as sent: ``amzn`` is not ``AMZN``.
 - DAY is accepted; GTD only when it expires within today's session; GTC, IOC and FOK are refused by name, auction orders
   with a reason of their own. ``expire_ns`` belongs to GTD and is refused with any other time in force.
-- ``end_ns`` may not be after the session's close. ``start_ns`` may lie before the open or in the past.
+- An order says whether it is MARKET or LIMIT. An order type that is not said, or not known, is not guessed from the
+  limit.
+- ``end_ns`` may not be after the session's close. ``start_ns`` may lie before the open or in the past. No time lies
+  before 1970, and ``transact_ns`` not after the broker had the request (but for what clocks differ by).
 - Without a limit for the firm and a credit lease for the account nothing is accepted: unset is not unlimited.
 - A reference price is needed for the collar of a limit, and for the value of an order without limit when value or
   credit is bound. It is the last quote of today, refused when older than the tightest ``max_reference_age_ns``; before
@@ -39,21 +42,41 @@ from pipeline.domain.orders import (
 from pipeline.domain.reference import Account, Instrument, Limit
 from pipeline.domain.rejections import RejectReason as R
 from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
+from pipeline.stages.intake.parameters import IntakeParameters
 
 MONEY_MAX: Final = 2**63 - 1
 """The largest amount a message can carry."""
 
-_TYPES: Final = frozenset({OrdType.UNKNOWN, OrdType.MARKET, OrdType.LIMIT})
+_TYPES: Final = frozenset({OrdType.MARKET, OrdType.LIMIT})
 _AUCTIONS: Final = frozenset({TimeInForce.AT_THE_OPENING, TimeInForce.AT_THE_CLOSE})
 _TIMES_IN_FORCE: Final = frozenset({TimeInForce.DAY, TimeInForce.GTD})
 _STRATEGIES: Final = frozenset({Strategy.VWAP, Strategy.TWAP})
 _SHORTS: Final = frozenset({Side.SELL_SHORT, Side.SELL_SHORT_EXEMPT})
 
 
+TIMES: Final = ("start_ns", "end_ns", "expire_ns", "transact_ns")
+TEXTS: Final = (
+    *(
+        "orig_cl_ord_id",
+        "list_id",
+        "account",
+        "instrument",
+        "locate_id",
+        "allowed_venues",
+        "directed_broker",
+        "mandate",
+    ),
+)
+"""Fields with texts. Source and cl_ord_id are the request's name, and are checked first of all."""
+
+
 class Facts(msgspec.Struct):
     """What the guards look at besides the request, gathered once per order. Neither a message nor state."""
 
     now_ns: int
+    append_ns: int
+    """The broker's append time of the request."""
+    parameters: IntakeParameters
     account: Account | None
     instrument: Instrument | None
     killed: bool = False
@@ -64,7 +87,8 @@ class Facts(msgspec.Struct):
     """The limit whose rate (orders per second) this order exceeds."""
     quote_px: int | None = None
     """The last midpoint of today in 1e-9 currency units, None when there was none."""
-    quote_ns: int = 0
+    quote_age_ns: int = 0
+    """How old that midpoint is."""
     lease: CreditLease | None = None
     reserved: int = 0
     """Value of the orders open on this side of the account, in this partition, in 1e-9 currency units."""
@@ -79,10 +103,10 @@ class Facts(msgspec.Struct):
 
 def refusal(r: OrderRequest, f: Facts) -> R | None:
     """Why the new order ``r`` is refused, or None."""
-    return check_request(r) or check_standing(r, f) or check_time(r, f) or check_limits(r, f)
+    return check_request(r, f) or check_standing(r, f) or check_time(r, f) or check_limits(r, f)
 
 
-def check_request(r: OrderRequest) -> R | None:
+def check_request(r: OrderRequest, f: Facts) -> R | None:
     """What the request is in itself."""
     if r.side is Side.UNKNOWN:
         return R.MISSING_SIDE
@@ -112,12 +136,12 @@ def check_request(r: OrderRequest) -> R | None:
         return R.UNSUPPORTED_STRATEGY
     if r.participation_cap is not None and not 0 < r.participation_cap <= PPM_ONE:
         return R.BAD_PARTICIPATION_CAP
-    if bad_value(r) is not None:
+    if bad_value(r, f) is not None:
         return R.BAD_VALUE
     return None
 
 
-def bad_value(r: OrderRequest) -> str | None:
+def bad_value(r: OrderRequest, f: Facts) -> str | None:
     """The name of a field whose value this version does not understand or allow, if there is one."""
     if r.capacity is Capacity.UNKNOWN:
         return "capacity"
@@ -131,6 +155,22 @@ def bad_value(r: OrderRequest) -> str | None:
         return "min_qty"
     if r.risk_aversion is not None and r.risk_aversion < 0:
         return "risk_aversion"
+    for name in TIMES:
+        if (getattr(r, name) or 0) < 0:
+            return name
+    if r.transact_ns is not None and r.transact_ns > f.append_ns + f.parameters.transact_ahead_ns:
+        return "transact_ns"
+    if r.allowed_venues and len(set(r.allowed_venues)) < len(r.allowed_venues):
+        return "allowed_venues"
+    return long_text(r, f.parameters.longest_text)
+
+
+def long_text(r: OrderRequest, longest: int) -> str | None:
+    """The name of a field with more than ``longest`` characters, or venues, if there is one; cl_ord_id apart."""
+    for name in TEXTS:
+        text = getattr(r, name)
+        if text and len(text) > longest:
+            return name
     return None
 
 
@@ -197,7 +237,7 @@ def check_limits(r: OrderRequest, f: Facts) -> R | None:
         return R.NO_LIMIT_SET
     if f.over_rate is not None:
         return R.RATE_EXCEEDED
-    if limit_below_qty(r, f) is not None:
+    if (r.order_qty or 0) > f.parameters.largest_order_qty or limit_below_qty(r, f) is not None:
         return R.ORDER_TOO_LARGE
     if needs_reference(r, f):
         if f.reference_px is None:
@@ -256,9 +296,8 @@ def limit_below_age(f: Facts) -> Limit | None:
     """The first limit that today's last quote is too old for. A last close has no age."""
     if f.quote_px is None:
         return None
-    age_ns = f.now_ns - f.quote_ns
     for limit in f.limits:
-        if limit.max_reference_age_ns is not None and age_ns > limit.max_reference_age_ns:
+        if limit.max_reference_age_ns is not None and f.quote_age_ns > limit.max_reference_age_ns:
             return limit
     return None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pipeline.domain.orders import OrderRequest
+from pipeline.domain.orders import OrderRequest, OrdType
 from pipeline.domain.reference import Limit
 from pipeline.domain.rejections import RejectReason as R
 from pipeline.domain.units import PX_ONE
 from pipeline.stages.intake.checks import (
     MONEY_MAX,
+    TIMES,
     Facts,
     bad_value,
     bad_window,
@@ -19,6 +20,7 @@ from pipeline.stages.intake.checks import (
     limit_below_qty,
     limit_below_value,
     limit_of_collar,
+    long_text,
     order_value,
 )
 
@@ -67,7 +69,9 @@ def _off_lot(r: OrderRequest, f: Facts) -> str:
 
 
 def _too_large(r: OrderRequest, f: Facts) -> str:
-    limit = _found(limit_below_qty(r, f))
+    limit = limit_below_qty(r, f)
+    if limit is None:
+        return f"order_qty {r.order_qty} is above {f.parameters.largest_order_qty}, the largest that is taken at all"
     return f"order_qty {r.order_qty} is above the {limit.max_order_qty} of {whose(limit)}: send smaller orders"
 
 
@@ -90,7 +94,7 @@ def _outside_collar(r: OrderRequest, f: Facts) -> str:
 def _stale(r: OrderRequest, f: Facts) -> str:
     limit = _found(limit_below_age(f))
     return (
-        f"the last quote of {r.instrument} is {f.now_ns - f.quote_ns} ns old, more than the "
+        f"the last quote of {r.instrument} is {f.quote_age_ns} ns old, more than the "
         f"{limit.max_reference_age_ns} of {whose(limit)}: send again when there are quotes"
     )
 
@@ -98,6 +102,17 @@ def _stale(r: OrderRequest, f: Facts) -> str:
 def _found(limit: Limit | None) -> Limit:
     assert limit is not None, "the guard found a limit that refuses"
     return limit
+
+
+def _bad_value(r: OrderRequest, f: Facts) -> str:
+    name = bad_value(r, f)
+    if name is not None and name == long_text(r, f.parameters.longest_text):
+        return f"{name} is longer than {f.parameters.longest_text}, the most that is taken"
+    if name == "allowed_venues":
+        return "allowed_venues names a venue twice"
+    if name in TIMES and (getattr(r, name) or 0) >= 0:
+        return f"{name} {getattr(r, name)} lies after the time at which the request came, {f.append_ns}"
+    return f"{name} has a value that means nothing here: {getattr(r, name or '', None)}"
 
 
 def _no_limit(r: OrderRequest, f: Facts) -> str:
@@ -125,7 +140,11 @@ _TEXTS: Final[dict[R, Callable[[OrderRequest, Facts], str]]] = {
     R.MISSING_QUANTITY: lambda r, f: "order_qty is missing",
     R.QUANTITY_NOT_POSITIVE: lambda r, f: f"order_qty {r.order_qty} is not above 0",
     R.MIN_QUANTITY_TOO_LARGE: lambda r, f: f"min_qty {r.min_qty} is above order_qty {r.order_qty}",
-    R.UNSUPPORTED_ORDER_TYPE: lambda r, f: f"ord_type {r.ord_type} is not supported: send MARKET or LIMIT",
+    R.UNSUPPORTED_ORDER_TYPE: lambda r, f: (
+        "ord_type is missing: send MARKET or LIMIT"
+        if r.ord_type is OrdType.UNKNOWN
+        else f"ord_type {r.ord_type} is not supported: send MARKET or LIMIT"
+    ),
     R.MISSING_LIMIT_PRICE: lambda r, f: "ord_type LIMIT needs limit_px",
     R.UNEXPECTED_LIMIT_PRICE: lambda r, f: "ord_type MARKET has no limit_px: leave it out or send LIMIT",
     R.PRICE_NOT_POSITIVE: lambda r, f: f"limit_px {decimal(r.limit_px or 0)} is not above 0",
@@ -138,7 +157,7 @@ _TEXTS: Final[dict[R, Callable[[OrderRequest, Facts], str]]] = {
     R.BAD_PARTICIPATION_CAP: lambda r, f: (
         f"participation_cap {r.participation_cap} is not between 1 and 1000000 parts per million"
     ),
-    R.BAD_VALUE: lambda r, f: f"{bad_value(r)} has a value that means nothing here",
+    R.BAD_VALUE: _bad_value,
     R.UNKNOWN_ACCOUNT: lambda r, f: f"account {r.account!r} is not known (names are compared exactly)",
     R.ACCOUNT_NOT_OF_SOURCE: lambda r, f: f"source {r.source} may not send for account {r.account}",
     R.UNKNOWN_INSTRUMENT: lambda r, f: f"instrument {r.instrument!r} is not known (symbols are compared exactly)",

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypeVar
 
-from pipeline.domain.controls import CreditLease, Tick
+from pipeline.domain.controls import ControlScope, CreditLease, Tick
 from pipeline.domain.market import ReferencePrice
 from pipeline.domain.orders import ClosedOrder, OrderRequest, OrdStatus, Side
 from pipeline.domain.reference import Account, Instrument, Limit, LimitScope
 from pipeline.domain.rejections import RejectReason
+from pipeline.domain.times import age_ns
 from pipeline.domain.units import NS_PER_S
 from pipeline.stages.intake.checks import Facts
+from pipeline.stages.intake.parameters import IntakeParameters
 from pipeline.stages.shared import reference_data
 from pipeline.stages.shared.partition_share import partition_share
 from pipeline.stages.shared.reference_data import Dated, DatedRecord, limit_key
@@ -41,6 +43,27 @@ class Request(Entry):
     cum_qty: int = 0
     """Once the order is closed: its executed quantity."""
     is_cancel: bool = False
+    """A cancel or replace: it has no order of its own."""
+
+
+class EarlyCancel(Entry):
+    """A cancel whose order has not come yet."""
+
+    request: OrderRequest
+    key: str
+    """Its own, in ``requests``."""
+    digest: bytes
+    append_ns: int
+    received_ns: int
+    """When it was received, session time; it is passed on with this time."""
+    until_ns: int
+    """When it is refused, session time."""
+
+
+class EarlyCancels(Entry):
+    """The cancels that wait for one order, in their order of arrival, by the key that the order's request will have."""
+
+    waiting: list[EarlyCancel]
 
 
 class OpenOrder(Entry):
@@ -72,6 +95,13 @@ class LastMidpoint(Entry):
     px: int
     quote_ns: int
     trade_date: int
+
+
+class SettlementAssumed(Entry):
+    """An instrument in which an order's settlement date had to be assumed, last on this trading date."""
+
+    trade_date: int
+    told: bool = False
 
 
 class Standing(NamedTuple):
@@ -126,6 +156,12 @@ class IntakeState(State):
         self.exposures = self.table("exposures", Exposure)
         self.quotes = self.table("quotes", LastMidpoint)
         self.rates = self.table("rates", OrderRate)
+        self.early = self.table("early-cancels", EarlyCancels)
+        self._waiting_of: dict[str, int] = {}
+        """Source to the number of its cancels that wait. Derived from the table."""
+        self._assumed = self.table("settlement-assumed", SettlementAssumed)
+        self._to_tell: list[str] = []
+        """Instruments with a settlement date assumed today that the desk has not been told of. Derived."""
         self._to_forget: list[str] = []
         """Keys of requests of other days, sorted, forgotten from the end. Derived from the table and the clock."""
         self._of_account: dict[str, OfAccount] = {}
@@ -137,6 +173,11 @@ class IntakeState(State):
 
     def restored(self) -> None:
         self._find_old_requests()
+        self._waiting_of.clear()
+        for key in self.early.keys():
+            for each in self.early.peek(key).waiting:
+                self._count_waiting(each.request.source, 1)
+        self._to_tell = [key for key in self._assumed.keys() if not self._assumed[key].told]
 
     # ---------------------------------------------------------------- time
 
@@ -159,12 +200,59 @@ class IntakeState(State):
         """A request's identity today. With the source's length, no two pairs of source and ClOrdID give one key."""
         return f"{self.clock.trade_date}/{len(source)}/{source}/{cl_ord_id}"
 
+    # ---------------------------------------------------------------- cancels that wait
+
+    def let_wait(self, order_key: str, cancel: EarlyCancel) -> None:
+        """Keep a cancel until the request ``order_key`` comes."""
+        early = self.early.get(order_key) or EarlyCancels([])
+        early.waiting.append(cancel)
+        self.early.put(order_key, early)
+        self._count_waiting(cancel.request.source, 1)
+
+    def stop_waiting(self, order_key: str) -> list[EarlyCancel]:
+        """Remove and return what waits for the request ``order_key``, in its order of arrival."""
+        early = self.early.get(order_key)
+        if early is None:
+            return []
+        self.early.remove(order_key)
+        for each in early.waiting:
+            self._count_waiting(each.request.source, -1)
+        return early.waiting
+
+    def waiting_of(self, source: str) -> int:
+        """How many cancels of a source wait."""
+        return self._waiting_of.get(source, 0)
+
+    def _count_waiting(self, source: str, change: int) -> None:
+        self._waiting_of[source] = self._waiting_of.get(source, 0) + change
+
     # ---------------------------------------------------------------- facts
 
-    def learn_price(self, price: ReferencePrice) -> None:
-        """Keep a midpoint, unless a later one is known."""
+    def is_known(self, scope: ControlScope, scope_id: str) -> bool:
+        """Whether a control's scope names what reference data name now; True for scopes that they do not speak of."""
+        match scope:
+            case ControlScope.SOURCE:
+                return scope_id in self.sources
+            case ControlScope.ACCOUNT:
+                return self.accounts.get(scope_id, self.now_ns) is not None
+            case ControlScope.INSTRUMENT:
+                return self.instruments.get(scope_id, self.now_ns) is not None
+            case ControlScope.VENUE:
+                return self.venues.get(scope_id, self.now_ns) is not None
+            case ControlScope.ALL:
+                return not scope_id
+            case _:
+                return True
+
+    def learn_price(self, price: ReferencePrice, ahead_ns: int) -> None:
+        """Keep a midpoint, unless a later one is known. Nothing is learned from a price or time that cannot be.
+
+        What was kept with a time that cannot be, before the clock or this rule said so, does not stand in the way.
+        """
+        if price.px <= 0 or (self.now_ns and age_ns(price.quote_ns, self.now_ns, ahead_ns) is None):
+            return
         known = self.quotes.get(price.instrument)
-        if known is None or known.quote_ns <= price.quote_ns:
+        if known is None or known.quote_ns <= price.quote_ns or age_ns(known.quote_ns, self.now_ns, ahead_ns) is None:
             self.quotes.put(price.instrument, LastMidpoint(price.px, price.quote_ns, self.clock.trade_date))
 
     def learn(self, table: Dated[D], record: D) -> None:
@@ -211,7 +299,7 @@ class IntakeState(State):
         found = () if firm is None else (firm,) if own is None else (firm, own)
         return _remember(self._of_source, name, found)
 
-    def facts(self, r: OrderRequest, received_ns: int) -> Facts:
+    def facts(self, r: OrderRequest, append_ns: int, received_ns: int, parameters: IntakeParameters) -> Facts:
         """All that the guards look at. Counts the order against the rates of its limits, at ``received_ns``."""
         clock = self.clock
         now_ns = clock.now_ns
@@ -219,6 +307,8 @@ class IntakeState(State):
         exposure = self.exposures.get(r.account)
         facts = Facts(
             now_ns=now_ns,
+            append_ns=append_ns,
+            parameters=parameters,
             account=account,
             instrument=instrument,
             killed=self.switches.killed(source=r.source, account=r.account, instrument=r.instrument),
@@ -232,10 +322,28 @@ class IntakeState(State):
             )
         quote = self.quotes.get(r.instrument)
         if quote is not None and quote.trade_date == clock.trade_date:
-            facts.quote_px, facts.quote_ns = quote.px, quote.quote_ns
+            quote_age_ns = age_ns(quote.quote_ns, now_ns, parameters.reference_ahead_ns)
+            if quote_age_ns is not None:
+                facts.quote_px, facts.quote_age_ns = quote.px, quote_age_ns
         if exposure is not None:
             facts.reserved = exposure.buy if r.side is Side.BUY else exposure.sell
         return facts
+
+    def note_assumed_settlement(self, instrument: str) -> None:
+        """Note that the settlement date of an order in ``instrument`` had to be assumed."""
+        known = self._assumed.get(instrument)
+        if known is None or known.trade_date != self.clock.trade_date:
+            self._assumed.put(instrument, SettlementAssumed(self.clock.trade_date))
+            self._to_tell.append(instrument)
+
+    def assumed_settlements(self) -> list[str]:
+        """The instruments noted since the last call, each once a trading date, sorted: for the desk."""
+        told, self._to_tell = sorted(self._to_tell), []
+        for instrument in told:
+            row = self._assumed[instrument]
+            row.told = True
+            self._assumed.put(instrument, row)
+        return told
 
     def _count(self, limits: tuple[Limit, ...], second: int) -> Limit | None:
         """Count one order in ``second``; the first limit whose rate it exceeds, if any.

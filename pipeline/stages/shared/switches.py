@@ -20,6 +20,10 @@ SWITCH_KINDS: Final = (
 )
 
 
+_EVERY_VENUE: Final = ""
+"""In the place of a venue's name: the block of every venue, which UNBLOCK_VENUE of ALL lifts."""
+
+
 class Switch(Entry):
     """The switches of one scope, and the control that last changed them."""
 
@@ -38,8 +42,9 @@ class Switches:
     def apply(self, control: Control) -> bool:
         """Apply a control; True when it changed something. Controls that are not switches change nothing.
 
-        A KILL or PAUSE whose scope is unknown or not named counts as ALL: stopping too much can be undone, stopping
-        nothing cannot. RESUME lifts KILL and PAUSE of exactly its own scope.
+        Stopping too much can be undone, stopping nothing cannot. So a KILL or PAUSE whose scope is unknown or not named
+        counts as ALL, and a BLOCK_VENUE that names no venue as every venue. What lifts them, RESUME and UNBLOCK_VENUE,
+        lifts exactly what it names, and nothing when that is not clear.
         """
         match control.kind:
             case ControlKind.KILL:
@@ -47,10 +52,15 @@ class Switches:
             case ControlKind.PAUSE:
                 return self._set(_stop_key(control), control, paused=True)
             case ControlKind.RESUME:
+                if control.scope is ControlScope.ALL and control.scope_id:
+                    return False
                 return self._set(_key(control.scope, control.scope_id), control, killed=False, paused=False)
             case ControlKind.BLOCK_VENUE:
-                return self._set(_key(ControlScope.VENUE, control.scope_id), control, blocked=True)
+                venue = control.scope_id if _names_a_venue(control) else _EVERY_VENUE
+                return self._set(_key(ControlScope.VENUE, venue), control, blocked=True)
             case ControlKind.UNBLOCK_VENUE:
+                if not _names_a_venue(control) and control.scope is not ControlScope.ALL:
+                    return False
                 return self._set(_key(ControlScope.VENUE, control.scope_id), control, blocked=False)
             case _:
                 return False
@@ -90,8 +100,10 @@ class Switches:
 
     def venue_blocked(self, venue: str) -> bool:
         """Whether the desk has blocked this venue. A kill of the venue is a different switch: see :meth:`killed`."""
-        switch = self._table.get(_key(ControlScope.VENUE, venue))
-        return switch is not None and switch.blocked
+        if not len(self._table):
+            return False
+        blocks = (self._table.get(_key(ControlScope.VENUE, code)) for code in (venue, _EVERY_VENUE))
+        return any(switch is not None and switch.blocked for switch in blocks)
 
     def _of(
         self, instrument: str | None, source: str | None, account: str | None, parent: str | None, venue: str | None
@@ -133,6 +145,11 @@ class Switches:
 
 def _key(scope: ControlScope, scope_id: str) -> str:
     return scope.value if scope is ControlScope.ALL else f"{scope.value}/{scope_id}"
+
+
+def _names_a_venue(control: Control) -> bool:
+    """ALL is the scope of a sender who did not set it; the name of something else is no venue's name."""
+    return control.scope_id != "" and control.scope in (ControlScope.VENUE, ControlScope.ALL)
 
 
 def _stop_key(control: Control) -> str:

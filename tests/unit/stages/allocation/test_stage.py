@@ -17,7 +17,7 @@ from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, Con
 from pipeline.domain.orders import OrderEvent, OrderEventKind, OrdersClosed, OrdStatus, Side
 from pipeline.domain.parents import CrossKind, ParentKind
 from pipeline.domain.record import Record
-from pipeline.stages.allocation.sharing import settlement_date, share_out
+from pipeline.stages.allocation.sharing import share_out
 from pipeline.stages.allocation.state import BrokenBooks
 from tests.allocation_builders import (
     PX,
@@ -342,20 +342,6 @@ def test_breaking_an_allocation_by_hand_is_refused_by_name() -> None:
         at_ns=1,
     )
     assert [a.reason for a in bench().feed(control) if isinstance(a, Alert)] == ["BREAK_ALLOCATION_NOT_BUILT"]
-
-
-@pytest.mark.parametrize(
-    ("traded", "settled", "why"),
-    [
-        (20260105, 20260107, "Monday"),
-        (20260108, 20260112, "Thursday: over the weekend"),
-        (20260109, 20260113, "Friday"),
-        (20260110, 20260113, "a Saturday"),
-        (20261231, 20270104, "over the year (first form: the holiday is not known)"),
-    ],
-)
-def test_settlement_is_two_weekdays_later(traded: int, settled: int, why: str) -> None:
-    assert settlement_date(traded, 2) == settled, why
 
 
 def test_keeping_what_everybody_has() -> None:

@@ -15,6 +15,7 @@ from pipeline.domain.orders import (
     OrderRequest,
     OrdersClosed,
     OrdStatus,
+    OrdType,
     RequestKind,
     Side,
 )
@@ -48,6 +49,10 @@ def instrument(symbol: str = "AMZN", **changes: Any) -> Instrument:
         "session_close_ns": CLOSE,
         "reference_px": px(100),
         "daily_volume_qty": 1_000_000,
+        "trade_date": 20260105,
+        "cash_settlement_date": 20260105,
+        "next_day_settlement_date": 20260106,
+        "regular_settlement_date": 20260106,
     }
     return Instrument(**(fields | changes))
 
@@ -109,6 +114,7 @@ def new(cl_ord_id: str = "C1", **changes: Any) -> OrderRequest:
         "instrument": "AMZN",
         "side": Side.BUY,
         "order_qty": 10,
+        "ord_type": OrdType.MARKET if changes.get("limit_px") is None else OrdType.LIMIT,
     }
     return OrderRequest(**(fields | changes))
 
@@ -173,7 +179,7 @@ def accepted(made: Bench[IntakeState], request: OrderRequest, append_ns: int = N
 
 def expect(made: Bench[IntakeState], request: OrderRequest, reason: R | None, because: str = "") -> OrderEvent:
     out = send(made, request)
-    event = out[-1]
+    event = out[1] if len(out) > 1 else out[0]
     assert isinstance(event, OrderEvent)
     assert event.reason is reason, f"{because}: {event.text}"
     assert len(out) == (2 if reason is None else 1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.domain.controls import Alert, ControlKind, ControlScope, Tick, TickKind
+from pipeline.domain.controls import Alert, AlertKind, ControlKind, ControlScope, Tick, TickKind
 from pipeline.domain.orders import (
     AccountClass,
     Capacity,
@@ -90,6 +90,8 @@ REFUSED: Final[list[tuple[R, OrderRequest, tuple[Record, ...], str]]] = [
         "limit_px 100.005 is not on the tick 0.01: send 100.00 or 100.01",
     ),
     (R.PRICE_NOT_ON_TICK, new(limit_px=1), (), "limit_px 0.000000001 is not on the tick 0.01: send 0.01"),
+    (R.UNSUPPORTED_ORDER_TYPE, new(ord_type=OrdType.UNKNOWN), (), "ord_type is missing: send MARKET or LIMIT"),
+    (R.UNSUPPORTED_ORDER_TYPE, new(ord_type=OrdType.UNKNOWN, limit_px=px(100)), (), "ord_type is missing"),
     (R.UNSUPPORTED_ORDER_TYPE, new(ord_type=OrdType.STOP), (), "ord_type STOP is not supported"),
     (R.UNSUPPORTED_ORDER_TYPE, new(ord_type=OrdType.STOP_LIMIT), (), "ord_type STOP_LIMIT is not supported"),
     (R.UNSUPPORTED_ORDER_TYPE, new(ord_type=OrdType.PEGGED_MIDPOINT), (), "ord_type PEGGED_MIDPOINT is not supported"),
@@ -111,6 +113,13 @@ REFUSED: Final[list[tuple[R, OrderRequest, tuple[Record, ...], str]]] = [
     (R.BAD_VALUE, new(completion=Completion.UNKNOWN), (), "completion has a value"),
     (R.BAD_VALUE, new(min_qty=-1), (), "min_qty has a value"),
     (R.BAD_VALUE, new(risk_aversion=-1), (), "risk_aversion has a value"),
+    (R.BAD_VALUE, new(start_ns=-1), (), "start_ns has a value that means nothing here: -1"),
+    (R.BAD_VALUE, new(end_ns=-1), (), "end_ns has a value"),
+    (R.BAD_VALUE, new(transact_ns=-1), (), "transact_ns has a value"),
+    (R.BAD_VALUE, new(transact_ns=NOW + 120 * S + 1), (), "lies after the time at which the request came"),
+    (R.BAD_VALUE, new(mandate="m" * 257), (), "mandate is longer than 256, the most that is taken"),
+    (R.BAD_VALUE, new("c" * 257), (), "cl_ord_id has 257 characters, 256 are the most"),
+    (R.BAD_VALUE, new(allowed_venues=("XNAS", "XNAS")), (), "allowed_venues names a venue twice"),
     (R.UNKNOWN_ACCOUNT, new(account="A9"), (), "account 'A9' is not known"),
     (R.UNKNOWN_ACCOUNT, new(account="NEXT"), (account("NEXT", effective_ns=NOW + 1),), "account 'NEXT' is not known"),
     (R.ACCOUNT_NOT_OF_SOURCE, new(account="A2"), (), "source S1 may not send for account A2"),
@@ -140,6 +149,12 @@ REFUSED: Final[list[tuple[R, OrderRequest, tuple[Record, ...], str]]] = [
         "the firm has no limit",
     ),
     (R.ORDER_TOO_LARGE, new(order_qty=100_001), (), "order_qty 100001 is above the 100000 of FIRM"),
+    (
+        R.ORDER_TOO_LARGE,
+        new(order_qty=10**12 + 1),
+        (limit(LimitScope.FIRM),),
+        "is above 1000000000000, the largest that is taken at all",
+    ),
     (R.ORDER_TOO_LARGE, new(), (limit(LimitScope.SOURCE, "S1", max_order_qty=9),), "above the 9 of SOURCE S1"),
     (R.ORDER_TOO_LARGE, new(), (limit(LimitScope.ACCOUNT, "A1", max_order_qty=9),), "above the 9 of ACCOUNT A1"),
     (R.ORDER_TOO_LARGE, new(), (limit(LimitScope.INSTRUMENT, "AMZN", max_order_qty=9),), "the 9 of INSTRUMENT AMZN"),
@@ -174,7 +189,7 @@ REFUSED: Final[list[tuple[R, OrderRequest, tuple[Record, ...], str]]] = [
         (limit(LimitScope.SOURCE, "S1", max_rate=0),),
         "more than 0 orders in one second of SOURCE S1",
     ),
-    (R.UNKNOWN_ORDER, cancel("X1", "never"), (), "orig_cl_ord_id 'never' is no order accepted from S1 today"),
+    (R.UNKNOWN_ORDER, cancel("X1", "X1"), (), "orig_cl_ord_id 'X1' is no order accepted from S1 today"),
     (R.UNKNOWN_ORDER, cancel("X1", None), (), "is no order accepted"),
     (
         R.REPLACE_NOT_SUPPORTED,
@@ -209,6 +224,7 @@ GIVEN_ELSEWHERE: Final = {
     R.ALREADY_PENDING: "netting knows whether a cancel is pending",
     R.CONFLICTING_REPEAT: "tested with repeats, below",
     R.TOO_LATE_TO_CANCEL: "tested with cancels, below",
+    R.NOT_UNDERSTOOD: "tests/findings/test_f_unknown_is_unknown.py",
 }
 
 
@@ -230,6 +246,9 @@ def test_before_the_first_tick_nothing_is_taken() -> None:
 
 TAKEN: Final[list[tuple[OrderRequest, tuple[Record, ...], str]]] = [
     (new(), (), "the plainest order"),
+    (new("c" * 256, mandate="m" * 256), (), "texts as long as may be"),
+    (new(transact_ns=NOW + 120 * S), (), "a sender's clock may be ahead a little"),
+    (new(transact_ns=0), (), "or say what it likes of the past"),
     (new(ord_type=OrdType.MARKET), (), "said to be a market order"),
     (new(ord_type=OrdType.LIMIT, limit_px=px(100)), (), "said to be a limit order"),
     (new(fractional_qty=0), (), "no fraction is no fraction"),
@@ -293,6 +312,7 @@ def test_an_order_carries_what_reference_data_and_the_clock_say() -> None:
         end_ns=CLOSE,
         participation_cap=200_000,
         request=request,
+        settlement_date=20260106,
     )
     (event,) = made.all(OrderEvent)
     assert (event.event_no, event.order_qty, event.leaves_qty, event.cum_qty) == (1, 10, 10, 0)
@@ -329,7 +349,8 @@ def test_an_older_quote_does_not_displace_a_newer_one() -> None:
 def test_an_instrument_that_cannot_be_divided_by_is_not_used_and_somebody_is_told() -> None:
     made = bench()
     (alert,) = made.feed(instrument(tick_px=0))
-    assert isinstance(alert, Alert) and alert.reason == "BAD_REFERENCE_DATA"
+    assert isinstance(alert, Alert) and (alert.kind, alert.reason) == (AlertKind.SET_ASIDE, "OUT_OF_RANGE")
+    assert "tick_px is 0" in alert.text and "the record before it stays in force" in alert.text
     accepted(made, new(limit_px=px(100)))
 
 

@@ -60,7 +60,7 @@ from tests.unit.stages.intake.intake_bench import (
     [
         (new(), None),
         (new(order_qty=0), R.QUANTITY_NOT_POSITIVE),
-        (cancel("X1", "never"), R.UNKNOWN_ORDER),
+        (cancel("X1", "X1"), R.UNKNOWN_ORDER),
         (new(kind=RequestKind.REPLACE), R.REPLACE_NOT_SUPPORTED),
         (new(kind=RequestKind.UNKNOWN), R.UNKNOWN_KIND),
     ],
@@ -74,7 +74,8 @@ def test_the_same_again_is_a_repeat_and_other_content_a_conflict(first: OrderReq
     assert again.fix_code == answer.fix_code
     assert again.event_no == 0
     conflict = only_event(send(made, msgspec.structs.replace(first, list_id="other")))
-    assert conflict.reason is R.CONFLICTING_REPEAT and conflict.order_id == ""
+    assert conflict.reason is R.CONFLICTING_REPEAT and conflict.order_id == answer.order_id, "what stands is told"
+    assert conflict.ord_status is (OrdStatus.NEW if reason is None else OrdStatus.REJECTED)
     assert conflict.kind in (OrderEventKind.REFUSED, OrderEventKind.CANCEL_REFUSED)
     assert not conflict.final, "of this ClOrdID more may follow"
     assert conflict.fix_code == 6
@@ -112,9 +113,9 @@ def test_a_refused_order_stays_refused_when_what_was_wrong_is_mended() -> None:
 
 
 def test_two_sources_never_share_an_identity() -> None:
-    made = bench(account("B1", "S"), account("B2", "S/1"), lease("B1"), lease("B2"))
-    accepted(made, new("1/2", source="S", account="B1"))
-    accepted(made, new("2", source="S/1", account="B2"))
+    made = bench(account("B1", "S"), account("B2", "S.1"), lease("B1"), lease("B2"))
+    accepted(made, new(".1/2", source="S", account="B1"))
+    accepted(made, new("2", source="S.1", account="B2"))
     accepted(made, new("2"))
 
 
@@ -205,7 +206,6 @@ def test_a_cancel_finds_its_order_by_source_and_id_alone() -> None:
 @pytest.mark.parametrize(
     ("request_", "reason", "because"),
     [
-        (cancel("X9", "C1", source="S2"), R.UNKNOWN_ORDER, "another source's order"),
         (cancel("X9", "BAD"), R.UNKNOWN_ORDER, "a refused order"),
         (cancel("X9", "X1"), R.UNKNOWN_ORDER, "a cancel is no order"),
         (cancel("X9", "X9"), R.UNKNOWN_ORDER, "itself"),
@@ -230,7 +230,7 @@ def test_a_cancel_of_what_is_not_open_is_refused(request_: OrderRequest, reason:
         repeat = only_event(send(made, new("DONE")))
         assert (repeat.kind, repeat.ord_status, repeat.cum_qty) == (OrderEventKind.REPEATED, OrdStatus.EXPIRED, 4)
     else:
-        assert event.fix_code == 1 and event.order_id == ""
+        assert (event.fix_code, event.order_id, event.ord_status) == (1, "", OrdStatus.REJECTED)
 
 
 # ---------------------------------------------------------------- rate

@@ -68,7 +68,7 @@ OWN, FUND, PENSION, NOBODY = (
         ({}, [rule(price_rule=PriceRule.LAST_SALE)], "PRICE_RULE_LAST_SALE"),
         ({}, [rule(price_rule=PriceRule.CLOSE)], "PRICE_RULE_CLOSE"),
         ({}, [rule(price_rule=PriceRule.BENCHMARK)], "PRICE_RULE_BENCHMARK"),
-        ({}, [rule(price_rule=PriceRule.UNKNOWN)], "PRICE_RULE_UNKNOWN"),
+        ({}, [rule(price_rule=PriceRule.UNKNOWN)], "NO_RULE"),  # set aside at the door
         ({}, [rule(price_improvement_share=400_000)], "UNEVEN_SHARE"),
     ],
 )
