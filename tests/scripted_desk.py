@@ -223,8 +223,7 @@ class Desk:
         """A client's order; ``end_s``: its end in seconds from the open."""
         if end_s:
             more["end_ns"] = OPEN_NS + end_s * S
-        if more.get("limit_px"):
-            more.setdefault("ord_type", OrdType.LIMIT)
+        more.setdefault("ord_type", OrdType.LIMIT if more.get("limit_px") else OrdType.MARKET)
         more.setdefault("crossing_consent", True)
         self.publish(
             OrderRequest(

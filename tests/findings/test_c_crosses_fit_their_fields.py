@@ -70,7 +70,7 @@ def test_the_pieces_hold_in_lots() -> None:
 
 def test_a_lot_that_no_field_can_hold_is_refused_by_name() -> None:
     bench = NettingBench(rules=())
-    bench.feed(*korean(), instrument(tick_px=100 * PX, reference_px=KRW, currency="KRW", lot_qty=200_000))
+    bench.feed(*korean(), instrument(tick_px=100 * PX, reference_px=KRW // 2, currency="KRW", lot_qty=200_000))
     bench.feed(quote(T0 + S, KRW - 100 * PX, KRW + 100 * PX), quote(T0 + 5 * S, KRW - 100 * PX, KRW + 100 * PX))
     bench.feed(order("b", Side.BUY, 200_000, currency="KRW"), order("s", Side.SELL, 200_000, currency="KRW"))
     for second in range(6, 17):

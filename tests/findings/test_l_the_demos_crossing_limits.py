@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.demo.reference_data import Listed, SessionDay, records
 from pipeline.domain.orders import Side
@@ -15,8 +16,9 @@ BASIS_POINT = 1_000
 
 
 def demo_rules() -> tuple[CrossingRule, ...]:
-    day = SessionDay(20260105, 0, 20_000 * S)
-    return tuple(r for r in records(day, [Listed("AMZN", 100 * PX_ONE, 1_000_000)]) if isinstance(r, CrossingRule))
+    day = SessionDay(20260105, T0 - S, T0 + 20_000 * S)
+    made = records(day, [Listed("AMZN", 100 * PX_ONE, 1_000_000)])
+    return tuple(replace(each, effective_ns=0) for each in made if isinstance(each, CrossingRule))
 
 
 def test_the_demos_limits_are_thirty_and_fifty_basis_points() -> None:
