@@ -15,7 +15,7 @@ from typing import Final, Self
 from bench.stand import Stand
 from pipeline.domain.controls import Tick, TickKind
 from pipeline.domain.market import NBBO, QuoteKind, SessionState, VenueStatus
-from pipeline.domain.orders import AccountClass, OrderRequest, RequestKind, Side, Strategy
+from pipeline.domain.orders import AccountClass, OrderRequest, OrdType, RequestKind, Side, Strategy
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import (
@@ -131,6 +131,7 @@ class World:
             instrument=self.instruments[int(draw.random() * len(self.instruments))],
             side=Side.BUY if draw.random() < 0.6 else Side.SELL,
             order_qty=1 + int(draw.random() * largest_qty),
+            ord_type=OrdType.MARKET,
             held=held,
             strategy=Strategy.VWAP if draw.random() < 0.6 else Strategy.TWAP,
             end_ns=self.base_ns + 10_000 * NS_PER_S if end_ns is None else end_ns,

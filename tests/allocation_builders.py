@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource, Reconciliation
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.market import QuoteKind
@@ -280,6 +282,12 @@ def kinds(records: list[Any], order_id: str) -> list[OrderEventKind]:
 CORRECTIONS = (OrderEventKind.TRADE_CANCEL, OrderEventKind.TRADE_CORRECT)
 ENDS = (OrderEventKind.FILLED, OrderEventKind.EXPIRED, OrderEventKind.CANCELED)
 
+SUMMED = (
+    "executed_qty", "allocated_qty", "error_account_qty", "executed_money", "allocated_money", "residual",
+    "executed_fee", "allocated_fee", "allocation_count",
+)  # fmt: skip
+"""Figures of a reconciliation that add up over its parts."""
+
 Share = tuple[int, int, int]
 """(alloc_qty, alloc_avg_px, fee)."""
 
@@ -303,11 +311,7 @@ class Books:
             elif isinstance(record, Allocation):
                 self._allocation(record)
             elif isinstance(record, Reconciliation):
-                key = record.parent_id, record.epoch_no, record.cross_id
-                before = self.reconciliations.get(key)
-                assert record.version == (1 if before is None else before.version + 1)
-                assert record.balanced
-                self.reconciliations[key] = record
+                self._reconciliation(record)
             elif isinstance(record, OrdersClosed):
                 assert record.orders
                 for closed in record.orders:
@@ -341,6 +345,19 @@ class Books:
         else:
             assert event.final == (event.kind in ENDS)
         mine.append(event)
+
+    def _reconciliation(self, told: Reconciliation) -> None:
+        key = told.parent_id, told.epoch_no, told.cross_id
+        before = self.reconciliations.get(key)
+        assert told.balanced and 1 <= told.part_no <= told.part_count
+        if told.part_no == 1:
+            assert before is None or before.part_no == before.part_count
+            assert told.version == (1 if before is None else before.version + 1)
+            self.reconciliations[key] = told
+            return
+        assert before is not None and (before.version, before.part_no) == (told.version, told.part_no - 1)
+        sums = {name: getattr(before, name) + getattr(told, name) for name in SUMMED}
+        self.reconciliations[key] = msgspec.structs.replace(told, **sums)
 
     def _allocation(self, allocation: Allocation) -> None:
         assert allocation.alloc_id not in self.seen, "an id is used once"

@@ -21,7 +21,10 @@ REFUSED: Final = (
     "name says what. The first reason that applies is given, in the order of the checks in "
     "`pipeline/stages/intake/checks.py`. Refused by us is not rejected by a venue."
 )
-REPEATED: Final = "A repeat of a request, refused or not, is answered REPEATED and changes nothing."
+REPEATED: Final = (
+    "A repeat of a request, refused or not, is answered REPEATED and changes nothing. "
+    "But a cancel refused UNKNOWN_ORDER is judged anew."
+)
 LETTERS: Final = (
     "What could not be read or applied, on `dead-letters`: whole, with its bytes, topic, partition, offset and one of "
     "these."
@@ -57,7 +60,7 @@ MEANINGS: dict[RejectReason, str] = {
     RejectReason.UNEXPECTED_LIMIT_PRICE: "a MARKET order with `limit_px`",
     RejectReason.PRICE_NOT_POSITIVE: "`limit_px` is 0 or below",
     RejectReason.PRICE_NOT_ON_TICK: "`limit_px` is between two ticks; the text names both. Nothing is rounded",
-    RejectReason.UNSUPPORTED_ORDER_TYPE: "MARKET and LIMIT are taken",
+    RejectReason.UNSUPPORTED_ORDER_TYPE: "MARKET and LIMIT are taken; one of them must be said",
     RejectReason.UNSUPPORTED_TIME_IN_FORCE: "DAY is taken, and GTD within today's session",
     RejectReason.AUCTION_NOT_SUPPORTED: "at-the-opening and at-the-close orders are not built",
     RejectReason.UNSUPPORTED_STRATEGY: "VWAP and TWAP are taken",
@@ -79,11 +82,12 @@ MEANINGS: dict[RejectReason, str] = {
     RejectReason.RATE_EXCEEDED: "more orders in a second than `max_rate`",
     RejectReason.KILLED: "the desk has stopped new orders here; cancels are still taken",
     RejectReason.CONFLICTING_REPEAT: "this `cl_ord_id` was sent today with other content",
-    RejectReason.UNKNOWN_ORDER: "a cancel of an order that this source has not sent today",
+    RejectReason.UNKNOWN_ORDER: "a cancel of an order not sent today by this source",
     RejectReason.TOO_LATE_TO_CANCEL: "nothing of the order is left to cancel",
     RejectReason.ALREADY_PENDING: "a cancel of the order is under way",
     RejectReason.NOT_UNDERSTOOD: "fields or symbols of a later contract that change its meaning; the text names them",
     RejectReason.REPLACE_NOT_SUPPORTED: "replaces are not built: cancel, then send anew",
+    RejectReason.NOT_UNDERSTOOD: "it says what a newer contract has and this version does not; the text names it",
 }
 
 LETTER_MEANINGS: dict[DeadLetterReason, str] = {
@@ -104,7 +108,7 @@ LETTER_MEANINGS: dict[DeadLetterReason, str] = {
 def page() -> str:
     """The whole page."""
     lines = ["# Reasons", "", *wrapped(INTRO), "", "## Refused requests", "", *wrapped(REFUSED), "", *_refusals(), ""]
-    lines += [REPEATED, "", "## Dead letters", "", *wrapped(LETTERS), "", *_letters(), ""]
+    lines += [*wrapped(REPEATED), "", "## Dead letters", "", *wrapped(LETTERS), "", *_letters(), ""]
     lines += ["## Set aside", "", *wrapped(SET_ASIDE), "", *_set_aside(), "", EFFECTS, "", *_effects()]
     return "\n".join(lines)
 

@@ -24,6 +24,7 @@ epoch is closed. Calling it per fill with updated balances would share each fill
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 BALANCE_SCALE = 1_000_000_000
 """Balance units to one unit of quantity."""
@@ -139,6 +140,56 @@ def monotone_floor(weights: Sequence[int], total: int, caps: Sequence[int] | Non
     weight_sum = sum(weights[i] for i in free)
     for i in free:
         shares[i] = left * weights[i] // weight_sum
+    return shares
+
+
+def share_more(
+    weights: Sequence[int],
+    had: Sequence[int],
+    caps: Sequence[int],
+    total: int,
+    tie_breaks: Sequence[int] | None = None,
+) -> list[int]:
+    """Split `total`, of which everybody has `had` for good, so that the order in which it came does not matter.
+
+    weights     what each member had at the epoch's start (units); who has none keeps what he has
+    caps        the most each may receive in all (units), never below what he has
+    tie_breaks  as in `share_with_caps`
+
+    Webster's divisor method (Balinski and Young, as above), within those bounds: each share is
+    weight times one number, rounded to the nearest. That number grows with `total`, so no share
+    falls while it grows, and 3 units and then 1 more end as 1 unit and then 3 more do. What no
+    cap can hold is not shared. Raises ValueError for negative numbers, for sequences of
+    different lengths, and when somebody has more than his cap or all have more than `total`.
+    """
+    require_non_negative("weight", weights)
+    require_non_negative("share", had)
+    ties = _ties(tie_breaks, len(weights))
+    if not len(weights) == len(had) == len(caps):
+        raise ValueError(f"{len(weights)} weights, {len(had)} shares and {len(caps)} caps")
+    if sum(had) > total or any(low > cap for low, cap in zip(had, caps, strict=True)):
+        raise ValueError(f"{total} cannot give everybody what he already has")
+    most = [cap if weight else low for weight, low, cap in zip(weights, had, caps, strict=True)]
+    if total >= sum(most):
+        return most
+    # In steps of 1 / scale no share rises by more than one unit.
+    scale = max(weights) + 1
+
+    def at(step: int) -> list[int]:
+        return [
+            min(high, max(low, (2 * weight * step + scale) // (2 * scale)))
+            for weight, low, high in zip(weights, had, most, strict=True)
+        ]
+
+    below, above = 0, (max(most) + 1) * scale // min(weight for weight in weights if weight) + 1
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if sum(at(middle)) <= total else (below, middle)
+    shares, next_shares = at(below), at(below + 1)
+    rising = [i for i, share in enumerate(shares) if next_shares[i] > share]
+    rising.sort(key=lambda i: (Fraction(2 * shares[i] + 1, weights[i]), ties[i], i))
+    for i in rising[: total - sum(shares)]:
+        shares[i] += 1
     return shares
 
 

@@ -26,7 +26,8 @@ name goes on the slice, so `pipeline audit explain` can print it.
 The numbers are the defaults of `TrilemmaParameters`. Wide: the spread is above twice its own
 median. Size = min(need, cap, share of depth) in whole lots; need = what is due and not yet
 live. Below the minimum slice it is 0 and accumulates, except where it is all that is left or
-in the last moment. First form: out of limit means pause.
+in the last moment; below the client's least execution it is always 0. First form: out of limit
+means pause.
 """
 
 from collections.abc import Callable, Iterable
@@ -88,6 +89,7 @@ class Situation:
                           (`obtainable_qty()`); None = no cap
     completion            MUST binds; anything else is worked as BEST_EFFORT
     first_slice           True while nothing of the parent has ever been sent
+    least_qty             the client's least quantity of one execution, as far as it applies; 0 = none
     """
 
     leaves_qty: int
@@ -104,6 +106,7 @@ class Situation:
     first_slice: bool
     min_slice_qty: int = 1
     lot_qty: int = 1
+    least_qty: int = 0
 
     @property
     def need_qty(self) -> int:
@@ -205,6 +208,8 @@ def decide(situation: Situation, parameters: TrilemmaParameters) -> Decision:
         size -= size % s.lot_qty
     if size == 0:
         return Decision(row.name, row.style, 0, "BELOW_LOT")
+    if size < s.least_qty:
+        return Decision(row.name, row.style, 0, "BELOW_LEAST_EXECUTION")
     if size < s.min_slice_qty and size < s.leaves_qty and not _last_moment(s, p):
         return Decision(row.name, row.style, 0, "BELOW_MINIMUM_SLICE")
     return Decision(row.name, row.style, size)

@@ -12,21 +12,23 @@ from itertools import pairwise
 from pipeline.algos.pro_rata import require_non_negative
 
 
-def target_qty(total_qty: int, start_ns: int, end_ns: int, now_ns: int, lot_qty: int = 1) -> int:
+def target_qty(
+    total_qty: int, start_ns: int, end_ns: int, now_ns: int, lot_qty: int = 1, due_at_start_qty: int = 0
+) -> int:
     """Cumulative quantity that should be done at `now_ns`, in whole lots.
 
-    0 until the start, `total_qty` from the end on (an odd remainder is due at the end).
-    Never falls as time goes on. Raises ValueError for a negative total, a lot below 1 or
-    an end before the start.
+    `due_at_start_qty` (of `total_qty`, and in it) until the start, `total_qty` from the end on (an
+    odd remainder is due at the end). Never falls as time goes on. Raises ValueError for a negative
+    total, a lot below 1, an end before the start or more due at the start than in total.
     """
     _require(total_qty, lot_qty)
+    require_part("due at the start", due_at_start_qty, total_qty)
     if end_ns < start_ns:
         raise ValueError(f"end {end_ns} is before start {start_ns}")
     if now_ns >= end_ns:
         return total_qty
-    if now_ns <= start_ns:
-        return 0
-    return floor_to_lot(total_qty * (now_ns - start_ns), end_ns - start_ns, lot_qty)
+    part, whole = (now_ns - start_ns, end_ns - start_ns) if now_ns > start_ns else (0, 1)
+    return floor_to_lot(due_at_start_qty * whole + (total_qty - due_at_start_qty) * part, whole, lot_qty)
 
 
 def slice_quantities(total_qty: int, slice_count: int, lot_qty: int = 1) -> list[int]:
@@ -44,6 +46,12 @@ def slice_quantities(total_qty: int, slice_count: int, lot_qty: int = 1) -> list
 def floor_to_lot(numerator: int, denominator: int, lot_qty: int) -> int:
     """The most whole lots within numerator / denominator, in units; the denominator and `lot_qty` are above 0."""
     return numerator // (denominator * lot_qty) * lot_qty
+
+
+def require_part(what: str, part_qty: int, total_qty: int) -> None:
+    """Raises ValueError unless 0 <= part <= total (units)."""
+    if not 0 <= part_qty <= total_qty:
+        raise ValueError(f"{what}: {part_qty} is not within 0..{total_qty}")
 
 
 def _require(total_qty: int, lot_qty: int) -> None:

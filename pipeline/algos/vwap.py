@@ -8,7 +8,7 @@ curve is `volume_curve.py`'s.
 from collections.abc import Sequence
 
 from pipeline.algos.pro_rata import require_non_negative
-from pipeline.algos.twap import floor_to_lot
+from pipeline.algos.twap import floor_to_lot, require_part
 from pipeline.algos.volume_curve import progress
 
 
@@ -21,21 +21,23 @@ def target_qty(
     end_ns: int,
     now_ns: int,
     lot_qty: int = 1,
+    due_at_start_qty: int = 0,
 ) -> int:
     """Cumulative quantity that should be done at `now_ns`, in whole lots.
 
-    0 until the start, `total_qty` from the end on, in between `total_qty` times the share
-    of the window's curve volume that has passed (linear inside a bin, exact integers).
-    Never falls as time goes on. Raises ValueError for a negative total, a lot below 1 or
-    an end before the start.
+    `due_at_start_qty` (of `total_qty`, and in it) until the start, `total_qty` from the end on, in
+    between the rest times the share of the window's curve volume that has passed (linear inside a
+    bin, exact integers). Never falls as time goes on. Raises ValueError for a negative total, a lot
+    below 1, an end before the start or more due at the start than in total.
     """
     require_non_negative("total", (total_qty,))
     if lot_qty < 1:
         raise ValueError(f"lot must be at least 1, not {lot_qty}")
+    require_part("due at the start", due_at_start_qty, total_qty)
     part, whole = progress(curve, bin_ns, day_start_ns, start_ns, end_ns, now_ns)
     if now_ns >= end_ns:
         return total_qty
-    return floor_to_lot(total_qty * part, whole, lot_qty)
+    return floor_to_lot(due_at_start_qty * whole + (total_qty - due_at_start_qty) * part, whole, lot_qty)
 
 
 def slice_quantities(total_qty: int, bin_weights: Sequence[int], lot_qty: int = 1) -> list[int]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pipeline.commands.grammar import Commands, command, settings_of
-from pipeline.errors import EXIT_FOUND, EXIT_GOOD, WrongUse
+from pipeline.errors import EXIT_FOUND, EXIT_GOOD
 
 
 def add(commands: Commands) -> None:
@@ -15,8 +15,10 @@ def add(commands: Commands) -> None:
     parser = command(
         commands, "orders", "send orders from a file, checked line by line first",
         "orders send programme.csv", "orders send orders.jsonl --skip-bad",
-        more="The fields and their units are those of schemas/orders-in.avsc. Exit code 0: all were sent; 1: some "
-        "lines are no orders, each is named, and none was sent (with --skip-bad: the good ones were).",
+        more="The fields and their units are those of schemas/orders-in.avsc. The file is read strictly: UTF-8, as "
+        "many cells as the header has, numbers in plain digits, each source and cl_ord_id once; all lines that are no "
+        "orders are named at once. Exit code 0: all were sent; 1: some lines are no orders, and none was sent (with "
+        "--skip-bad: the good ones were; none under a header that is not right).",
         handler=_send,
     )  # fmt: skip
     parser.add_argument("action", choices=["send"])
@@ -31,15 +33,16 @@ def _send(options: argparse.Namespace) -> int:
 
     path: Path = options.file
     settings = settings_of(options)
-    if not path.exists():
-        raise WrongUse(f"{path}: there is no such file")
-    read = list(orders_file.read_orders(path))
+    read = orders_file.read_orders(path)
     bad = [each for each in read if isinstance(each, orders_file.BadLine)]
     orders = [each for each in read if isinstance(each, OrderRequest)]
     for line in bad:
         print(f"{path}, line {line.number}: {line.why}")
     if bad and not options.skip_bad:
         print(f"nothing was sent: {len(bad)} of {len(read)} lines are no orders. Mend them, or use --skip-bad")
+        return EXIT_FOUND
+    if not orders:
+        print("nothing was sent: no line is an order")
         return EXIT_FOUND
     producer = OrderProducer(settings)
     orders_file.send(orders, producer.send, _progress)

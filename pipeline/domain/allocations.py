@@ -119,6 +119,10 @@ class Reconciliation(Owned, frozen=True, kw_only=True):
     """Every line above holds."""
     at_ns: Ns
     """Session time."""
+    part_no: Count = 1
+    """Counts the records of one version from 1. Their figures add up: money that fits no single record is in parts."""
+    part_count: Count = 1
+    """How many there are."""
 
 
 class TradeReport(Owned, frozen=True, kw_only=True):

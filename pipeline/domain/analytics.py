@@ -29,11 +29,13 @@ class Bar(Owned, frozen=True, kw_only=True):
     volume_qty: Qty
     """Volume of prints eligible for volume."""
     vwap_qty: Qty
-    """Volume of prints eligible for VWAP."""
+    """Volume of prints eligible for VWAP; 0 where vwap_money is too large for a message: then vwap_px alone tells."""
     vwap_money: Money
     """Sum of price times quantity over them."""
     print_count: Count
     """Prints counted."""
+    vwap_px: Px | None = None
+    """Their volume-weighted price, rounded half to even; null without any."""
 
 
 class VolumeCurve(Owned, frozen=True, kw_only=True):
@@ -81,7 +83,11 @@ class VenueScore(Owned, frozen=True, kw_only=True):
     slippage: Money
     """Sum over fills of quantity times (price against the midpoint at sending), positive when it hurt."""
     time_to_fill_ns: Nanos
-    """Sum over fills of the time since sending, weighted by quantity, divided by filled_qty."""
+    """Mean time from sending to fill, weighted by quantity, over filled_qty less untimed_qty; 0 without any."""
+    untimed_qty: Qty = 0
+    """The part of filled_qty whose time at the venue lies before the sending: it has no time to fill."""
+    beyond_range: bool = False
+    """filled_money or slippage is too large for a message: both are 0 and say nothing."""
 
 
 class TCALevel(Kind):
@@ -117,11 +123,11 @@ class TCARow(Owned, frozen=True, kw_only=True):
     trade_date: TradeDate
     """Trade date."""
     order_qty: Qty
-    """Asked."""
+    """Asked; PARENT: executed_qty and unexecuted_qty, what left it or was crossed out of it is not in it."""
     executed_qty: Qty
     """Executed."""
     avg_px: Px | None
-    """Average price of executed_qty, rounded half up."""
+    """Average price of executed_qty, rounded half to even."""
     fees: Money
     """Fees; negative is rebates."""
     arrival_px: Px | None
@@ -129,15 +135,16 @@ class TCARow(Owned, frozen=True, kw_only=True):
     release_px: Px | None
     """Midpoint at the parent's first release."""
     start_ns: Ns
-    """Start of the interval: when the child, or the parent's first child, was sent (ORDER: receipt)."""
+    """Start of the interval: CHILD: it was sent; PARENT, ORDER: the later of receipt and its own start."""
     end_ns: Ns
-    """End of the interval: the last fill (ORDER: the last allocation)."""
+    """End of the interval: PARENT, ORDER: the scheduled end, or the cancel of the order, once it has come; else as
+    fill_end_ns."""
     interval_vwap_px: Px | None
     """VWAP of eligible prints in the interval (our own executions as far as they are printed); never from rows."""
     interval_vwap_qty: Qty
     """Their volume."""
     arrival_cost_mbps: MilliBps | None
-    """Average price against arrival; positive when it hurt."""
+    """Average price of what was executed against arrival; positive when it hurt. What was not: shortfall_cost_mbps."""
     vwap_cost_mbps: MilliBps | None
     """Average price against interval VWAP; positive when it hurt."""
     aggregation_delay_cost_mbps: MilliBps | None
@@ -148,3 +155,27 @@ class TCARow(Owned, frozen=True, kw_only=True):
     """Own share of the interval's volume."""
     at_ns: Ns
     """Session time."""
+    final: bool = False
+    """PARENT, ORDER: over, and the interval is whole. Later revisions only restate: busts, corrections, late prints."""
+    unexecuted_qty: Qty = 0
+    """PARENT, ORDER: asked and not executed."""
+    last_px: Px | None = None
+    """PARENT, ORDER: midpoint when it was over, the price of unexecuted_qty; null before, or when there was none."""
+    delay_cost_mbps: MilliBps | None = None
+    """Release against arrival on what was executed, over asked quantity at arrival, as are the four that follow."""
+    trading_cost_mbps: MilliBps | None = None
+    """What was paid against release; positive when it hurt."""
+    opportunity_cost_mbps: MilliBps | None = None
+    """last_px against arrival on unexecuted_qty; positive when it hurt."""
+    explicit_cost_mbps: MilliBps | None = None
+    """Fees; negative is rebates."""
+    shortfall_cost_mbps: MilliBps | None = None
+    """The four together (Perold's implementation shortfall), rounded once. Null until over or all executed."""
+    fill_end_ns: Ns = 0
+    """The last execution that was not busted; ORDER: the last allocation."""
+    fill_vwap_px: Px | None = None
+    """VWAP of eligible prints from start_ns to fill_end_ns."""
+    fill_vwap_qty: Qty = 0
+    """Their volume."""
+    fill_vwap_cost_mbps: MilliBps | None = None
+    """Average price against fill_vwap_px; positive when it hurt."""

@@ -8,12 +8,13 @@ from pipeline.domain.units import Count, Money, Ns, Ppm, Px, Qty, TradeDate
 
 
 class ChildKind(Kind):
-    """What we ask of a venue (FIX D, F, G)."""
+    """What we ask of a venue (FIX D, F, G; H asks only how an order stands)."""
 
     UNKNOWN = "UNKNOWN"
     NEW = "NEW"
     CANCEL = "CANCEL"
     REPLACE = "REPLACE"
+    STATUS = "STATUS"
 
 
 class Candidate(Record, frozen=True, kw_only=True):
@@ -33,13 +34,13 @@ class ChildOrder(Owned, frozen=True, kw_only=True):
     """A request to one venue. The contract of `child-orders`, keyed by instrument. It says why it is sent."""
 
     kind: ChildKind = ChildKind.UNKNOWN
-    """New, cancel or replace."""
+    """New, cancel, replace, or a question how the order stands."""
     child_id: str
     """Our id of the child."""
     wire_id: str
     """Its opaque ClOrdID (11) at the venue."""
     orig_wire_id: str | None = None
-    """For a cancel or replace: the ClOrdID it speaks of (41)."""
+    """For a cancel, replace or status request: the ClOrdID it speaks of (41)."""
     parent_id: str
     """The parent. Never leaves the house."""
     slice_no: Count
@@ -114,7 +115,7 @@ class VenueReport(Owned, frozen=True, kw_only=True):
     venue: str
     """The venue."""
     session_id: str
-    """The venue's session; with trade_date and exec_id it identifies an execution."""
+    """The venue's session; with exec_id it identifies an execution, whatever the trading date."""
     instrument: str
     """The instrument; the key."""
     wire_id: str

@@ -84,6 +84,17 @@ class Depth(Owned, frozen=True, kw_only=True):
     """Best first."""
 
 
+def midpoint_of(bid_px: int | None, offer_px: int | None) -> int | None:
+    """Half way between bid and offer (1e-9 currency units), exact where prices are even in 1e-9.
+
+    None without both, or when the bid is above the offer: no price between them is anybody's. Where they lock, both
+    agree on it.
+    """
+    if bid_px is None or offer_px is None or bid_px > offer_px:
+        return None
+    return (bid_px + offer_px) // 2
+
+
 class QuoteKind(Kind):
     """Whether a quote is the consolidated market's or one venue's."""
 
@@ -122,11 +133,8 @@ class NBBO(Owned, frozen=True, kw_only=True):
 
     @property
     def midpoint_px(self) -> int | None:
-        """Half way between bid and offer, exact (prices are even in 1e-9). None without both, or when the bid is above
-        the offer: no price between them is anybody's."""
-        if self.bid_px is None or self.offer_px is None or self.bid_px > self.offer_px:
-            return None
-        return (self.bid_px + self.offer_px) // 2
+        """Half way between bid and offer: see :func:`midpoint_of`."""
+        return midpoint_of(self.bid_px, self.offer_px)
 
 
 class PrintKind(Kind):

@@ -8,6 +8,7 @@ field's documentation in the Avro schema; ``pipeline schemas render`` writes one
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -31,3 +32,14 @@ class Owned(Record, frozen=True, kw_only=True):
 
 class Kind(StrEnum):
     """Base of the enums in messages. The first symbol is UNKNOWN: what a later version may add reads as that."""
+
+
+class Informative:
+    """Marks a field, ``Annotated[str, INFORMATIVE]``, as one that changes no decision: a note, a time for people.
+
+    The attribute ``informative`` in the schema. Whoever has an older contract refuses a record in which a field that he
+    does not have says something, unless it is marked so.
+    """
+
+
+INFORMATIVE: Final = Informative()

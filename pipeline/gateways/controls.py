@@ -28,12 +28,18 @@ def control(
     """A control. ``kind`` and ``scope`` in any case, ``-`` for ``_``; ``at_ns``: wall time of the control, in ns.
 
     Its id is made of that time and of who gave it. Raises WrongUse for an unknown word, a scope without its id, a scope
-    that the kind cannot have, and for a control without who or why.
+    that the kind cannot have, a control without who or why, and for text that cannot be printed.
     """
     what = _word(ControlKind, kind, "control")
     where = _word(ControlScope, scope, "scope")
     if not who.strip() or not why.strip():
         raise WrongUse("a control says who gives it and why (--who, --why)")
+    texts = {"--id": scope_id, "--who": who, "--why": why, "--old": old or "", "--new": new or ""}
+    strange = [name for name, text in texts.items() if not text.isprintable()]
+    if strange:
+        raise WrongUse(f"{', '.join(strange)}: one line of text that can be printed, in UTF-8")
+    if scope_id != scope_id.strip():
+        raise WrongUse(f"--id: {scope_id!r} has blanks around it; names are compared exactly")
     if what is ControlKind.SKIP:
         # Its id is the position of a record, which belongs to no scope: the task that reads there obeys it.
         if where is not ControlScope.ALL or not _POSITION.fullmatch(scope_id):

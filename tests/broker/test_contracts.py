@@ -19,8 +19,8 @@ from pipeline.domain.rejections import DeadLetterReason
 from pipeline.errors import Unreachable
 from pipeline.runtime.contracts.checks import check, register
 from pipeline.runtime.contracts.codec import Codec, Undecodable
-from pipeline.runtime.contracts.registry import COMPATIBILITY, Incompatible, Registry, RegistryIds
-from pipeline.runtime.contracts.schemas import ContractError, contract_text, schema_of, subject_of
+from pipeline.runtime.contracts.registry import COMPATIBILITY, Incompatible, NotRegistered, Registry, RegistryIds
+from pipeline.runtime.contracts.schemas import contract_text, schema_of, subject_of
 from pipeline.runtime.embedded.broker import LocalKafka
 from pipeline.runtime.embedded.platform import Platform
 from pipeline.runtime.kafka import topic_admin
@@ -236,7 +236,7 @@ def test_an_id_nobody_registered_and_an_id_of_another_subject_are_dead_letters(c
 
 
 def test_a_topic_whose_schema_is_not_registered_is_not_written(registry: Registry, unique: Unique) -> None:
-    with pytest.raises(ContractError, match="run `pipeline schemas register`"):
+    with pytest.raises(NotRegistered, match="run `pipeline schemas register`"):
         Codec(RegistryIds(registry)).schema_id(f"source-events.{unique('nobody')}")
 
 

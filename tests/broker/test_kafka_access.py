@@ -22,6 +22,8 @@ from confluent_kafka.admin import AdminClient
 from pipeline.domain.orders import OrderEvent
 from pipeline.domain.record import Record
 from pipeline.runtime.auditing.topic_reader import read_records
+from pipeline.runtime.contracts.checks import register
+from pipeline.runtime.contracts.registry import Registry
 from pipeline.runtime.embedded.platform import Platform
 from pipeline.runtime.ports import free_port
 from pipeline.runtime.settings import Settings
@@ -84,7 +86,7 @@ class House:
         (self.folder / "reference.jsonl").write_text(text)
         order = {
             "kind": "NEW", "source": "rebalancer", "cl_ord_id": "S-1", "account": "rebalancer-01", "instrument": "SIMX",
-            "side": "BUY", "order_qty": 100, "strategy": "TWAP",
+            "side": "BUY", "order_qty": 100, "ord_type": "MARKET", "strategy": "TWAP",
             "end_ns": time.time_ns() + 600 * 10**9,
         }  # fmt: skip
         (self.folder / "orders.jsonl").write_text(json.dumps(order) + "\n")
@@ -103,6 +105,8 @@ class House:
 def house(kafka: SecureKafka, platform: Platform, tmp_path: Path) -> Iterator[House]:
     made = House(kafka, platform.registry_url, tmp_path)
     made.input_files()
+    # Each test may be the first: who writes asks the registry for its schema before it asks the broker for anything.
+    register(Registry(platform.registry_url), ["rebalancer"], say=lambda _: None)
     yield made
     made.close()
 

@@ -74,8 +74,9 @@ def answer(made: Any, request: OrderRequest) -> OrderEvent:
 def test_every_number_at_its_extremes_is_taken_for_what_it_is_or_refused_by_name(name: str, side: Side) -> None:
     taken = []
     for number in EXTREMES:
+        changes: dict[str, Any] = {"side": side, name: number}
         made = bench(limit(LimitScope.FIRM))  # nothing is bound but by the numbers themselves
-        event = answer(made, new(side=side, **{name: number}))
+        event = answer(made, new(**changes))
         if event.reason is None:
             taken.append(number)
         else:
@@ -86,7 +87,8 @@ def test_every_number_at_its_extremes_is_taken_for_what_it_is_or_refused_by_name
 
 @pytest.mark.parametrize("name", TIMES)
 def test_a_time_before_1970_is_refused_as_a_value_that_means_nothing(name: str) -> None:
-    assert answer(bench(), new(**{name: -1})).reason is R.BAD_VALUE
+    changes: dict[str, Any] = {name: -1}
+    assert answer(bench(), new(**changes)).reason is R.BAD_VALUE
 
 
 def test_a_price_times_a_quantity_beyond_64_bits_is_refused_by_name() -> None:

@@ -68,13 +68,14 @@ class House:
 
     def send(self, value: bytes, partition: int = HOME) -> list[Record]:
         """What a request causes: orders, events and dead letters."""
-        before = [len(self.host.records(each)) for each in (Order, OrderEvent, DeadLetter)]
+        before = len(self.host.records(Order)), len(self.host.records(OrderEvent)), len(self.host.records(DeadLetter))
         self.host.publish_raw(ORDERS_IN, b"S1", value, NOW, partition)
         self.host.run()
-        caused: list[Record] = []
-        for each, start in zip((Order, OrderEvent, DeadLetter), before, strict=True):
-            caused += self.host.records(each)[start:]
-        return caused
+        return [
+            *self.host.records(Order)[before[0] :],
+            *self.host.records(OrderEvent)[before[1] :],
+            *self.host.records(DeadLetter)[before[2] :],
+        ]
 
     def answer(self, value: bytes, partition: int = HOME) -> OrderEvent:
         """The one event that a request causes."""

@@ -1,6 +1,7 @@
 """Applies each defect to a copy of the code and runs what is to find it: ``make mutants``.
 
     python -m tests.mutants [--only TEXT] [--seeds 400] [--jobs 1]
+    python -m tests.mutants --logic …           random edits of what decides: see logic.py
 
 Exit code 1 when one is not found, or cannot be made any more.
 """
@@ -39,6 +40,11 @@ class Verdict(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--logic" in arguments:
+        from tests.mutants import logic  # imports all that the forked trials share
+
+        return logic.main(arguments)
     parser = argparse.ArgumentParser(prog="make mutants")
     parser.add_argument("--only", default="", help="those whose name has this in it")
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds may be tried on each")

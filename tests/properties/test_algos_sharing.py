@@ -9,6 +9,7 @@ from pipeline.algos.pro_rata import (
     BALANCE_SCALE,
     largest_remainder,
     monotone_floor,
+    share_more,
     share_with_caps,
 )
 from pipeline.algos.rounding import average_px, divide_half_even, tick_reaching, tick_within_limit
@@ -146,3 +147,17 @@ def test_ticks_never_cost_more_than_the_limit(px: int, tick_px: int, side: int) 
     assert within % tick_px == 0 == reaching % tick_px
     assert 0 <= side * (px - within) < tick_px
     assert 0 <= side * (reaching - px) < tick_px
+
+
+@given(members(), st.integers(0, 300), st.integers(0, 300))
+def test_more_takes_nothing_from_anybody_and_does_not_ask_in_which_steps_it_came(
+    drawn: tuple[list[int], list[int], list[int], list[int]], one: int, other: int
+) -> None:
+    weights, had, _, ties = drawn
+    caps = [low + weight for low, weight in zip(had, weights, strict=True)]
+    start = sum(had)
+    first = share_more(weights, had, caps, start + one, ties)
+    both = share_more(weights, had, caps, start + one + other, ties)
+    assert share_more(weights, first, caps, start + one + other, ties) == both
+    assert sum(both) == min(start + one + other, sum(had) + sum(weights))
+    assert all(low <= share <= later <= cap for low, share, later, cap in zip(had, first, both, caps, strict=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -67,31 +68,48 @@ class Parent:
 
 @st.composite
 def executions(draw: st.DrawFn, parent_id: str, most: int, tag: str, earlier: list[Fill]) -> list[Fill]:
-    """Up to ``most`` executed in all at any time, with busts and corrections of what stands."""
-    standing = {f.fill_id: f for f in earlier if f.kind is FillKind.TRADE}
+    """Up to ``most`` executed in all at any time, with busts, corrections and corrections of these of what stands."""
+    standing: dict[str, Fill] = {}
     for f in earlier:
-        if f.kind is not FillKind.TRADE:
-            standing.pop(f.ref_fill_id or "", None)
+        restate(standing, f)
     found: list[Fill] = []
-    for number in range(draw(st.integers(0, 5))):
+    for number in range(draw(st.integers(0, 6))):
         done = sum(f.last_qty for f in standing.values())
-        what = draw(st.sampled_from(("trade", "trade", "trade", "bust", "correct")))
+        what = draw(st.sampled_from(("trade", "trade", "bust", "correct", "correct")))
         px, fee = draw(st.integers(1, 10**12)), draw(st.integers(-50, 50))
+        fill_id = f"{parent_id}-{tag}{number}"
         if what == "trade" and done < most:
-            f = fill(f"{parent_id}-{tag}{number}", draw(st.integers(1, most - done)), px, fee, parent_id)
-            standing[f.fill_id] = f
-            found.append(f)
+            found.append(fill(fill_id, draw(st.integers(1, most - done)), px, fee, parent_id))
         elif what != "trade" and standing:
-            of = standing.pop(draw(st.sampled_from(sorted(standing))))
+            of = standing[draw(st.sampled_from(sorted(standing)))]
             if what == "bust":
-                found.append(bust(f"{parent_id}-{tag}{number}", of))
+                found.append(bust(fill_id, of))
             else:
-                # What was corrected once is not touched again: the story keeps no chains.
-                room = most - done + of.last_qty
-                qty = draw(st.integers(1, max(1, room)))
-                found.append(fill(f"{parent_id}-{tag}{number}", qty, px, fee, parent_id, prior=of))
-                most -= qty
+                qty = draw(st.integers(1, max(1, most - done + of.last_qty)))
+                found.append(fill(fill_id, qty, px, fee, parent_id, prior=of))
+        else:
+            continue
+        restate(standing, found[-1])
     return found
+
+
+def restate(standing: dict[str, Fill], f: Fill) -> None:
+    """Apply a fill to what stands: each execution under its first id, with the figures of its last correction."""
+    if f.kind is FillKind.BUST:
+        del standing[f.ref_fill_id or ""]
+    else:
+        root = f.ref_fill_id or f.fill_id
+        standing[root] = msgspec.structs.replace(f, fill_id=root)
+
+
+def other_order(fills: list[Fill], random: Random) -> list[Fill]:
+    """The same executions in another order: each one's restatements stay behind it and in their own order, which is
+    all that the topic promises; figures until now are as they were, since they are the execution's own."""
+    by_execution: dict[str, list[Record]] = {}
+    for f in fills:
+        by_execution.setdefault(f.ref_fill_id or f.fill_id, []).append(f)
+    mixed = interleaved(list(by_execution.values()), random)
+    return [f for f in mixed if isinstance(f, Fill)]
 
 
 @st.composite
@@ -258,6 +276,42 @@ def test_what_comes_home_does_not_depend_on_how_topics_interleave(story: list[Pa
     first, second = Tale(story, one).checked(), Tale(story, other).checked()
     assert first.shares() == second.shares()
     assert first.ends() == second.ends()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.data(), seeds, seeds, st.booleans())
+def test_what_comes_home_does_not_depend_on_the_order_of_executions_and_what_restates_them(
+    weights: list[int], data: st.DataObject, one: int, other: int, final: bool
+) -> None:
+    """Any order of executions, busts and corrections of corrections before routing's QUIET, and any order of those
+    that come late, the orders ended or not: quantity, price and fee of every member and of the error account are the
+    same."""
+    fills = data.draw(executions("P", 2 * sum(weights), "f", []))
+    lines = [(f"O{i}", ACCOUNTS[i % 3], w) for i, w in enumerate(weights)]
+    cut = data.draw(st.integers(0, len(fills) // 2))
+    before, after = fills[:cut], fills[cut:]
+
+    def books(seed: int) -> tuple[dict[tuple[str, str, int, str], tuple[int, int, int]], tuple[int, ...]]:
+        random = Random(seed)
+        early = other_order(before, random)
+        late = other_order(after, random)
+        bench: Bench[AllocationState] = Bench(AllocationStage(AllocationParameters(progress_ns=1)), swap_every=3)
+        bench.feed(*[order(o, w, account=a) for o, a, w in lines], *statement("P", lines), parent("P", lines=lines))
+        if not final:
+            bench.feed(parent("P", ParentKind.RECALL))
+        now = 1_000
+        for record in [*early, quiet("P", final=final), *late]:
+            bench.feed(record)
+            now += 10
+            bench.tick(now)
+        told = Books(bench.out)
+        told.check_epoch("P", 1, [*early, *late])
+        told.check_orders()
+        last = told.reconciliations["P", 1, None]
+        sums = last.executed_qty, last.allocated_qty, last.error_account_qty, last.executed_money, last.executed_fee
+        return told.shares(), sums
+
+    assert books(one) == books(other)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

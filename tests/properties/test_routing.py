@@ -54,7 +54,7 @@ class World:
         for record in records:
             if isinstance(record, ChildOrder) and record.kind is ChildKind.NEW:
                 self.orders.append(Order(record))
-            elif isinstance(record, ChildOrder):
+            elif isinstance(record, ChildOrder) and record.kind is ChildKind.CANCEL:
                 order = next(o for o in self.orders if o.child.wire_id == record.orig_wire_id)
                 order.cancel = record
             elif isinstance(record, Fill):

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from pipeline.domain.controls import Control, Tick
+from pipeline.domain.executions import VenueReport
 from pipeline.domain.market import NBBO, BookEvent, Depth, TradePrint, VenueStatus
 from pipeline.domain.record import Record
 from pipeline.domain.reference import Account, CrossingRule, Instrument, Limit, Venue
-from pipeline.domain.validators import market, reference, steering
+from pipeline.domain.validators import market, reference, steering, venue_reports
 from pipeline.domain.validators.faults import Checked
 
 
@@ -68,6 +69,14 @@ VALIDATORS: Final[dict[type[Record], Validator]] = {
     ),
     BookEvent: Validator(
         "book-events", market.check_book_event, "the simulated book goes on without it", stamp="event_ns"
+    ),
+    VenueReport: Validator(
+        "venue-reports",
+        venue_reports.check_venue_report,
+        "an execution that cannot be is not booked, of a status nothing is concluded: the order keeps its exposure, "
+        "and the venue's next count shows what is missing",
+        stamp="venue_ns",
+        untimed=venue_reports.untimed_report,
     ),
     Tick: Validator("clock", steering.check_tick, "time stands still until the next tick", stamp="wall_ns"),
     Control: Validator(

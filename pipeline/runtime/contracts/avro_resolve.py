@@ -11,7 +11,6 @@ have said) or the writer's schema marks the field ``"informative": true`` (whoev
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import struct
@@ -44,46 +43,48 @@ class Resolver:
     def __init__(self, text: str, record_type: type[Record]) -> None:
         self._read = _Writer().reader(json.loads(text), "")
         self._record_type = record_type
+        self._ours = _fields_within(record_type)
 
     def decode(self, buffer: bytes, at: int) -> Resolved:
         """The record at a position. Raises msgspec.ValidationError for values that are not of our types."""
         written, end = self._read(buffer, at)
         lost: dict[str, None] = {}
-        values = _as_ours(written, self._record_type, "", lost)
+        values = self._as_ours(written, self._record_type, "", lost)
         record = msgspec.convert(values, self._record_type, strict=True, builtin_types=(bytes,))
         return Resolved(record, end, tuple(lost))
 
+    def _as_ours(self, written: Any, record_type: type[Any], path: str, lost: dict[str, None]) -> Any:
+        """The values of a record of ours; what they leave out is added to ``lost``, once, by its path."""
+        if not isinstance(written, _Written):
+            return written
+        ours = self._ours[record_type]
+        values: dict[str, Any] = {}
+        for field in written.fields:
+            value = written.values[field.name]
+            if field.name in ours:
+                values[field.name] = self._value(value, ours[field.name], f"{path}{field.name}", lost)
+            elif not field.informative and (field.default is _NONE or _plain(value) != field.default):
+                lost[f"{path}{field.name}={_shown(value)}"] = None
+        return values
 
-# ---------------------------------------------------------------- from their values to ours
-
-
-def _as_ours(written: Any, record_type: type[Any], path: str, lost: dict[str, None]) -> Any:
-    """The values of a record of ours; what they leave out is added to ``lost``, once, by its path."""
-    if not isinstance(written, _Written):
-        return written
-    ours = _field_types(record_type)
-    values: dict[str, Any] = {}
-    for field in written.fields:
-        value = written.values[field.name]
-        if field.name in ours:
-            values[field.name] = _value(value, ours[field.name], f"{path}{field.name}", lost)
-        elif not field.informative and (field.default is _NONE or _plain(value) != field.default):
-            lost[f"{path}{field.name}={_shown(value)}"] = None
-    return values
-
-
-def _value(value: Any, field: FieldType, path: str, lost: dict[str, None]) -> Any:
-    if field.array and isinstance(value, tuple):
-        return tuple(_value(item, FieldType(field.of), path, lost) for item in value)
-    if issubclass(field.of, Kind) and isinstance(value, str) and value not in field.of.__members__:
-        lost[f"{path}={_shown(value)}"] = None
-        return field.of.UNKNOWN.value  # type: ignore[attr-defined]
-    if issubclass(field.of, Record):
-        return _as_ours(value, field.of, f"{path}.", lost)
-    return value
+    def _value(self, value: Any, field: FieldType, path: str, lost: dict[str, None]) -> Any:
+        if field.array and isinstance(value, tuple):
+            return tuple(self._value(item, FieldType(field.of), path, lost) for item in value)
+        if issubclass(field.of, Kind) and isinstance(value, str) and value not in field.of.__members__:
+            lost[f"{path}={_shown(value)}"] = None
+            return "UNKNOWN"
+        if issubclass(field.of, Record):
+            return self._as_ours(value, field.of, f"{path}.", lost)
+        return value
 
 
-_field_types: Final = functools.cache(field_types)
+def _fields_within(record_type: type[Record]) -> dict[type[Any], dict[str, FieldType]]:
+    """The fields of a record type, and of every one within it."""
+    found: dict[type[Any], dict[str, FieldType]] = {record_type: field_types(record_type)}
+    for field in found[record_type].values():
+        if issubclass(field.of, Record):
+            found |= _fields_within(field.of)
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -66,7 +66,7 @@ class SchemaSource(Protocol):
     """Where schema ids come from. Both raise ``errors.Unreachable`` when there is no answer to be had."""
 
     def id_of(self, topic_name: str, text: str) -> int:
-        """The id of our schema under the topic's subject. Raises ContractError when it is not registered there."""
+        """The id of our schema under the topic's subject. Raises WrongUse when it is not registered there."""
 
     def lookup(self, schema_id: int) -> Registered | None:
         """What is registered under an id; None when nothing is."""
@@ -183,7 +183,7 @@ class Codec:
             raise Undecodable(DeadLetterReason.BAD_VALUE, f"the key is no UTF-8: {error}") from error
 
     def schema_id(self, topic_name: str) -> int:
-        """The id our records carry on a topic. Raises ContractError when its schema is not registered."""
+        """The id our records carry on a topic. Raises WrongUse when its schema is not registered."""
         known = self._ids.get(topic_name)
         if known is None:
             text = contract_text(topic_named(topic_name).record)

@@ -14,10 +14,10 @@ import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from pipeline.errors import PipelineError, Unreachable
+from pipeline.errors import PipelineError, Unreachable, WrongUse
 from pipeline.runtime.contracts.codec import Registered
 from pipeline.runtime.contracts.registry_access import REFUSING, RegistryAccess
-from pipeline.runtime.contracts.schemas import ContractError, subject_of
+from pipeline.runtime.contracts.schemas import subject_of
 
 COMPATIBILITY: Final = "FULL_TRANSITIVE"
 _NOT_FOUND: Final = 404
@@ -30,6 +30,10 @@ T = TypeVar("T")
 
 class Incompatible(PipelineError):
     """The registry refuses a schema: readers or writers of an earlier version could not go on."""
+
+
+class NotRegistered(WrongUse):
+    """A schema of ours is not registered: the deployment was not prepared for this release, or not for this source."""
 
 
 class Version(NamedTuple):
@@ -154,12 +158,13 @@ class RegistryIds:
         self._registry = registry
 
     def id_of(self, topic_name: str, text: str) -> int:
+        """The id of our schema under the topic's subject. Raises NotRegistered, and what Registry raises."""
         subject = subject_of(topic_name)
         schema_id = self._registry.id_of(subject, text)
         if schema_id is None:
-            raise ContractError(
+            raise NotRegistered(
                 f"the schema of {topic_name} is not registered under {subject} at {self._registry.url}: "
-                f"run `pipeline schemas register`"
+                f"run `pipeline schemas register` (a source's own topic needs its name in PIPELINE_SOURCES)"
             )
         return schema_id
 

@@ -22,7 +22,7 @@ import fastavro
 import fastavro.schema
 import msgspec
 
-from pipeline.domain.record import Kind, Owned, Record
+from pipeline.domain.record import Informative, Kind, Owned, Record
 from pipeline.domain.units import UnitOfMeasure
 from pipeline.runtime.contracts.files import contracts_dir, require_checkout
 from pipeline.topics import TOPICS, Topic
@@ -170,6 +170,8 @@ def _field(where: str, field: msgspec.structs.FieldInfo, hint: Any, docs: dict[s
     schema["doc"] = docs[field.name]
     if units:
         schema["unit"] = units.pop()
+    if any(isinstance(mark, Informative) for mark in getattr(hint, "__metadata__", ())):
+        schema["informative"] = True
     return schema
 
 

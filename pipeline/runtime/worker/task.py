@@ -268,9 +268,9 @@ class TaskRunner:
                 self.day_began = self.day_began or record.kind is TickKind.DAY_START
         if type(record) not in self._reads:
             return []
-        meta, front = self._meta, name in self._fronts
-        if (message.append_ns, front, message.not_understood) != meta:
-            self._meta = Meta(message.append_ns, front, message.not_understood)
+        meta, front, not_understood = self._meta, name in self._fronts, message.not_understood
+        if message.append_ns != meta.append_ns or front is not meta.front or not_understood != meta.not_understood:
+            self._meta = Meta(message.append_ns, front, not_understood)
         return self._step(record, self._meta)
 
     def _is_next(self, name: str, writer: str, seq: int, message: Message) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Message as Fetched
 
-from pipeline.errors import PipelineError, PlatformError
+from pipeline.errors import PipelineError, PlatformError, WrongUse
 from pipeline.runtime.contracts.codec import Codec, Undecodable
 from pipeline.runtime.worker.task import IN_MEMORY, EpochFacts, Message, Output, SequenceGap, TaskRunner, Unread
 from pipeline.runtime.worker.wiring import Wiring
@@ -166,7 +166,7 @@ class TaskGroup:
                 task = tasks[place]
                 try:
                     caused = task.apply(message)
-                except (SequenceGap, PlatformError):
+                except (SequenceGap, PlatformError, WrongUse):
                     raise
                 except Exception as error:
                     raise Poisoned(task.stage.name, message, root or message, error) from error

@@ -10,13 +10,14 @@ from functools import wraps
 from typing import TypeVar
 
 from pipeline.algos.rounding import average_px
-from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.controls import Alert
 from pipeline.domain.orders import ClosedOrder, Order, OrderEvent, OrderEventKind, OrdersClosed, OrdStatus
 from pipeline.domain.parents import Lineage, LineageKind
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import RejectReason, fix_code
 from pipeline.domain.settlement import of_type, weekday_dates
 from pipeline.stage import Meta
+from pipeline.stages.allocation.records import broken
 from pipeline.stages.allocation.state import AllocationState, ClientOrder, WaitingLineage
 
 _TOO_LATE_TEXT = "the order was done before the cancel could take effect"
@@ -79,8 +80,13 @@ def _status(order: ClientOrder) -> OrdStatus:
 
 
 def accept_order(state: AllocationState, order: Order) -> Iterator[Owned]:
-    """A new order accepted by intake; applies the lineage that was read before it."""
-    request = order.request
+    """A new order accepted by intake; applies the lineage that was read before it. Told again, it changes nothing."""
+    request, there = order.request, state.orders.get(order.order_id)
+    if there is not None:
+        if (there.cl_ord_id, there.order_qty, there.side) != (request.cl_ord_id, request.order_qty, request.side):
+            text = f"{request.cl_ord_id} has the id of {there.cl_ord_id}: only that one is kept"
+            yield broken(order.instrument, order.order_id, "ORDER_ID_TWICE", text, state.now_ns)
+        return
     known = ClientOrder(
         order_id=order.order_id,
         instrument=order.instrument,
@@ -95,11 +101,6 @@ def accept_order(state: AllocationState, order: Order) -> Iterator[Owned]:
     )
     state.orders.put(order.order_id, known)
     yield from catch_up(state, order.order_id)
-
-
-def settles_on(order: ClientOrder, trade_date: int) -> int:
-    """When an allocation of ``trade_date`` to this order settles (both yyyymmdd)."""
-    return order.settlement_date or weekday_dates(trade_date).regular
 
 
 def catch_up(state: AllocationState, order_id: str) -> Iterator[Owned]:
@@ -136,12 +137,12 @@ def on_left(state: AllocationState, lineage: Lineage) -> Iterator[Owned]:
 
     Kept for later when the order, or a cross of it, has not been read yet.
     """
-    assert lineage.order_id is not None, f"{lineage.kind} names no order"
-    order = state.orders.get(lineage.order_id)
+    order_id = lineage.order_id or ""
+    order = state.orders.get(order_id)
     if order is None or _lacks_crosses(order, lineage):
-        waiting = state.waiting.get(lineage.order_id) or WaitingLineage([])
+        waiting = state.waiting.get(order_id) or WaitingLineage([])
         waiting.lineage = [*waiting.lineage, lineage]
-        state.waiting.put(lineage.order_id, waiting)
+        state.waiting.put(order_id, waiting)
         return
     cl_ord_id = lineage.request_cl_ord_id
     if lineage.kind is LineageKind.CANCEL_REFUSED:
@@ -278,11 +279,5 @@ def _refused_forgotten(state: AllocationState, cancel: Order) -> OrderEvent:
 
 
 def _break(state: AllocationState, order: ClientOrder, text: str) -> Alert:
-    return Alert(
-        kind=AlertKind.BREAK,
-        instrument=order.instrument,
-        subject_id=order.order_id,
-        reason="LEFT_QUANTITY",
-        text=f"order {order.order_id}: {text}; booked is what allocation knows",
-        at_ns=state.now_ns,
-    )
+    text = f"order {order.order_id}: {text}; booked is what allocation knows"
+    return broken(order.instrument, order.order_id, "LEFT_QUANTITY", text, state.now_ns)

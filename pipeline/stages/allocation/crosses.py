@@ -1,24 +1,28 @@
 """Allocates crosses: each leg at the cross's own price, its bust and correction, the trade report that is owed.
 
-Crosses of an instrument are booked in the order of their topic, each once every order it names has been read.
+Crosses of an instrument are booked in the order of their topic, each once every order it names has been read. A bust or
+correction names the cross, or the correction before it; one that comes before its cross waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from pipeline.domain.allocations import Allocation, AllocKind, AllocSource, Reconciliation, TradeReport
-from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.allocations import AllocSource, Reconciliation, TradeReport
+from pipeline.domain.controls import Alert
 from pipeline.domain.orders import OrderEventKind
 from pipeline.domain.parents import Cross, CrossKind, CrossLeg
 from pipeline.domain.record import Owned
-from pipeline.stages.allocation.client_orders import catch_up, close_if_filled, event, report_added, settles_on
+from pipeline.domain.units import AMOUNT_MAX
+from pipeline.stages.allocation.amounts import low_and_high
+from pipeline.stages.allocation.client_orders import catch_up, close_if_filled, event, report_added
 from pipeline.stages.allocation.epochs import mark_for_progress, reduce_shown
+from pipeline.stages.allocation.records import Share, allocations, broken, in_force, reconciliation
 from pipeline.stages.allocation.state import (
     AllocationState,
-    BrokenBooks,
-    ClientOrder,
     CrossBook,
+    CrossRoot,
+    EarlyCrosses,
     LegBook,
     Queue,
 )
@@ -36,40 +40,81 @@ def queue_cross(state: AllocationState, cross: Cross) -> None:
     state.queues.put(cross.instrument, queue)
 
 
-def book_crosses(state: AllocationState, instrument: str) -> Iterator[Owned]:
+def book_crosses(state: AllocationState, instrument: str, *, at_day_end: bool = False) -> Iterator[Owned]:
     """Book the crosses at the head of the instrument's queue whose orders are all known.
 
-    Raises BrokenBooks when the two sides of a cross are not equal.
+    ``at_day_end``: the others too, since nothing more will come; what an unknown order crossed is the error account's.
     """
     while True:
         queue = state.queues.get(instrument)
-        if queue is None or not queue.crosses or not _orders_known(state, queue.crosses[0]):
+        if queue is None or not queue.crosses:
             return
-        cross, queue.crosses = queue.crosses[0], queue.crosses[1:]
+        cross = queue.crosses[0]
+        unknown = _unknown_orders(state, cross)
+        if unknown and not at_day_end:
+            return
+        if unknown:
+            text = (
+                f"at the end of {state.clock.trade_date}: cross {cross.cross_id} of {cross.qty} is of {len(unknown)} "
+                f"orders that never came, the first is {unknown[0]}: their part is {state.parameters.error_account}'s"
+            )
+            yield _alert(state, cross, "CROSS_WITHOUT_ORDER", text)
+        queue.crosses = queue.crosses[1:]
         state.queues.put(instrument, queue)
         yield from _book(state, cross)
 
 
-def _orders_known(state: AllocationState, cross: Cross) -> bool:
-    return all(leg.order_id in state.orders for leg in (*cross.buys, *cross.sells))
+def _unknown_orders(state: AllocationState, cross: Cross) -> list[str]:
+    return [leg.order_id for leg in (*cross.buys, *cross.sells) if leg.order_id not in state.orders]
 
 
 def _book(state: AllocationState, cross: Cross) -> Iterator[Owned]:
+    """Book a cross, or what restates one, and what came to restate it before it did itself."""
+    cross_id = _root_of(state, cross)
+    known = state.crosses.get(cross_id)
+    if cross.cross_id in state.crosses or cross.cross_id in state.cross_roots:
+        if cross.cross_id in state.crosses and cross == state.crosses[cross.cross_id].cross:
+            return  # told again
+        yield _alert(state, cross, "CROSS_ID_TWICE", f"{cross.kind} {cross.cross_id}: the id is taken; not booked")
+        return
+    if cross.kind is not CrossKind.TRADE and known is None:
+        early = state.early_crosses.get(cross_id) or EarlyCrosses([])
+        state.early_crosses.put(cross_id, EarlyCrosses([*early.crosses, cross]))
+        text = f"{cross.kind} of cross {cross_id}, which allocation does not have: kept until the day's end for it"
+        yield _alert(state, cross, "UNKNOWN_CROSS", text)
+        return
+    if known is not None and known.cross.kind is CrossKind.BUST:
+        text = f"{cross.kind} of cross {cross_id}, which is busted already; nothing was changed"
+        yield _alert(state, cross, "UNKNOWN_CROSS", text)
+        return
+    if not _sums_fit(state, cross):
+        text = f"{cross.qty} at {cross.px} in {cross.kind} {cross.cross_id} is more than can be booked; it was not"
+        yield _alert(state, cross, "BEYOND_MEASURE", text)
+        return
     if cross.kind is CrossKind.TRADE:
         _count_legs(state, cross)
-        book, cross_id = CrossBook(cross, 0, []), cross.cross_id
     else:
-        cross_id = cross.ref_cross_id or ""
-        known = state.crosses.get(cross_id)
-        if known is None or known.cross.kind is CrossKind.BUST:
-            text = f"{cross.kind} of cross {cross_id}, which allocation does not have; nothing was changed"
-            yield _alert(state, cross, "UNKNOWN_CROSS", text)
-            return
-        book = known
+        state.cross_roots.put(cross.cross_id, CrossRoot(cross_id))
+    yield from _restate(state, cross, cross_id, known or CrossBook(cross, 0, []))
+    waiting = state.early_crosses.get(cross.cross_id)
+    if waiting is not None:
+        state.early_crosses.remove(cross.cross_id)
+        for early_cross in waiting.crosses:
+            yield from _book(state, early_cross)
+
+
+def _root_of(state: AllocationState, cross: Cross) -> str:
+    """The id of the cross as it was first told. What restates it may name that one, or the correction before."""
+    if cross.kind is CrossKind.TRADE:
+        return cross.cross_id
+    named = cross.ref_cross_id or ""
+    root = state.cross_roots.get(named)
+    return named if root is None else root.cross_id
+
+
+def _restate(state: AllocationState, cross: Cross, cross_id: str, book: CrossBook) -> Iterator[Owned]:
     old_cross, old_legs = book.cross, {leg.order_id: leg for leg in book.legs}
     legs: tuple[CrossLeg, ...] = () if cross.kind is CrossKind.BUST else (*cross.buys, *cross.sells)
-    if legs:
-        _require_two_equal_sides(cross)
     book.cross, book.version, book.legs, book.error_qty = cross, book.version + 1, [], 0
     kept = {leg.order_id for leg in legs}
     for old_leg in (*old_cross.buys, *old_cross.sells):
@@ -84,15 +129,30 @@ def _book(state: AllocationState, cross: Cross) -> Iterator[Owned]:
         )
         yield _alert(state, cross, "CROSSED_BEYOND_ORDER", text)
     yield from _reports(state, cross, cross_id, old_cross)
-    yield _reconciliation(state, cross, cross_id, book)
+    yield from _reconciliation(state, cross, cross_id, book)
+
+
+def _sums_fit(state: AllocationState, cross: Cross) -> bool:
+    """Whether what is counted of its orders and parents still fits 64 bits with it, and its money the parts allowed."""
+    if cross.kind is CrossKind.BUST:
+        return True
+    if cross.qty * cross.px > state.parameters.money_parts_max * AMOUNT_MAX:
+        return False
+    for leg in (*cross.buys, *cross.sells):
+        order, parent = state.orders.get(leg.order_id), state.parents.get(leg.parent_id or "")
+        counted = max(order.crossed_gross_qty if order else 0, parent.crossed_qty if parent else 0)
+        if counted + cross.qty > AMOUNT_MAX:
+            return False
+    return True
 
 
 def _count_legs(state: AllocationState, cross: Cross) -> None:
     """Count what was crossed of each order and out of each parent: an epoch waits for all its crosses."""
     for leg in (*cross.buys, *cross.sells):
-        order = state.orders[leg.order_id]
-        order.crossed_gross_qty += leg.qty
-        state.orders.put(leg.order_id, order)
+        order = state.orders.get(leg.order_id)
+        if order is not None:
+            order.crossed_gross_qty += leg.qty
+            state.orders.put(leg.order_id, order)
         if leg.parent_id is not None:
             parent = state.parent(leg.parent_id, cross.instrument)
             parent.crossed_qty += leg.qty
@@ -109,8 +169,11 @@ def _book_leg(
     book: CrossBook,
 ) -> Iterator[Owned]:
     """Set the booked quantity of a leg to ``qty``; what its order has no room for goes to the error account."""
-    order = state.orders[leg.order_id]
-    old_qty, old_money, old_id = (0, 0, None) if old is None else (old.qty, old.money, old.alloc_id)
+    order = state.orders.get(leg.order_id)
+    if order is None:
+        book.error_qty += qty
+        return
+    old_qty, old_money, old_ids = (0, 0, ()) if old is None else (old.qty, old.money, old.alloc_ids)
     booked = min(qty, old_qty + order.room_qty)
     book.error_qty += qty - booked
     added, money = booked - old_qty, booked * cross.px
@@ -124,9 +187,12 @@ def _book_leg(
         yield from reduce_shown(state, order, order.room_qty - added)
     order.crossed_qty += added
     order.crossed_money += money - old_money
-    allocation = _allocation(state, cross, cross_id, leg, order, booked, old_id)
-    yield allocation
-    book.legs.append(LegBook(leg.order_id, booked, money, allocation.alloc_id if booked else None))
+    share = Share(AllocSource.CROSS, leg.parent_id, 0, cross_id, cross.trade_date, booked, cross.px, 0)
+    made = list(allocations(state, order, share, old_ids))
+    yield from made
+    first_id, *more_ids = in_force(made) or (None,)
+    low, high = low_and_high(money)
+    book.legs.append(LegBook(leg.order_id, booked, low, first_id, high, tuple(more_ids)))
     if cross.kind is CrossKind.TRADE:
         yield from report_added(state, order, OrderEventKind.CROSSED, added, cross.px)
     else:
@@ -137,41 +203,6 @@ def _book_leg(
         parent = state.parents.get(leg.parent_id)
         if parent is not None and parent.epochs:
             mark_for_progress(state, state.epoch(leg.parent_id, parent.epochs[-1], cross.instrument))
-
-
-def _allocation(
-    state: AllocationState,
-    cross: Cross,
-    cross_id: str,
-    leg: CrossLeg,
-    order: ClientOrder,
-    qty: int,
-    ref_alloc_id: str | None,
-) -> Allocation:
-    kind = AllocKind.NEW if ref_alloc_id is None else AllocKind.REPLACE if qty else AllocKind.CANCEL
-    return Allocation(
-        kind=kind,
-        alloc_id=state.next_id("A"),
-        ref_alloc_id=ref_alloc_id,
-        alloc_source=AllocSource.CROSS,
-        instrument=cross.instrument,
-        parent_id=leg.parent_id,
-        cross_id=cross_id,
-        order_id=order.order_id,
-        source=order.source,
-        cl_ord_id=order.cl_ord_id,
-        alloc_account=order.account,
-        side=order.side,
-        capacity=order.capacity,
-        alloc_qty=qty,
-        alloc_avg_px=cross.px,
-        net_money=qty * cross.px,
-        fee=0,
-        currency=order.currency,
-        trade_date=cross.trade_date,
-        settlement_date=settles_on(order, cross.trade_date),
-        at_ns=state.now_ns,
-    )
 
 
 def _reports(state: AllocationState, cross: Cross, cross_id: str, old: Cross) -> Iterator[TradeReport]:
@@ -194,51 +225,38 @@ def _report(cross: Cross, cross_id: str, cancelled: bool) -> TradeReport:
     )
 
 
-def _reconciliation(state: AllocationState, cross: Cross, cross_id: str, book: CrossBook) -> Reconciliation:
+def _reconciliation(
+    state: AllocationState, cross: Cross, cross_id: str, book: CrossBook
+) -> Iterator[Reconciliation | Alert]:
     """Reconciles one side, which will do for both: they are equal unless something went to the error account."""
     buyers = {leg.order_id for leg in cross.buys}
     qty = 0 if cross.kind is CrossKind.BUST else cross.qty
     bought = sum(leg.qty for leg in book.legs if leg.order_id in buyers)
     sold = sum(leg.qty for leg in book.legs if leg.order_id not in buyers)
     allocated = min(bought, sold)
-    return Reconciliation(
-        instrument=cross.instrument,
-        parent_id=None,
-        epoch_no=0,
-        cross_id=cross_id,
-        version=book.version,
-        executed_qty=qty,
-        allocated_qty=allocated,
-        error_account_qty=qty - allocated,
-        error_account=state.parameters.error_account if qty > allocated else "",
-        executed_money=qty * cross.px,
-        allocated_money=qty * cross.px,
-        residual=0,
-        rounding_account=state.parameters.rounding_account,
-        executed_fee=0,
-        allocated_fee=0,
-        allocation_count=sum(1 for leg in book.legs if leg.qty),
-        balanced=bought == sold == qty,
-        at_ns=state.now_ns,
+    yield from reconciliation(
+        Reconciliation(
+            instrument=cross.instrument,
+            parent_id=None,
+            epoch_no=0,
+            cross_id=cross_id,
+            version=book.version,
+            executed_qty=qty,
+            allocated_qty=allocated,
+            error_account_qty=qty - allocated,
+            error_account=state.parameters.error_account if qty > allocated else "",
+            executed_money=qty * cross.px,
+            allocated_money=qty * cross.px,
+            residual=0,
+            rounding_account=state.parameters.rounding_account,
+            executed_fee=0,
+            allocated_fee=0,
+            allocation_count=sum(len(leg.alloc_ids) for leg in book.legs if leg.qty),
+            balanced=bought == sold == qty,
+            at_ns=state.now_ns,
+        )
     )
-
-
-def _require_two_equal_sides(cross: Cross) -> None:
-    bought, sold = _total(cross.buys), _total(cross.sells)
-    if not bought == sold == cross.qty:
-        raise BrokenBooks(f"cross {cross.cross_id} of {cross.qty} buys {bought} and sells {sold}")
-
-
-def _total(legs: Sequence[CrossLeg]) -> int:
-    return sum(leg.qty for leg in legs)
 
 
 def _alert(state: AllocationState, cross: Cross, reason: str, text: str) -> Alert:
-    return Alert(
-        kind=AlertKind.BREAK,
-        instrument=cross.instrument,
-        subject_id=cross.cross_id,
-        reason=reason,
-        text=text,
-        at_ns=state.now_ns,
-    )
+    return broken(cross.instrument, cross.cross_id, reason, text, state.now_ns)

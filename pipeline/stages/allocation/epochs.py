@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 from pipeline.algos.pro_rata import monotone_floor
 from pipeline.algos.rounding import average_px
-from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.controls import Alert
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import OrderEvent, OrderEventKind
 from pipeline.domain.parents import Lineage, ParentKind, ParentOrder
+from pipeline.domain.units import AMOUNT_MAX
 from pipeline.stages.allocation.client_orders import event
+from pipeline.stages.allocation.records import broken
 from pipeline.stages.allocation.state import (
     AllocationState,
     BrokenBooks,
@@ -30,35 +32,47 @@ from pipeline.stages.allocation.state import (
 # ---------------------------------------------------------------- statements
 
 
-def on_members(state: AllocationState, lineage: Lineage) -> None:
-    """A chunk of an epoch's statement. Raises BrokenBooks when the complete one contradicts the parent's record."""
-    assert lineage.parent_id is not None, "a statement without a parent"
-    epoch = state.epoch(lineage.parent_id, lineage.epoch_no, lineage.instrument)
-    members = [MemberBook(m.order_id, m.account, m.contributed_qty) for m in lineage.members]
+def on_members(state: AllocationState, lineage: Lineage) -> Iterator[Alert]:
+    """A chunk of an epoch's statement; an alert when it, or the complete statement, contradicts what was read before.
+
+    A chunk that is told again changes nothing: by then its members may have been given their shares.
+    """
+    epoch = state.epoch(lineage.parent_id or "", lineage.epoch_no, lineage.instrument)
+    known = state.chunks.get(chunk_key(epoch, lineage.chunk_no))
+    told = [(m.order_id, m.account, m.contributed_qty) for m in lineage.members]
+    if known is not None and [(m.order_id, m.account, m.contributed_qty) for m in known.members] == told:
+        return
+    if known is not None or epoch.chunk_count not in (0, lineage.chunk_count):
+        yield _contradicts(state, epoch, f"chunk {lineage.chunk_no} of {lineage.chunk_count} is not as it was told")
+        return
+    if epoch.closed:
+        yield _contradicts(state, epoch, "its statement came after it was closed")
+        return
+    members = [MemberBook(order_id, account, contributed_qty) for order_id, account, contributed_qty in told]
     state.chunks.put(chunk_key(epoch, lineage.chunk_no), MemberChunk(members))
     epoch.chunk_count = lineage.chunk_count
     epoch.chunks_seen += 1
-    _verify_if_complete(state, epoch)
+    yield from _verify_if_complete(state, epoch)
 
 
-def on_parent(state: AllocationState, order: ParentOrder) -> None:
+def on_parent(state: AllocationState, order: ParentOrder) -> Iterator[Alert]:
     """The parent's own record of an epoch, or of a recall, a cross or the end in it.
 
-    Raises BrokenBooks when the epoch's complete statement contradicts it.
+    An alert when it contradicts what was read before, the epoch's complete statement above all.
     """
     epoch = state.epoch(order.parent_id, order.epoch_no, order.instrument)
     match order.kind:
         case ParentKind.NEW | ParentKind.EPOCH:
-            epoch.stated = True
-            epoch.order_qty, epoch.trade_date = order.order_qty, order.trade_date
-            epoch.member_count, epoch.members_hash = order.member_count, order.members_hash
-            _verify_if_complete(state, epoch)
+            yield from _state(state, epoch, order)
             return
         case ParentKind.RECALL:
             epoch.recalled = True
         case ParentKind.CROSS_ASK:
             epoch.ask_id = order.ask_id
         case ParentKind.CROSS_DONE:
+            if epoch.crossed_done_qty + order.crossed_qty > AMOUNT_MAX:
+                yield _contradicts(state, epoch, f"{order.crossed_qty} more crossed than can be counted")
+                return
             epoch.crossed_done_qty += order.crossed_qty
             epoch.ask_id = None
         case ParentKind.DONE:
@@ -70,35 +84,60 @@ def on_parent(state: AllocationState, order: ParentOrder) -> None:
     state.epochs.put(epoch.key, epoch)
 
 
-def _verify_if_complete(state: AllocationState, epoch: Epoch) -> None:
-    epoch.complete = (
-        epoch.stated and epoch.chunk_count == epoch.chunks_seen and (epoch.chunk_count > 0 or epoch.member_count == 0)
-    )
-    state.epochs.put(epoch.key, epoch)
-    if not epoch.complete:
+def _state(state: AllocationState, epoch: Epoch, order: ParentOrder) -> Iterator[Alert]:
+    """Take the parent's record of an epoch, once: told again it changes nothing."""
+    told = order.order_qty, order.trade_date, order.member_count, order.members_hash
+    if epoch.stated:
+        if told != (epoch.order_qty, epoch.trade_date, epoch.member_count, epoch.members_hash):
+            yield _contradicts(state, epoch, f"its record of {epoch.order_qty} was told again, with {order.order_qty}")
         return
+    if epoch.closed:
+        yield _contradicts(state, epoch, "its record came after it was closed")
+        return
+    epoch.stated = True
+    epoch.order_qty, epoch.trade_date, epoch.member_count, epoch.members_hash = told
+    yield from _verify_if_complete(state, epoch)
+
+
+def _verify_if_complete(state: AllocationState, epoch: Epoch) -> Iterator[Alert]:
+    state.epochs.put(epoch.key, epoch)
+    told = epoch.chunk_count == epoch.chunks_seen and (epoch.chunk_count > 0 or epoch.member_count == 0)
+    if epoch.unusable or not (epoch.stated and told):
+        return
+    epoch.complete = True
     members = state.members_of(epoch)
     lines = "\n".join(f"{m.order_id},{m.contributed_qty}" for m in members)
     digest = hashlib.sha256(lines.encode()).hexdigest()
     contributed = sum(m.contributed_qty for m in members)
     if (len(members), digest, contributed) != (epoch.member_count, epoch.members_hash, epoch.order_qty):
-        raise BrokenBooks(
-            f"the statement of parent {epoch.parent_id}, epoch {epoch.epoch_no}, is not what the parent says: "
-            f"{len(members)} members of {contributed}, hash {digest}, "
-            f"against {epoch.member_count} of {epoch.order_qty}, hash {epoch.members_hash}"
+        epoch.complete, epoch.unusable = False, True
+        state.epochs.put(epoch.key, epoch)
+        yield _contradicts(
+            state,
+            epoch,
+            f"the statement is not what the parent says: {len(members)} members of {contributed}, hash {digest}, "
+            f"against {epoch.member_count} of {epoch.order_qty}, hash {epoch.members_hash}. Nothing of it is shared "
+            f"out; at the day's end what it executed is {state.parameters.error_account}'s",
         )
+        return
+    state.epochs.put(epoch.key, epoch)
     if epoch.executed_qty:
         mark_for_progress(state, epoch)
+
+
+def _contradicts(state: AllocationState, epoch: Epoch, text: str) -> Alert:
+    text = f"parent {epoch.parent_id}, epoch {epoch.epoch_no}: {text}"
+    return broken(epoch.instrument, epoch.parent_id, "CONTRADICTS_STATEMENT", text, state.now_ns)
 
 
 # ---------------------------------------------------------------- executions
 
 
 def add_up(state: AllocationState, epoch: Epoch, fill: Fill) -> Iterator[Alert]:
-    """Add an execution, its bust or its correction to the epoch's totals; an alert when there is less to bust.
+    """Add an execution, its bust or its correction to the epoch's totals; an alert when they could not be true then.
 
     A bust reduces the over-filled quantity first: it is the parent that is over-filled, not a single execution.
-    Raises BrokenBooks for a fill that is no execution.
+    Raises BrokenBooks for a fill that is no execution: the callers' match lets none through.
     """
     px, prior_px = fill.last_px or 0, fill.prior_px or 0
     match fill.kind:
@@ -112,15 +151,16 @@ def add_up(state: AllocationState, epoch: Epoch, fill: Fill) -> Iterator[Alert]:
             fee = fill.fee - fill.prior_fee
         case _:
             raise BrokenBooks(f"{fill.kind} {fill.fill_id} is no execution")
-    if epoch.executed_qty + qty < 0:
-        yield Alert(
-            kind=AlertKind.BREAK,
-            instrument=fill.instrument,
-            subject_id=fill.fill_id,
-            reason="NOTHING_TO_TAKE_BACK",
-            text=f"{fill.kind} of {fill.ref_fill_id}: of parent {fill.parent_id}, epoch {fill.epoch_no}, only "
-            f"{epoch.executed_qty} are known as executed (an earlier day's books are closed); nothing was changed",
-            at_ns=state.now_ns,
+    wrong = _impossible(state, epoch.executed_qty + qty, epoch.executed_money + money, epoch.fee + fee)
+    if wrong:
+        yield broken(
+            fill.instrument,
+            fill.fill_id,
+            wrong,
+            f"{fill.kind} of {fill.ref_fill_id or fill.last_qty}: of parent {fill.parent_id}, epoch {fill.epoch_no}, "
+            f"only {epoch.executed_qty} for {epoch.executed_money} with fees of {epoch.fee} are known as executed (an "
+            "earlier day's books are closed); nothing was changed",
+            state.now_ns,
         )
         return
     epoch.executed_qty += qty
@@ -129,6 +169,18 @@ def add_up(state: AllocationState, epoch: Epoch, fill: Fill) -> Iterator[Alert]:
     beyond = fill.overfill_qty if qty > 0 else qty
     epoch.overfill_qty = min(epoch.executed_qty, max(0, epoch.overfill_qty + beyond))
     state.epochs.put(epoch.key, epoch)
+
+
+def _impossible(state: AllocationState, qty: int, money: int, fee: int) -> str:
+    """Why an epoch cannot have executed this, as an alert's reason; empty when it can."""
+    if qty < 0:
+        return "NOTHING_TO_TAKE_BACK"
+    if money < 0 or (money > 0) != (qty > 0):
+        return "MONEY_DOES_NOT_MATCH"
+    beyond = qty > AMOUNT_MAX or abs(fee) > AMOUNT_MAX or money > state.parameters.money_parts_max * AMOUNT_MAX
+    if beyond or money > qty * AMOUNT_MAX:
+        return "BEYOND_MEASURE"
+    return ""
 
 
 def on_execution(state: AllocationState, epoch: Epoch, fill: Fill, budget: Budget) -> Iterator[Alert | OrderEvent]:

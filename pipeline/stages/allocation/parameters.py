@@ -20,6 +20,13 @@ class AllocationParameters(Parameters, frozen=True, kw_only=True):
     ] = 1_000  # fmt: skip
     chunk_shares: Annotated[int, count("Shares in one record on `epochs`.", most=10_000)] = 256
     chunk_closures: Annotated[int, count("Orders in one record on `order-closures`.", most=10_000)] = 256
+    money_parts_max: Annotated[
+        int,
+        count(
+            "In how many records one amount of money may be told that no record holds; what needs more is set aside.",
+            most=1_000,
+        ),
+    ] = 100  # fmt: skip
     rounding_account: Annotated[str, Allowed("Who gets what rounding an average price leaves over.")] = "ROUNDING"
     error_account: Annotated[str, Allowed("Who owns what no client's order can take.")] = "ERROR"
 

@@ -18,14 +18,15 @@ from typing import Final
 
 from pipeline.algos.rounding import average_px
 from pipeline.algos.tie_break import tie_break
-from pipeline.domain.allocations import Allocation, AllocKind, AllocSource, Reconciliation
+from pipeline.domain.allocations import Allocation, AllocSource, Reconciliation
 from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import OrderEventKind, OrdStatus
 from pipeline.domain.parents import EpochClosed, EpochShare
 from pipeline.domain.record import Owned
-from pipeline.stages.allocation.client_orders import close, close_if_filled, event, report_added, settles_on
+from pipeline.stages.allocation.client_orders import close, close_if_filled, event, report_added
 from pipeline.stages.allocation.epochs import add_up, added_px, cap_qty
+from pipeline.stages.allocation.records import Share, allocations, in_force, reconciliation
 from pipeline.stages.allocation.sharing import share_fee, share_out
 from pipeline.stages.allocation.state import (
     AllocationState,
@@ -34,6 +35,7 @@ from pipeline.stages.allocation.state import (
     ClientOrder,
     Epoch,
     MemberBook,
+    ParentBook,
     Queue,
     epoch_key,
 )
@@ -49,9 +51,12 @@ def queue_fill(state: AllocationState, fill: Fill) -> None:
     state.queues.put(fill.instrument, queue)
 
 
-def settle_queue(state: AllocationState, instrument: str, budget: Budget) -> Iterator[Owned]:
+def settle_queue(
+    state: AllocationState, instrument: str, budget: Budget, *, at_day_end: bool = False
+) -> Iterator[Owned]:
     """Work off the instrument's queue, as far as the other topics have been read and ``budget`` allows.
 
+    ``at_day_end``: without waiting for other topics, since nothing more will come.
     Raises BrokenBooks when the allocations of an epoch do not add up to its executions.
     """
     while (queue := state.queues.get(instrument)) is not None and queue.fills:
@@ -59,20 +64,19 @@ def settle_queue(state: AllocationState, instrument: str, budget: Budget) -> Ite
         epoch = _target(state, fill)
         if epoch is not None:
             if not epoch.settling:
-                if fill.kind in CLOSING:
-                    if not _ready(state, epoch, fill):
-                        return
-                else:
+                if fill.kind not in CLOSING:
                     yield from add_up(state, epoch, fill)
-                _share(state, epoch, fill)
+                elif not at_day_end and lacks(state, epoch, fill):
+                    return
+                _share(state, epoch, fill.kind, fill.final, fill.last_qty)
             yield from _settle(state, epoch, budget)
             if epoch.settling:
                 _remember(state, instrument)
                 return
         elif fill.kind is FillKind.QUIET and fill.final:
-            if not _parent_is_done(state, fill):
+            if not at_day_end and not _parent_is_done(state, fill):
                 return
-            yield from _end_parent(state, fill)
+            yield from end_parent(state, state.parents[fill.parent_id], fill.epoch_no)
         elif fill.kind in CLOSING:
             epoch = state.epoch(fill.parent_id, fill.epoch_no, fill.instrument)
             epoch.live_qty = fill.last_qty
@@ -81,6 +85,15 @@ def settle_queue(state: AllocationState, instrument: str, budget: Budget) -> Ite
         queue = state.queues[instrument]
         queue.fills = queue.fills[1:]
         state.queues.put(instrument, queue)
+
+
+def close_unasked(state: AllocationState, epoch: Epoch, *, final: bool) -> Iterator[Owned]:
+    """Share out an epoch at the day's end of which routing never said that it is quiet.
+
+    What comes of it later finds the members' orders ended, and is the error account's.
+    """
+    _share(state, epoch, FillKind.QUIET, final, 0)
+    yield from _settle(state, epoch, Budget.without_end())
 
 
 def _remember(state: AllocationState, instrument: str) -> None:
@@ -114,10 +127,22 @@ def _parent_is_done(state: AllocationState, fill: Fill) -> bool:
     return parent.done or parent.ended
 
 
-def _ready(state: AllocationState, epoch: Epoch, quiet: Fill) -> bool:
-    """Whether everything that happened before this QUIET has been read: statement, orders, crosses."""
-    if not epoch.complete or epoch.ask_id is not None or not (quiet.final or epoch.recalled):
-        return False
+def lacks(state: AllocationState, epoch: Epoch, quiet: Fill | None) -> str:
+    """What the epoch still waits for before it is shared out, in words; empty when nothing is missing.
+
+    ``quiet``: routing's word that no child of it is live. All that happened before it must have been read: statement,
+    orders, crosses.
+    """
+    if epoch.unusable:
+        return "a statement that is what the parent says"
+    if not epoch.complete:
+        return "its statement" if epoch.stated else "the parent's own record"
+    if quiet is None:
+        return "routing's word that none of its children can execute any more"
+    if epoch.ask_id is not None:
+        return f"the answer to {epoch.ask_id}"
+    if not (quiet.final or epoch.recalled):
+        return "its recall"
     parent = state.parents[epoch.parent_id]
     done = [(no, state.epochs[epoch_key(epoch.parent_id, no)].crossed_done_qty) for no in parent.epochs]
     before = sum(qty for no, qty in done if no < epoch.epoch_no)
@@ -125,28 +150,27 @@ def _ready(state: AllocationState, epoch: Epoch, quiet: Fill) -> bool:
     if quiet.epoch_no == epoch.epoch_no:
         in_this = max(in_this, quiet.crossed_qty)
     if parent.crossed_qty < before + in_this:
-        return False
+        return f"crosses of {before + in_this - parent.crossed_qty} out of it"
     for member in state.members_of(epoch):
         order = state.orders.get(member.order_id)
         if order is None:
-            return False
+            return f"order {member.order_id}"
         # For later epochs this holds already: the first one was not closed without the crosses of the window.
         if epoch.epoch_no == 1 and order.crossed_gross_qty < order.order_qty - member.contributed_qty:
-            return False
-    return True
+            return f"crosses of order {member.order_id}"
+    return ""
 
 
-def _end_parent(state: AllocationState, quiet: Fill) -> Iterator[EpochClosed]:
+def end_parent(state: AllocationState, parent: ParentBook, epoch_no: int) -> Iterator[EpochClosed]:
     """End a parent whose last epoch was closed by a recall that left nothing to work."""
-    parent = state.parents[quiet.parent_id]
     if parent.ended:
         return
     parent.ended = True
     state.parents.put(parent.parent_id, parent)
     yield EpochClosed(
-        parent_id=quiet.parent_id,
-        instrument=quiet.instrument,
-        epoch_no=quiet.epoch_no,
+        parent_id=parent.parent_id,
+        instrument=parent.instrument,
+        epoch_no=epoch_no,
         final=True,
         chunk_no=1,
         chunk_count=1,
@@ -159,30 +183,34 @@ def _end_parent(state: AllocationState, quiet: Fill) -> Iterator[EpochClosed]:
 # ---------------------------------------------------------------- shares
 
 
-def _share(state: AllocationState, epoch: Epoch, fill: Fill) -> None:
-    """Compute every member's share of the epoch's totals; :func:`_settle` then writes the records."""
+def _share(state: AllocationState, epoch: Epoch, cause: FillKind, final: bool, live_qty: int) -> None:
+    """Compute every member's share of the epoch's totals; :func:`_settle` then writes the records.
+
+    ``cause``: QUIET or CUT closes the epoch (``live_qty`` of it may still execute), and with ``final`` its parent; any
+    other restates it. An epoch without a usable
+    statement has no members: all of it is the error account's.
+    """
+    if cause in CLOSING and any(each.order_id not in state.orders for each in state.members_of(epoch)):
+        epoch.complete, epoch.unusable = False, True  # at a day's end only: else it waits for them
     chunks = state.chunks_of(epoch)
     members = [member for _, chunk in chunks for member in chunk.members]
     orders = [state.orders[member.order_id] for member in members]
-    if fill.kind in CLOSING:
+    closed: list[int] | None = None
+    if cause in CLOSING:
         _note_balances_and_caps(state, epoch, members, orders)
-        epoch.final, epoch.quiet, epoch.live_qty = fill.final, True, fill.last_qty
+        epoch.final, epoch.quiet, epoch.live_qty = final, True, live_qty
         caps = rooms = [member.cap_qty for member in members]
     else:
-        rooms = [
-            min(member.cap_qty, member.share_qty + order.leaves_qty)
-            for member, order in zip(members, orders, strict=True)
-        ]
+        rooms = [_restated_cap(member, order) for member, order in zip(members, orders, strict=True)]
+        closed = [member.closed_qty for member in members]
         worked = _still_worked(state, epoch)
         caps = [
-            room if worked is None or member.order_id in worked else member.share_qty
+            room if worked is None or member.order_id in worked else min(room, max(member.share_qty, member.closed_qty))
             for member, room in zip(members, rooms, strict=True)
         ]
     ties = [tie_break(epoch.parent_id, member.order_id) for member in members]
     weights, carried = [member.contributed_qty for member in members], [member.carried for member in members]
-    # A late execution must not reduce anybody's share; a bust may.
-    at_least = [member.share_qty for member in members] if fill.kind is FillKind.TRADE else None
-    shared = share_out(weights, caps, epoch.shareable_qty, carried, ties, at_least)
+    shared = share_out(weights, caps, epoch.shareable_qty, carried, ties, closed)
     if shared.unplaced and caps != rooms:
         shared = share_out(weights, rooms, epoch.shareable_qty, carried, ties, shared.shares)
     epoch.error_qty = epoch.overfill_qty + shared.unplaced
@@ -205,7 +233,7 @@ def _share(state: AllocationState, epoch: Epoch, fill: Fill) -> None:
     epoch.error_carried_fee_change = error_change
     epoch.px = average_px(epoch.executed_money, epoch.executed_qty).avg_px if epoch.executed_qty else 0
     epoch.version += 1
-    epoch.cause, epoch.settling, epoch.cursor = fill.kind, True, 0
+    epoch.cause, epoch.settling, epoch.cursor = cause, True, 0
     for key, chunk in chunks:
         state.chunks.put(key, chunk)
     state.epochs.put(epoch.key, epoch)
@@ -234,6 +262,18 @@ def _note_balances_and_caps(
     epoch.error_carried_fee = state.balance(_ERROR, epoch.instrument).fee
 
 
+def _restated_cap(member: MemberBook, order: ClientOrder) -> int:
+    """The most a restatement may give a member: what his order has not got elsewhere. One that has ended gets back what
+    a bust took, never more than it had at its end."""
+    if member.closed_qty < 0:
+        member.closed_qty = member.share_qty
+    if order.end is not None and member.end_qty < 0:
+        member.end_qty = member.share_qty
+    room_qty = max(0, member.share_qty + order.order_qty - order.cum_qty)
+    cap = min(member.cap_qty, room_qty)
+    return cap if order.end is None else min(cap, member.end_qty)
+
+
 # ---------------------------------------------------------------- records
 
 
@@ -257,10 +297,10 @@ def _settle(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[Ow
             state.chunks.put(key, chunk)
         if budget.spent:
             break
-    if epoch.cursor == epoch.member_count:
+    if epoch.cursor == (epoch.member_count if epoch.complete else 0):
         epoch.settling = False
         members = state.members_of(epoch)
-        yield _reconciliation(state, epoch, members)
+        yield from _reconciliation(state, epoch, members)
         if epoch.error_qty:
             yield _overfill(state, epoch)
         if not epoch.closed:
@@ -277,9 +317,7 @@ def _report_member(state: AllocationState, epoch: Epoch, member: MemberBook) -> 
     order = state.orders[member.order_id]
     old_qty, old_money = member.alloc_qty, member.alloc_qty * member.alloc_px
     money = member.share_qty * epoch.px
-    allocation = _allocation(state, epoch, member, order)
-    if allocation is not None:
-        yield allocation
+    yield from _allocations(state, epoch, member, order)
     order.closed_qty += member.share_qty - old_qty
     order.closed_money += money - old_money
     if epoch.version == 1:
@@ -296,57 +334,40 @@ def _report_member(state: AllocationState, epoch: Epoch, member: MemberBook) -> 
     else:
         added = member.share_qty - old_qty
         if added or money != old_money:
-            yield event(state, order, _restated_as(epoch.cause, added), last_qty=added, last_px=epoch.px)
+            kind = _restated_as(epoch.cause, added, ended=order.end is not None)
+            yield event(state, order, kind, last_qty=added, last_px=epoch.px)
     yield from close_if_filled(state, order)
     if epoch.version == 1 and epoch.final and order.end is None:
         yield from close(state, order, OrdStatus.EXPIRED)
 
 
-def _restated_as(cause: FillKind, added: int) -> OrderEventKind:
-    if cause is FillKind.TRADE and added > 0:
+def _restated_as(cause: FillKind, added: int, *, ended: bool) -> OrderEventKind:
+    """How a client is told; after an order's end nothing but what corrects it may come."""
+    if cause is FillKind.TRADE and added > 0 and not ended:
         return OrderEventKind.TRADE
     if cause is FillKind.BUST and added < 0:
         return OrderEventKind.TRADE_CANCEL
     return OrderEventKind.TRADE_CORRECT
 
 
-def _allocation(state: AllocationState, epoch: Epoch, member: MemberBook, order: ClientOrder) -> Allocation | None:
-    """The member's new allocation; None when the one in force already says the same."""
+def _allocations(state: AllocationState, epoch: Epoch, member: MemberBook, order: ClientOrder) -> list[Allocation]:
+    """The member's new allocations; none when those in force already say the same."""
     px = epoch.px if member.share_qty else 0
     fee = member.share_fee if member.share_qty else 0
     if (member.share_qty, px, fee) == (member.alloc_qty, member.alloc_px, member.alloc_fee):
-        return None
-    kind = AllocKind.NEW if member.alloc_id is None else AllocKind.REPLACE if member.share_qty else AllocKind.CANCEL
-    alloc_id = state.next_id("A")
-    ref_alloc_id = member.alloc_id
-    member.alloc_id = None if kind is AllocKind.CANCEL else alloc_id
-    member.alloc_qty, member.alloc_px, member.alloc_fee = member.share_qty, px, fee
-    return Allocation(
-        kind=kind,
-        alloc_id=alloc_id,
-        ref_alloc_id=ref_alloc_id,
-        alloc_source=AllocSource.EXECUTIONS,
-        instrument=epoch.instrument,
-        parent_id=epoch.parent_id,
-        epoch_no=epoch.epoch_no,
-        order_id=order.order_id,
-        source=order.source,
-        cl_ord_id=order.cl_ord_id,
-        alloc_account=order.account,
-        side=order.side,
-        capacity=order.capacity,
-        alloc_qty=member.share_qty,
-        alloc_avg_px=px,
-        net_money=member.share_qty * px,
-        fee=fee,
-        currency=order.currency,
-        trade_date=epoch.trade_date,
-        settlement_date=settles_on(order, epoch.trade_date),
-        at_ns=state.now_ns,
+        return []
+    share = Share(
+        AllocSource.EXECUTIONS, epoch.parent_id, epoch.epoch_no, None, epoch.trade_date, member.share_qty, px, fee
     )
+    made = list(allocations(state, order, share, member.alloc_ids))
+    member.alloc_ids = in_force(made)
+    member.alloc_qty, member.alloc_px, member.alloc_fee = member.share_qty, px, fee
+    return made
 
 
-def _reconciliation(state: AllocationState, epoch: Epoch, members: list[MemberBook]) -> Reconciliation:
+def _reconciliation(
+    state: AllocationState, epoch: Epoch, members: list[MemberBook]
+) -> Iterator[Reconciliation | Alert]:
     """What was executed against what the allocations say. Raises BrokenBooks when they differ: that is our bug."""
     qty = sum(member.alloc_qty for member in members)
     money = sum(member.alloc_qty * member.alloc_px for member in members) + epoch.error_qty * epoch.px
@@ -361,24 +382,26 @@ def _reconciliation(state: AllocationState, epoch: Epoch, members: list[MemberBo
             f"{epoch.executed_money}, fees {epoch.fee}; allocated {qty}, to the error account {epoch.error_qty}, "
             f"for {money}, fees {fee}"
         )
-    return Reconciliation(
-        instrument=epoch.instrument,
-        parent_id=epoch.parent_id,
-        epoch_no=epoch.epoch_no,
-        version=epoch.version,
-        executed_qty=epoch.executed_qty,
-        allocated_qty=qty,
-        error_account_qty=epoch.error_qty,
-        error_account=state.parameters.error_account if epoch.error_qty or epoch.error_fee else "",
-        executed_money=epoch.executed_money,
-        allocated_money=money,
-        residual=residual,
-        rounding_account=state.parameters.rounding_account,
-        executed_fee=epoch.fee,
-        allocated_fee=fee,
-        allocation_count=sum(1 for member in members if member.alloc_qty),
-        balanced=balanced,
-        at_ns=state.now_ns,
+    yield from reconciliation(
+        Reconciliation(
+            instrument=epoch.instrument,
+            parent_id=epoch.parent_id,
+            epoch_no=epoch.epoch_no,
+            version=epoch.version,
+            executed_qty=epoch.executed_qty,
+            allocated_qty=qty,
+            error_account_qty=epoch.error_qty,
+            error_account=state.parameters.error_account if epoch.error_qty or epoch.error_fee else "",
+            executed_money=epoch.executed_money,
+            allocated_money=money,
+            residual=residual,
+            rounding_account=state.parameters.rounding_account,
+            executed_fee=epoch.fee,
+            allocated_fee=fee,
+            allocation_count=sum(len(member.alloc_ids) for member in members if member.alloc_qty),
+            balanced=balanced,
+            at_ns=state.now_ns,
+        )
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.algos.pro_rata import BALANCE_SCALE, share_with_caps
+from pipeline.algos.pro_rata import BALANCE_SCALE, share_more, share_with_caps
 
 
 class Shared(NamedTuple):
@@ -26,61 +26,29 @@ def share_out(
     total: int,
     carried: Sequence[int],
     ties: Sequence[int],
-    at_least: Sequence[int] | None = None,
+    closed: Sequence[int] | None = None,
 ) -> Shared:
-    """Split ``total`` by ``weights`` within ``caps``, nobody below ``at_least`` (what has been reported as final).
+    """Split ``total`` by ``weights`` within ``caps``: by largest remainder up to the total at the close, then beyond.
 
     weights   what each member contributed, units of quantity; all sequences have one number per member
     carried   balances before, in 1 / BALANCE_SCALE units
     ties      tie-break numbers; lower wins
+    closed    each member's share at the close; None: this is the close
 
-    Largest remainder is not monotone: weights (1, 3, 3) share 3 as (1, 1, 1) and 4 as (0, 2, 2). When an execution
-    comes late, whoever would fall keeps what he has, and the rest is shared among the others; the difference goes into
-    the balances. Raises ValueError when the ``at_least`` sum to more than ``total`` or one is above its cap.
+    Largest remainder is not monotone: weights (1, 3, 3) share 3 as (1, 1, 1) and 4 as (0, 2, 2). What comes beyond the
+    total at the close takes nothing from anybody (``share_more``); the difference goes into the balances. So the shares
+    follow from the total, whatever busts, corrections and late executions it is made of, and in whatever order.
     """
     ideal = share_with_caps(weights, caps, total, carried, ties)
     due = [
         after - before + share * BALANCE_SCALE
         for after, before, share in zip(ideal.carried, carried, ideal.shares, strict=True)
     ]
-    shares, unplaced = list(ideal.shares), ideal.unplaced
-    if at_least is not None:
-        if sum(at_least) > total or any(low > cap for low, cap in zip(at_least, caps, strict=True)):
-            raise ValueError(f"{total} cannot give everybody what he already has")
-        shares, unplaced = _keeping(weights, caps, total, carried, ties, at_least, ideal.shares, ideal.unplaced)
-    return Shared(shares, unplaced, [d - s * BALANCE_SCALE for d, s in zip(due, shares, strict=True)])
-
-
-def _keeping(
-    weights: Sequence[int],
-    caps: Sequence[int],
-    total: int,
-    carried: Sequence[int],
-    ties: Sequence[int],
-    at_least: Sequence[int],
-    shares: Sequence[int],
-    unplaced: int,
-) -> tuple[list[int], int]:
-    kept = [False] * len(weights)
-    result = list(shares)
-    while True:
-        fallen = [i for i, share in enumerate(result) if not kept[i] and share < at_least[i]]
-        if not fallen:
-            return result, unplaced
-        for i in fallen:
-            kept[i] = True
-        free = [i for i in range(len(weights)) if not kept[i]]
-        left = total - sum(at_least[i] for i in range(len(weights)) if kept[i])
-        again = share_with_caps(
-            [weights[i] for i in free],
-            [caps[i] for i in free],
-            left,
-            [carried[i] for i in free],
-            [ties[i] for i in free],
-        )
-        result, unplaced = list(at_least), again.unplaced
-        for i, share in zip(free, again.shares, strict=True):
-            result[i] = share
+    shares = list(ideal.shares)
+    if closed is not None and total > sum(closed):
+        had = [min(share, cap) for share, cap in zip(closed, caps, strict=True)]
+        shares = share_more(weights, had, caps, total, ties)
+    return Shared(shares, total - sum(shares), [d - s * BALANCE_SCALE for d, s in zip(due, shares, strict=True)])
 
 
 def share_fee(quantities: Sequence[int], fee: int, carried: Sequence[int], ties: Sequence[int]) -> Shared:

@@ -5,14 +5,16 @@
   each account and instrument, and records that cannot be booked before one on another topic has been read.
 - Writes: allocations, reconciliations, order-events (all after acceptance), epochs, trade-reports, order-closures,
   alerts.
-- Refuses: cancels that come too late; the desk's control BREAK_ALLOCATION (not built yet: an alert says so).
+- Refuses: cancels that come too late; the desk's control BREAK_ALLOCATION (not built yet: an alert says so). Records
+  that cannot be booked are set aside by name (``checks.py``; what contradicts the books, where it would be booked).
 - Conserves: per epoch and per cross, quantity, money and fees of allocations and error account = those executed,
   to the last unit, with the residual of the rounded average price stated; no order gets more than its quantity; what
   a client was shown as executed is reduced by a TRADE_CANCEL or TRADE_CORRECT only.
 
 There is no order between the topics. Executions of an epoch are added up as they come; an epoch is shared out once no
 child is sent in it any more and its statement, orders and crosses are complete (``settling.py``). What
-venues do, over-fills, late fills, busts, is booked and raises an alert; only a bug of ours raises an exception.
+venues do, over-fills, late fills, busts, is booked and raises an alert; no record raises an exception. At the day's end
+everything open ends (``day_end.py``).
 
 An allocation settles on the date that its order carries (`pipeline/domain/settlement.py`), whatever day it is made.
 
@@ -26,18 +28,20 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from pipeline.domain.allocations import Allocation, Reconciliation, TradeReport
-from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope, Tick, TickKind
+from pipeline.domain.controls import Alert, Control, ControlKind, ControlScope, Tick, TickKind
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import Order, OrderEvent, OrderKind, OrdersClosed
 from pipeline.domain.parents import Cross, EpochClosed, Lineage, LineageKind, ParentOrder
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.stage import Meta, Stage
+from pipeline.stages.allocation.checks import subject_of, unusable
 from pipeline.stages.allocation.client_orders import accept_order, closures_together, on_left, request_cancel
 from pipeline.stages.allocation.crosses import book_crosses, queue_cross
 from pipeline.stages.allocation.day_end import end_day
 from pipeline.stages.allocation.epochs import continue_progress, on_execution, on_members, on_parent, start_round
 from pipeline.stages.allocation.parameters import AllocationParameters
+from pipeline.stages.allocation.records import broken
 from pipeline.stages.allocation.settling import CLOSING, queue_fill, settle_queue
 from pipeline.stages.allocation.state import AllocationState, Budget
 from pipeline.state import Task
@@ -70,6 +74,10 @@ class AllocationStage(Stage[AllocationState]):
     @closures_together
     def step(self, state: AllocationState, message: Record, meta: Meta) -> Iterator[Owned]:
         budget = Budget(self.parameters.max_records)
+        wrong = unusable(message)
+        if wrong:
+            yield _set_aside(state, message, wrong)
+            return
         match message:
             case Order():
                 yield from _on_order(state, message)
@@ -78,7 +86,7 @@ class AllocationStage(Stage[AllocationState]):
                 yield from _on_lineage(state, message)
                 yield from self._book_ready(state, message.instrument, budget)
             case ParentOrder():
-                on_parent(state, message)
+                yield from on_parent(state, message)
                 yield from self._book_ready(state, message.instrument, budget)
             case Cross():
                 queue_cross(state, message)
@@ -115,6 +123,13 @@ class AllocationStage(Stage[AllocationState]):
             yield from end_day(state)
 
 
+def _set_aside(state: AllocationState, message: Record, wrong: str) -> Alert:
+    """Alert for a record of ours that cannot be booked: what it says is nowhere in the books."""
+    instrument, subject_id = subject_of(message)
+    text = f"{type(message).__name__} {subject_id}: {wrong}. It was set aside, and nothing of it is booked"
+    return broken(instrument, subject_id, "UNUSABLE_RECORD", text, state.now_ns)
+
+
 def _on_order(state: AllocationState, order: Order) -> Iterator[Owned]:
     match order.kind:
         case OrderKind.NEW:
@@ -122,13 +137,13 @@ def _on_order(state: AllocationState, order: Order) -> Iterator[Owned]:
         case OrderKind.CANCEL:
             yield from request_cancel(state, order)
         case _:
-            pass  # replaces are refused by intake until they are built
+            pass  # set aside by name: replaces are not built yet
 
 
 def _on_lineage(state: AllocationState, lineage: Lineage) -> Iterator[Owned]:
     match lineage.kind:
         case LineageKind.MEMBERS:
-            on_members(state, lineage)
+            yield from on_members(state, lineage)
         case LineageKind.LEFT | LineageKind.CANCEL_REFUSED:
             yield from on_left(state, lineage)
         case _:
@@ -157,14 +172,8 @@ def _on_control(state: AllocationState, control: Control) -> Iterator[Owned]:
         instrument = control.scope_id
     else:
         return
-    yield Alert(
-        kind=AlertKind.BREAK,
-        instrument=instrument,
-        subject_id=control.scope_id,
-        reason="BREAK_ALLOCATION_NOT_BUILT",
-        text=f"control {control.control_id} of {control.who} was not done: allocations cannot be broken by hand yet",
-        at_ns=state.now_ns,
-    )
+    text = f"control {control.control_id} of {control.who} was not done: allocations cannot be broken by hand yet"
+    yield broken(instrument, control.scope_id, "BREAK_ALLOCATION_NOT_BUILT", text, state.now_ns)
 
 
 def _is_ours(state: AllocationState, instrument: str) -> bool:

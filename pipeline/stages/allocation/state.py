@@ -1,7 +1,8 @@
 """What allocation keeps: client orders, parents with epochs and members, crosses, carried balances, queues.
 
 Quantities are in the instrument's smallest unit, prices in 1e-9 currency units per unit of quantity, money
-(quantity * price) and fees in 1e-9 currency units. An ``Entry`` holds what its state table stores.
+(quantity * price) and fees in 1e-9 currency units. An ``Entry`` holds what its state table stores. Money may need more
+than 64 bits, which is the most an encoded number has: it is stored as a ``_low`` and a ``_high`` (``amounts.py``).
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import Capacity, OrderEventKind, OrdStatus, Side
 from pipeline.domain.parents import Cross, Lineage
+from pipeline.domain.units import AMOUNT_MAX
+from pipeline.stages.allocation.amounts import low_and_high, whole
 from pipeline.stages.allocation.parameters import AllocationParameters
 from pipeline.state import Entry, State, Task
 
 
 class BrokenBooks(RuntimeError):
-    """An invariant of ours does not hold: we have a bug. It stops the worker; no fault of a venue raises it."""
+    """Allocation's own sums do not add up: we have a bug. It stops the worker; no record, whatever it says, raises
+    it."""
 
 
 class Budget:
@@ -22,6 +26,11 @@ class Budget:
 
     def __init__(self, records: int) -> None:
         self._left = records
+
+    @classmethod
+    def without_end(cls) -> Budget:
+        """For the day's end, after which no tick may come to go on with what is left."""
+        return cls(AMOUNT_MAX)
 
     def spend(self, records: int) -> None:
         """Count ``records`` as written."""
@@ -50,17 +59,17 @@ class ClientOrder(Entry):
     currency: str
     order_qty: int
     crossed_qty: int = 0
-    crossed_money: int = 0
+    crossed_low: int = 0
     crossed_gross_qty: int = 0
     """Crossed quantity with busted crosses included: from it follows whether all crosses of its window were read."""
     closed_qty: int = 0
-    closed_money: int = 0
+    closed_low: int = 0
     open_qty: int = 0
-    open_money: int = 0
+    open_low: int = 0
     seen_qty: int = 0
     """The open epoch's executed quantity and money at the last report to the client, from which the next one prices
     what was added."""
-    seen_money: int = 0
+    seen_low: int = 0
     event_no: int = 1
     """Intake's ACCEPTED was 1."""
     end: OrdStatus | None = None
@@ -72,6 +81,46 @@ class ClientOrder(Entry):
     """It was kept beyond the end of its day."""
     settlement_date: int = 0
     """When its executions settle, yyyymmdd; 0 in a row of an older version, which did not keep it."""
+    crossed_high: int = 0
+    closed_high: int = 0
+    open_high: int = 0
+    seen_high: int = 0
+
+    @property
+    def crossed_money(self) -> int:
+        """The money of its crosses."""
+        return whole(self.crossed_low, self.crossed_high)
+
+    @crossed_money.setter
+    def crossed_money(self, amount: int) -> None:
+        self.crossed_low, self.crossed_high = low_and_high(amount)
+
+    @property
+    def closed_money(self) -> int:
+        """The money of its shares of closed epochs."""
+        return whole(self.closed_low, self.closed_high)
+
+    @closed_money.setter
+    def closed_money(self, amount: int) -> None:
+        self.closed_low, self.closed_high = low_and_high(amount)
+
+    @property
+    def open_money(self) -> int:
+        """The money of what the client has been shown of the open epoch."""
+        return whole(self.open_low, self.open_high)
+
+    @open_money.setter
+    def open_money(self, amount: int) -> None:
+        self.open_low, self.open_high = low_and_high(amount)
+
+    @property
+    def seen_money(self) -> int:
+        """The open epoch's money, all members', at the last report to the client."""
+        return whole(self.seen_low, self.seen_high)
+
+    @seen_money.setter
+    def seen_money(self, amount: int) -> None:
+        self.seen_low, self.seen_high = low_and_high(amount)
 
     @property
     def cum_qty(self) -> int:
@@ -86,7 +135,7 @@ class ClientOrder(Entry):
     @property
     def room_qty(self) -> int:
         """The most its open epoch may give it."""
-        return 0 if self.end is not None else self.order_qty - self.crossed_qty - self.closed_qty
+        return 0 if self.end is not None else max(0, self.order_qty - self.crossed_qty - self.closed_qty)
 
     @property
     def leaves_qty(self) -> int:
@@ -115,6 +164,21 @@ class MemberBook(Entry):
     alloc_qty: int = 0
     alloc_px: int = 0
     alloc_fee: int = 0
+    more_ids: tuple[str, ...] = ()
+    """The other allocations in force, of a share whose money does not fit one."""
+    closed_qty: int = -1
+    """Its share at the epoch's close; -1 until the epoch is first restated."""
+    end_qty: int = -1
+    """Its share when its order ended; -1 until the epoch is first restated after that."""
+
+    @property
+    def alloc_ids(self) -> tuple[str, ...]:
+        """All allocations now in force."""
+        return () if self.alloc_id is None else (self.alloc_id, *self.more_ids)
+
+    @alloc_ids.setter
+    def alloc_ids(self, ids: tuple[str, ...]) -> None:
+        self.alloc_id, self.more_ids = (ids[0], ids[1:]) if ids else (None, ())
 
 
 class MemberChunk(Entry):
@@ -147,7 +211,7 @@ class Epoch(Entry):
     quiet: bool = False
     """Routing reported that no child is sent in it any more: an execution that comes later restates the epoch."""
     executed_qty: int = 0
-    executed_money: int = 0
+    executed_low: int = 0
     fee: int = 0
     overfill_qty: int = 0
     dirty: bool = False
@@ -169,8 +233,20 @@ class Epoch(Entry):
     error_fee: int = 0
     error_carried_fee: int = 0
     error_carried_fee_change: int = 0
+    executed_high: int = 0
+    unusable: bool = False
+    """Its statement is not what the parent's record says: no member can be given anything."""
     live_qty: int = 0
     """What children of it and of earlier epochs could still execute as it was shared out (CUT); 0 after QUIET."""
+
+    @property
+    def executed_money(self) -> int:
+        """The money of its executions."""
+        return whole(self.executed_low, self.executed_high)
+
+    @executed_money.setter
+    def executed_money(self, amount: int) -> None:
+        self.executed_low, self.executed_high = low_and_high(amount)
 
     @property
     def key(self) -> str:
@@ -202,8 +278,21 @@ class LegBook(Entry):
 
     order_id: str
     qty: int
-    money: int
+    money_low: int
     alloc_id: str | None
+    money_high: int = 0
+    more_ids: tuple[str, ...] = ()
+    """The other allocations in force, of a leg whose money does not fit one."""
+
+    @property
+    def money(self) -> int:
+        """Its quantity at the cross's price."""
+        return whole(self.money_low, self.money_high)
+
+    @property
+    def alloc_ids(self) -> tuple[str, ...]:
+        """All allocations now in force."""
+        return () if self.alloc_id is None else (self.alloc_id, *self.more_ids)
 
 
 class CrossBook(Entry):
@@ -213,6 +302,18 @@ class CrossBook(Entry):
     version: int
     legs: list[LegBook]
     error_qty: int = 0
+
+
+class CrossRoot(Entry):
+    """Which cross a correction or bust was of: what restates it next may name either."""
+
+    cross_id: str
+
+
+class EarlyCrosses(Entry):
+    """Busts and corrections read before their cross, in the order they came."""
+
+    crosses: list[Cross]
 
 
 class Balance(Entry):
@@ -275,6 +376,8 @@ class AllocationState(State):
         self.queues = self.table("queues", Queue)
         self.waiting = self.table("waiting", WaitingLineage)
         self.works = self.table("work", Work)
+        self.cross_roots = self.table("cross_roots", CrossRoot)
+        self.early_crosses = self.table("early_crosses", EarlyCrosses)
 
     @property
     def work(self) -> Work:
@@ -297,12 +400,14 @@ class AllocationState(State):
         return epoch
 
     def chunks_of(self, epoch: Epoch) -> list[tuple[str, MemberChunk]]:
-        """(key, chunk) of a complete statement, in order. Raises KeyError when it is not complete."""
+        """(key, chunk) of the epoch's statement, in order; none until it is complete."""
+        if not epoch.complete:
+            return []
         keys = [chunk_key(epoch, number) for number in range(1, epoch.chunk_count + 1)]
         return [(key, self.chunks[key]) for key in keys]
 
     def members_of(self, epoch: Epoch) -> list[MemberBook]:
-        """The members of a complete statement, in order. Raises KeyError when it is not complete."""
+        """The members by the epoch's statement, in order; none until it is complete."""
         return [member for _, chunk in self.chunks_of(epoch) for member in chunk.members]
 
     def balance(self, account: str, instrument: str) -> Balance:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.algos.rounding import divide_half_even
 from pipeline.domain.analytics import Bar
+from pipeline.domain.int64 import fits, nearest
 from pipeline.domain.market import TradePrint
-from pipeline.stages.shared.print_tape import MINUTE_NS, Tape, trade_date_of
+from pipeline.stages.shared.print_identity import KeptPrint, NeverCame
+from pipeline.stages.shared.print_tape import MINUTE_NS, Tape, TapeChange, trade_date_of
 from pipeline.state import Entry, State
 
 
@@ -23,6 +26,8 @@ class Pending(Entry):
     """Keys of the bars that have changed since they were published, in the order of the changes."""
 
     minutes: list[str] = []
+    trade_date: int = 0
+    """The day (yyyymmdd) before which everything is forgotten."""
 
 
 class MinuteBars:
@@ -34,18 +39,27 @@ class MinuteBars:
         self._bars = state.table("bars", BarEntry)
         self._pending = state.table("pending", Pending)
 
-    def apply(self, trade: TradePrint) -> list[tuple[int, int]]:
-        """Apply a print, its cancel or correction. Returns what :meth:`Tape.apply` returns: the changed minutes."""
-        changes = self._tape.apply(trade)
-        for minute_ns, _ in changes:
+    def apply(self, trade: TradePrint) -> TapeChange:
+        """Apply a print, its cancel or correction."""
+        change = self._tape.apply(trade)
+        for minute_ns, _ in change.minutes:
             key = f"{trade.instrument}@{minute_ns}"
             bar = self._bars.get(key) or BarEntry(trade.instrument, minute_ns)
             if not bar.dirty:
                 bar.dirty = True
                 self._bars.put(key, bar)
                 pending = self._pending.get("") or Pending()
-                self._pending.put("", Pending([*pending.minutes, key]))
-        return changes
+                pending.minutes.append(key)
+                self._pending.put("", pending)
+        return change
+
+    def last_sale(self, instrument: str) -> KeptPrint | None:
+        """The last of the prints kept that may be the last sale, by event time; None when there is none."""
+        return self._tape.last_sale(instrument)
+
+    def restored(self) -> None:
+        """Rebuild what is derived from the tables."""
+        self._tape.restored()
 
     def closed(self, now_ns: int) -> Iterator[Bar]:
         """New revisions of the bars that changed and whose minute ended by ``now_ns`` (session time).
@@ -68,28 +82,33 @@ class MinuteBars:
             self._bars.put(key, bar)
             yield self._summed(bar)
         if published:
-            self._pending.put("", Pending(later))
+            self._pending.put("", Pending(later, pending.trade_date))
 
-    def forget_before(self, trade_date: int) -> None:
+    def forget_before(self, trade_date: int) -> list[NeverCame]:
         """Drop prints and bars of days before ``trade_date`` (yyyymmdd), once all their bars are published.
 
-        From then on those bars are final: a later correction of their prints is ignored.
+        To be called at each tick. From then on those bars are final: a later print or correction of theirs changes
+        nothing. Says what was cancelled or corrected and never came.
         """
-        if any(trade_date_of(self._bars[key].start_ns) < trade_date for key in self._pending_keys()):
-            return  # some are not published yet: tried again at the next new day
-        self._tape.forget_before(trade_date)
+        pending = self._pending.get("") or Pending()
+        if pending.trade_date == trade_date:
+            return []
+        if any(trade_date_of(self._bars[key].start_ns) < trade_date for key in pending.minutes):
+            return []  # some are not published yet: tried again at the next tick
+        pending.trade_date = trade_date
+        self._pending.put("", pending)
         for key in self._bars.keys():
             if trade_date_of(self._bars[key].start_ns) < trade_date:
                 self._bars.remove(key)
-
-    def _pending_keys(self) -> list[str]:
-        pending = self._pending.get("")
-        return [] if pending is None else pending.minutes
+        return self._tape.forget_before(trade_date)
 
     def _summed(self, bar: BarEntry) -> Bar:
         prints = list(self._tape.minute(bar.instrument, bar.start_ns))
-        # By event time; of two with the same time, the one that was read first comes first (sorted is stable).
-        lasts = [kept.px for kept in sorted(prints, key=lambda kept: kept.event_ns) if kept.last]
+        # By event time; of two with the same time, the one with the later id is the later one, whichever came first.
+        lasts = [kept.px for kept in sorted(prints, key=lambda kept: kept.order) if kept.last]
+        vwap_qty = sum(kept.qty for kept in prints if kept.vwap)
+        vwap_money = sum(kept.qty * kept.px for kept in prints if kept.vwap)
+        both_fit = fits(vwap_money) and fits(vwap_qty)
         return Bar(
             instrument=bar.instrument,
             start_ns=bar.start_ns,
@@ -99,8 +118,9 @@ class MinuteBars:
             high_px=max(lasts, default=None),
             low_px=min(lasts, default=None),
             close_px=lasts[-1] if lasts else None,
-            volume_qty=sum(kept.qty for kept in prints if kept.volume),
-            vwap_qty=sum(kept.qty for kept in prints if kept.vwap),
-            vwap_money=sum(kept.qty * kept.px for kept in prints if kept.vwap),
+            volume_qty=nearest(sum(kept.qty for kept in prints if kept.volume)),
+            vwap_qty=vwap_qty if both_fit else 0,
+            vwap_money=vwap_money if both_fit else 0,
             print_count=len(prints),
+            vwap_px=divide_half_even(vwap_money, vwap_qty) if vwap_qty else None,
         )

@@ -1,10 +1,11 @@
 """Analytics: market and venue statistics that decisions use, exact and by event time alone.
 
-- Reads: prints, nbbo, child-orders, fills, instruments, clock.
+- Reads: prints, nbbo, venue-status, child-orders, fills, instruments, clock.
 - Keeps: today's prints by minute (until the day has passed), earlier days' volumes, children that may still be filled.
 - Writes: bars (a late, cancelled or corrected print makes a new revision), volume-curves (from earlier days only),
   venue-scores per minute, reference-prices.
-- Refuses: nothing. A cancel or correction of a print that is not kept is ignored: no bar contains that print.
+- Refuses: nothing. Which prints stand, whatever the order they come in: `stages/shared/print_identity.py`; a midpoint
+  that nothing but its own quote speaks for is not told as a reference price.
 - Conserves: a minute's volume is the sum of its prints after cancels and corrections; a curve adds up to 1,000,000,000.
 
 First form: the day of a minute is its UTC date (right for sessions that do not cross midnight UTC, as all US equity
@@ -13,32 +14,25 @@ sessions); a curve is not re-estimated during the day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from pipeline.domain.analytics import Bar, VenueScore, VolumeCurve
 from pipeline.domain.controls import Tick
 from pipeline.domain.executions import ChildOrder, Fill
-from pipeline.domain.market import NBBO, ReferencePrice, TradePrint
+from pipeline.domain.market import NBBO, ReferencePrice, TradePrint, VenueStatus
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument
-from pipeline.stage import Meta, Stage
+from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.analytics.minute_bars import MinuteBars
 from pipeline.stages.analytics.parameters import AnalyticsParameters
+from pipeline.stages.analytics.reference_prices import ReferencePrices
 from pipeline.stages.analytics.venue_scores import VenueScores
 from pipeline.stages.analytics.volume_days import VolumeDays
 from pipeline.stages.shared import reference_data
-from pipeline.state import Entry, State, Task
-
-
-class Midpoint(Entry):
-    """The latest midpoint of an instrument and the last one published."""
-
-    px: int
-    quote_ns: int
-    published_px: int = 0
-    published_ns: int = 0
+from pipeline.stages.shared.print_migrations import tape_to_2
+from pipeline.state import State, Task
 
 
 class AnalyticsState(State):
@@ -47,10 +41,13 @@ class AnalyticsState(State):
     def __init__(self, task: Task, parameters: AnalyticsParameters) -> None:
         super().__init__(task)
         self.instruments = reference_data.instruments(self)
-        self.midpoints = self.table("midpoints", Midpoint)
+        self.reference_prices = ReferencePrices(self, parameters.reference_price)
         self.bars = MinuteBars(self, parameters.bars_per_tick)
         self.days = VolumeDays(self, parameters.days_kept, parameters.quiet_tail_ppm)
         self.scores = VenueScores(self)
+
+    def restored(self) -> None:
+        self.bars.restored()
 
 
 class AnalyticsStage(Stage[AnalyticsState]):
@@ -58,8 +55,10 @@ class AnalyticsStage(Stage[AnalyticsState]):
 
     name: ClassVar[str] = "analytics"
     title: ClassVar[str] = "one-minute bars, volume curves, venue scores and reference prices"
-    reads: ClassVar[tuple[type[Record], ...]] = (TradePrint, NBBO, ChildOrder, Fill, Instrument, Tick)
+    reads: ClassVar[tuple[type[Record], ...]] = (TradePrint, NBBO, VenueStatus, ChildOrder, Fill, Instrument, Tick)
     writes: ClassVar[tuple[type[Owned], ...]] = (Bar, VolumeCurve, VenueScore, ReferencePrice)
+    state_version: ClassVar[int] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: tape_to_2}
 
     parameters: AnalyticsParameters
 
@@ -72,15 +71,11 @@ class AnalyticsStage(Stage[AnalyticsState]):
     def step(self, state: AnalyticsState, message: Record, meta: Meta) -> Iterator[Owned]:
         match message:
             case TradePrint():
-                for minute_ns, volume_change in state.bars.apply(message):
-                    if volume_change:
-                        state.days.add(message.instrument, minute_ns, volume_change)
+                self._on_print(state, message)
             case NBBO():
-                midpoint_px = message.midpoint_px
-                if midpoint_px is not None:
-                    known = state.midpoints.get(message.instrument) or Midpoint(0, 0)
-                    known.px, known.quote_ns = midpoint_px, message.event_ns
-                    state.midpoints.put(message.instrument, known)
+                state.reference_prices.on_quote(message)
+            case VenueStatus():
+                state.reference_prices.on_status(message)
             case ChildOrder():
                 state.scores.on_child(message)
             case Fill():
@@ -92,26 +87,32 @@ class AnalyticsStage(Stage[AnalyticsState]):
             case _:
                 raise TypeError(f"analytics does not read {type(message).__name__}")
 
+    def _on_print(self, state: AnalyticsState, trade: TradePrint) -> None:
+        state.reference_prices.on_data(trade.event_ns)
+        change = state.bars.apply(trade)
+        for minute_ns, volume_change in change.minutes:
+            if volume_change:
+                state.days.add(trade.instrument, minute_ns, volume_change)
+        today = state.clock.trade_date
+        state.reference_prices.on_prints(trade.instrument, change.applied, today, state.bars.last_sale)
+
     def _on_tick(self, state: AnalyticsState, tick: Tick) -> Iterator[Owned]:
-        new_day = tick.trade_date != state.clock.trade_date
+        before = state.clock.trade_date
         state.apply_tick(tick)
-        now_ns = state.now_ns
-        if new_day:
-            state.bars.forget_before(tick.trade_date)
+        now_ns, today = state.now_ns, state.clock.trade_date
+        state.bars.forget_before(today)
+        if today != before:
             state.scores.forget()
-        for instrument in state.instruments.standing(now_ns):
+            state.reference_prices.begin_day()
+        standing = list(state.instruments.standing(now_ns))
+        for instrument in standing:
             # Every task has all instruments, but only one reads the prints that an instrument's curve is made from.
             if partition_of(instrument.instrument, state.task.partitions) != state.task.partition:
                 continue
-            curve = state.days.curve_for(instrument, tick.trade_date)
+            curve = state.days.curve_for(instrument, today)
             if curve is not None:
                 yield curve
         yield from state.bars.closed(now_ns)
         yield from state.scores.closed(now_ns)
-        for symbol in state.midpoints.keys():
-            midpoint = state.midpoints[symbol]
-            due = now_ns - midpoint.published_ns >= self.parameters.reference_price_ns
-            if due and midpoint.px != midpoint.published_px:
-                midpoint.published_px, midpoint.published_ns = midpoint.px, now_ns
-                state.midpoints.put(symbol, midpoint)
-                yield ReferencePrice(instrument=symbol, px=midpoint.px, quote_ns=midpoint.quote_ns)
+        reference_px = {each.instrument: each.reference_px for each in standing}
+        yield from state.reference_prices.due(now_ns, reference_px)

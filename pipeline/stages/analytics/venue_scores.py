@@ -1,4 +1,8 @@
-"""Execution quality by venue and minute, from our own children and fills; exact under busts and corrections."""
+"""Execution quality by venue and minute, from our own children and fills; exact under busts and corrections.
+
+An execution keeps the time at which it happened: what busts or corrects it later is told later, not filled later. One
+that a venue stamps before the child was sent has no time to fill, and is left out of the mean.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from collections.abc import Iterator
 
 from pipeline.domain.analytics import VenueScore
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind
+from pipeline.domain.int64 import fits, nearest, parts, whole
+from pipeline.domain.market import midpoint_of
 from pipeline.stages.shared.print_tape import MINUTE_NS
 from pipeline.state import Entry, State
 
@@ -25,8 +31,17 @@ class WaitingFills(Entry):
     fills: list[Fill] = []
 
 
+class FilledAt(Entry):
+    """When an execution happened, by the venue's time; 0 when that was before its child was sent."""
+
+    venue_ns: int
+
+
 class MinuteCounts(Entry):
-    """Counts of the current minute for one instrument at one venue. Money, fees and slippage in 1e-9 currency units."""
+    """Counts of the current minute for one instrument at one venue. Money, fees and slippage in 1e-9 currency units.
+
+    Sums that may not fit 64 bits are kept in two parts (`pipeline.domain.int64`).
+    """
 
     instrument: str
     venue: str
@@ -41,6 +56,11 @@ class MinuteCounts(Entry):
     slippage: int = 0
     waited: int = 0
     """Sum over fills of quantity times nanoseconds since sending."""
+    filled_money_high: int = 0
+    slippage_high: int = 0
+    waited_high: int = 0
+    untimed_qty: int = 0
+    """The part of filled_qty without a time to fill."""
 
 
 class VenueScores:
@@ -51,17 +71,19 @@ class VenueScores:
         self._sent = state.table("sent", Sent)
         self._waiting = state.table("waiting", WaitingFills)
         self._scores = state.table("scores", MinuteCounts)
+        self._filled_at = state.table("filled-at", FilledAt)
 
     def on_child(self, child: ChildOrder) -> None:
         """Count a new child, and the fills that were read before it."""
         if child.kind is not ChildKind.NEW:
             return
-        both = child.bid_px is not None and child.offer_px is not None
-        midpoint_px = (child.bid_px + child.offer_px) // 2 if both else None  # type: ignore[operator]
+        if child.child_id in self._sent:
+            return
+        midpoint_px = midpoint_of(child.bid_px, child.offer_px)
         self._sent.put(child.child_id, Sent(child.venue, child.side.sign, child.sent_ns, midpoint_px))
         score = self._score(child.instrument, child.venue)
         score.children += 1
-        score.sent_qty += child.order_qty
+        score.sent_qty = nearest(score.sent_qty + child.order_qty)
         self._put(score)
         waiting = self._waiting.get(child.child_id)
         if waiting is not None:
@@ -79,14 +101,20 @@ class VenueScores:
             self._waiting.put(fill.child_id, WaitingFills([*waiting.fills, fill]))
             return
         score = self._score(fill.instrument, sent.venue)
+        first = self._filled_at.get(fill.ref_fill_id or "")
+        venue_ns = fill.venue_ns if fill.kind is FillKind.TRADE or first is None else first.venue_ns
+        if fill.kind is FillKind.TRADE and venue_ns < sent.sent_ns:
+            venue_ns = 0
+        if fill.kind is not FillKind.BUST:
+            self._filled_at.put(fill.fill_id, FilledAt(venue_ns))
         match fill.kind:
             case FillKind.TRADE:
-                self._book(score, sent, fill.last_qty, fill.last_px, fill.fee, fill.venue_ns)
+                _book(score, sent, fill.last_qty, fill.last_px, fill.fee, venue_ns)
             case FillKind.BUST:
-                self._book(score, sent, -fill.last_qty, fill.last_px, -fill.prior_fee, fill.venue_ns)
+                _book(score, sent, -fill.last_qty, fill.last_px, -fill.prior_fee, venue_ns)
             case _:
-                self._book(score, sent, -fill.prior_qty, fill.prior_px, -fill.prior_fee, fill.venue_ns)
-                self._book(score, sent, fill.last_qty, fill.last_px, fill.fee, fill.venue_ns)
+                _book(score, sent, -fill.prior_qty, fill.prior_px, -fill.prior_fee, venue_ns)
+                _book(score, sent, fill.last_qty, fill.last_px, fill.fee, venue_ns)
         self._put(score)
 
     def closed(self, now_ns: int) -> Iterator[VenueScore]:
@@ -98,19 +126,7 @@ class VenueScores:
                 continue
             if score.dirty:
                 score.version += 1
-                yield VenueScore(
-                    instrument=score.instrument,
-                    venue=score.venue,
-                    window_end_ns=score.window_ns + MINUTE_NS,
-                    version=score.version,
-                    children=score.children,
-                    sent_qty=score.sent_qty,
-                    filled_qty=score.filled_qty,
-                    filled_money=score.filled_money,
-                    fees=score.fees,
-                    slippage=score.slippage,
-                    time_to_fill_ns=score.waited // score.filled_qty if score.filled_qty > 0 else 0,
-                )
+                yield _row(score)
             self._scores.put(key, MinuteCounts(score.instrument, score.venue, window_ns, score.version))
 
     def forget(self) -> None:
@@ -119,16 +135,8 @@ class VenueScores:
             self._sent.remove(key)
         for key in self._waiting.keys():
             self._waiting.remove(key)
-
-    @staticmethod
-    def _book(score: MinuteCounts, sent: Sent, qty: int, px: int | None, fee: int, venue_ns: int) -> None:
-        assert px is not None, "an execution has a price"
-        score.filled_qty += qty
-        score.filled_money += qty * px
-        score.fees += fee
-        if sent.midpoint_px is not None:
-            score.slippage += qty * sent.sign * (px - sent.midpoint_px)
-        score.waited += qty * max(0, venue_ns - sent.sent_ns)
+        for key in self._filled_at.keys():
+            self._filled_at.remove(key)
 
     def _score(self, instrument: str, venue: str) -> MinuteCounts:
         window_ns = self._state.now_ns // MINUTE_NS * MINUTE_NS
@@ -137,3 +145,44 @@ class VenueScores:
     def _put(self, score: MinuteCounts) -> None:
         score.dirty = True
         self._scores.put(f"{score.instrument}@{score.venue}", score)
+
+
+def _book(score: MinuteCounts, sent: Sent, qty: int, px: int | None, fee: int, venue_ns: int) -> None:
+    px = px or 0  # routing gives every execution a price; without one there is no money
+    money = whole(score.filled_money_high, score.filled_money) + qty * px
+    score.filled_money_high, score.filled_money = parts(money)
+    score.filled_qty = nearest(score.filled_qty + qty)
+    score.fees = nearest(score.fees + fee)
+    if sent.midpoint_px is not None:
+        slippage = whole(score.slippage_high, score.slippage) + qty * sent.sign * (px - sent.midpoint_px)
+        score.slippage_high, score.slippage = parts(slippage)
+    if venue_ns:
+        waited = whole(score.waited_high, score.waited) + qty * (venue_ns - sent.sent_ns)
+        score.waited_high, score.waited = parts(waited)
+    else:
+        score.untimed_qty = nearest(score.untimed_qty + qty)
+
+
+def _row(score: MinuteCounts) -> VenueScore:
+    filled_money = whole(score.filled_money_high, score.filled_money)
+    slippage = whole(score.slippage_high, score.slippage)
+    waited = whole(score.waited_high, score.waited)
+    all_fit = fits(filled_money) and fits(slippage)
+    timed_qty = score.filled_qty - score.untimed_qty
+    # Of a minute in which more was busted than filled there is no mean.
+    mean_ns = waited // timed_qty if timed_qty > 0 and waited >= 0 else 0
+    return VenueScore(
+        instrument=score.instrument,
+        venue=score.venue,
+        window_end_ns=score.window_ns + MINUTE_NS,
+        version=score.version,
+        children=score.children,
+        sent_qty=score.sent_qty,
+        filled_qty=score.filled_qty,
+        filled_money=filled_money if all_fit else 0,
+        fees=score.fees,
+        slippage=slippage if all_fit else 0,
+        time_to_fill_ns=nearest(mean_ns),
+        untimed_qty=score.untimed_qty,
+        beyond_range=not all_fit,
+    )

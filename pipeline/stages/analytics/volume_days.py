@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.algos import volume_curve
 from pipeline.domain.analytics import VolumeCurve
+from pipeline.domain.int64 import nearest
 from pipeline.domain.reference import Instrument
 from pipeline.stages.shared.print_tape import MINUTE_NS, trade_date_of
 from pipeline.state import Entry, State
@@ -51,7 +52,7 @@ class VolumeDays:
         day = self._day.get(key) or VolumeDay()
         minute = minute_ns % _DAY_NS // MINUTE_NS
         volumes = dict(day.volumes)
-        volumes[minute] = volumes.get(minute, 0) + qty
+        volumes[minute] = nearest(volumes.get(minute, 0) + qty)
         self._day.put(key, VolumeDay(sorted(volumes.items())))
 
     def curve_for(self, instrument: Instrument, trade_date: int) -> VolumeCurve | None:

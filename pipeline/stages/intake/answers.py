@@ -14,7 +14,7 @@ from pipeline.domain.rejections import RejectReason, fix_code
 from pipeline.stages.intake.state import IntakeState, Request
 
 
-class OrderStanding(NamedTuple):
+class KnownOrder(NamedTuple):
     """An order as far as intake knows. Without an id there is no such order."""
 
     order_id: str = ""
@@ -22,12 +22,12 @@ class OrderStanding(NamedTuple):
     cum_qty: int = 0
 
 
-def standing_of(asked: Request | None) -> OrderStanding:
+def known_order(asked: Request | None) -> KnownOrder:
     """The order that a request of today has created; none for a cancel, or a request that was refused."""
     if asked is None or asked.is_cancel or not asked.order_id:
-        return OrderStanding()
+        return KnownOrder()
     is_open = asked.ord_status is OrdStatus.UNKNOWN
-    return OrderStanding(asked.order_id, OrdStatus.NEW if is_open else asked.ord_status, asked.cum_qty)
+    return KnownOrder(asked.order_id, OrdStatus.NEW if is_open else asked.ord_status, asked.cum_qty)
 
 
 def is_of_cancel(r: OrderRequest) -> bool:
@@ -52,19 +52,19 @@ def refuse(state: IntakeState, r: OrderRequest, key: str, digest: bytes, reason:
 def refused(state: IntakeState, r: OrderRequest, reason: RejectReason, text: str) -> OrderEvent:
     """The refusal as an order event. Its event_no is 0: it is no event in the life of an order."""
     of_cancel = is_of_cancel(r)
-    standing = standing_of(state.requests.get(order_key(state, r)))
+    order = known_order(state.requests.get(order_key(state, r)))
     return OrderEvent(
         kind=OrderEventKind.CANCEL_REFUSED if of_cancel else OrderEventKind.REFUSED,
         source=r.source,
-        order_id=standing.order_id,
+        order_id=order.order_id,
         cl_ord_id=r.cl_ord_id,
         orig_cl_ord_id=r.orig_cl_ord_id,
         account=r.account,
         instrument=r.instrument or r.source,
         side=r.side,
-        ord_status=standing.ord_status,
+        ord_status=order.ord_status,
         order_qty=_order_qty(r),
-        cum_qty=standing.cum_qty,
+        cum_qty=order.cum_qty,
         reason=reason,
         fix_code=fix_code(reason, of_cancel=of_cancel),
         text=text,
@@ -80,25 +80,25 @@ def repeated(state: IntakeState, r: OrderRequest, first: Request) -> OrderEvent:
     Keyed by the instrument of the request as it was sent, so it follows the first answer in the same partition.
     """
     of_cancel = is_of_cancel(r)
-    standing = standing_of(state.requests.get(order_key(state, r)))
+    order = known_order(state.requests.get(order_key(state, r)))
     if first.reason is not None:
         text = "a repeat of a request that was refused"
     elif first.order_id:
         text = "a repeat of a request that was taken"
     else:
-        text, standing = "a repeat of a cancel that waits for its order", OrderStanding("", OrdStatus.UNKNOWN)
+        text, order = "a repeat of a cancel that waits for its order", KnownOrder("", OrdStatus.UNKNOWN)
     return OrderEvent(
         kind=OrderEventKind.REPEATED,
         source=r.source,
-        order_id=standing.order_id,
+        order_id=order.order_id,
         cl_ord_id=r.cl_ord_id,
         orig_cl_ord_id=r.orig_cl_ord_id,
         account=r.account,
         instrument=r.instrument or r.source,
         side=r.side,
-        ord_status=standing.ord_status,
+        ord_status=order.ord_status,
         order_qty=_order_qty(r),
-        cum_qty=standing.cum_qty,
+        cum_qty=order.cum_qty,
         reason=first.reason,
         fix_code=None if first.reason is None else fix_code(first.reason, of_cancel=of_cancel),
         text=text,

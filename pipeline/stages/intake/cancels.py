@@ -16,7 +16,7 @@ from pipeline.domain.orders import Order, OrderEvent, OrderKind, OrderRequest, O
 from pipeline.domain.record import Owned
 from pipeline.domain.rejections import RejectReason
 from pipeline.domain.units import NS_PER_S
-from pipeline.stages.intake.answers import order_key, refuse, refused, standing_of
+from pipeline.stages.intake.answers import known_order, order_key, refuse, refused
 from pipeline.stages.intake.checks import long_text
 from pipeline.stages.intake.parameters import IntakeParameters
 from pipeline.stages.intake.state import EarlyCancel, IntakeState, Request
@@ -60,7 +60,7 @@ def is_judged_anew(state: IntakeState, r: OrderRequest, key: str, first: Request
     """Whether a repeat is no mere repeat: the cancel of an order that was not known, and is now or could come yet."""
     if r.kind is not RequestKind.CANCEL or first.reason is not RejectReason.UNKNOWN_ORDER:
         return False
-    known = standing_of(state.requests.get(order_key(state, r)))
+    known = known_order(state.requests.get(order_key(state, r)))
     return bool(known.order_id) or may_still_come(state, r, key, parameters)
 
 
@@ -97,18 +97,18 @@ def _judged(
     state: IntakeState, r: OrderRequest, append_ns: int, received_ns: int, key: str, digest: bytes
 ) -> Order | OrderEvent:
     """The cancel of an order that is known or never will be: passed on while the order is open, else refused."""
-    standing = standing_of(state.requests.get(order_key(state, r)))
-    if not standing.order_id:
+    known = known_order(state.requests.get(order_key(state, r)))
+    if not known.order_id:
         text = f"orig_cl_ord_id {r.orig_cl_ord_id!r} is no order accepted from {r.source} today"
         return refuse(state, r, key, digest, RejectReason.UNKNOWN_ORDER, text)
-    order = state.orders.get(standing.order_id)
+    order = state.orders.get(known.order_id)
     if order is None:
-        text = f"order {standing.order_id} is done: {standing.ord_status}, {standing.cum_qty} executed"
+        text = f"order {known.order_id} is done: {known.ord_status}, {known.cum_qty} executed"
         return refuse(state, r, key, digest, RejectReason.TOO_LATE_TO_CANCEL, text)
-    state.requests.put(key, Request(digest, standing.order_id, None, OrdStatus.UNKNOWN, is_cancel=True))
+    state.requests.put(key, Request(digest, known.order_id, None, OrdStatus.UNKNOWN, is_cancel=True))
     return Order(
         kind=OrderKind.CANCEL,
-        order_id=standing.order_id,
+        order_id=known.order_id,
         instrument=order.instrument,
         trade_date=order.trade_date,
         append_ns=append_ns,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.units import NS_PER_S
 from pipeline.stages.routing.exposure_ledger import BookedChild
 from pipeline.stages.routing.gate import GateReason
 from pipeline.stages.routing.open_slice import OpenSlice, child_id_of
@@ -47,6 +48,34 @@ def child_open_at_day_end(state: RoutingState, child: BookedChild) -> Alert:
         f"Ask the venue, then DECLARE_DEAD, or DECLARE_FILLED with qty@px"
     )
     return alert(state, AlertKind.BREAK, order.instrument, order.child_id, "CHILD_OPEN_AT_DAY_END", text)
+
+
+def venue_differs(state: RoutingState, child: BookedChild) -> Alert:
+    """A break: what the venue says of an order is not what we have booked."""
+    order, life = child.order, child.life
+    said = f"{life.told_cum_qty} executed" if life.told_cum_qty >= 0 else "no count"
+    text = (
+        f"ClOrdID {order.wire_id} at {order.venue}: the venue says {said}, {life.told_leaves_qty} open; booked are "
+        f"{life.cum_qty} executed, {life.leaves_qty} open, {life.state} of {life.order_qty}; {life.owed_qty} owed. "
+        f"Open for {_age(state, child)}; the venue is asked how it stands; owner: the desk"
+    )
+    return alert(state, AlertKind.BREAK, order.instrument, order.child_id, child.differs, text)
+
+
+def lapsed(state: RoutingState, child: BookedChild) -> Alert:
+    """The day of a child is over, and the venue has not said how it ended, or has not told all that it executed."""
+    order, life = child.order, child.life
+    text = (
+        f"ClOrdID {order.wire_id} at {order.venue}, {life.state}: {life.live_qty} of it were never accounted for by "
+        f"the venue on its day {child.trade_date}, and are given up as executions to wait for; one that still comes is "
+        f"booked as late. Open for {_age(state, child)}; owner: the desk, with the venue's statement of that day"
+    )
+    return alert(state, AlertKind.BREAK, order.instrument, order.child_id, "LAPSED_WITH_ITS_DAY", text)
+
+
+def _age(state: RoutingState, child: BookedChild) -> str:
+    since_ns = child.differs_ns or child.over_ns or child.order.sent_ns
+    return f"{max(0, state.now_ns - since_ns) // NS_PER_S} s"
 
 
 def stale_hold(state: RoutingState) -> Alert:

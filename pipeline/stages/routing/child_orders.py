@@ -1,4 +1,5 @@
-"""Sends child orders: a new one through the last gate, booked as it is sent; a cancel of one that has not ended.
+"""Sends child orders: a new one through the last gate, booked as it is sent; a cancel of one that has not ended; a
+status request for one about which the venue and we differ.
 
 Every router sends through here.
 """
@@ -13,7 +14,8 @@ from pipeline.algos.wire_id import child_number, encode_wire_id
 from pipeline.domain.executions import ChildKind, ChildOrder
 from pipeline.domain.orders import TimeInForce
 from pipeline.domain.record import Owned
-from pipeline.stages.routing.child_lifecycle import ChildState, Life, LifeEvent, happen
+from pipeline.stages.routing.alerts import venue_differs
+from pipeline.stages.routing.child_lifecycle import ChildState, Life, LifeEvent, difference, happen
 from pipeline.stages.routing.exposure_ledger import BookedChild, WireId
 from pipeline.stages.routing.gate import DisplayedPrice, GateReason, GateView, refuse, value_px
 from pipeline.stages.routing.open_slice import OpenSlice, child_id_of, slice_key
@@ -93,14 +95,18 @@ def gate_view(state: RoutingState, order: ChildOrder, open_slice: OpenSlice) -> 
     """What the gate judges ``order`` by: the desk's switches, the market and its own counters."""
     instrument, venue, parent_id, now_ns = order.instrument, order.venue, order.parent_id, state.now_ns
     slice_, status = open_slice.slice, state.market.status(instrument, venue)
+    quote, facts = state.market.quote(instrument), state.instruments.get(instrument, now_ns)
+    round_lot_qty = 1 if facts is None else facts.round_lot_qty
     shown = []
     for known in state.venues.standing(now_ns):
-        px = state.market.far_px(instrument, known.venue, order.side)
+        px = state.market.protected_px(instrument, known.venue, order.side, round_lot_qty)
         if px is not None and is_lit(known):
             shown.append(DisplayedPrice(venue=known.venue, px=px))
     return GateView(
         now_ns=now_ns,
-        quote=state.market.quote(instrument),
+        quote=quote,
+        quote_age_ns=None if quote is None else state.opinion.quote_age_ns(quote),
+        reference_px=None if facts is None else state.opinion.px(facts),
         state=status.state,
         lower_band_px=status.lower_band_px,
         upper_band_px=status.upper_band_px,
@@ -150,3 +156,46 @@ def cancel(state: RoutingState, child: BookedChild, why: str) -> Iterator[Owned]
     yield msgspec.structs.replace(
         order, kind=ChildKind.CANCEL, wire_id=wire_id, orig_wire_id=order.wire_id, sent_ns=state.now_ns, rule=why
     )
+
+
+# ---------------------------------------------------------------------- status requests
+
+
+def ask(state: RoutingState, child: BookedChild, why: str) -> Iterator[Owned]:
+    """Ask the venue how the order stands (FIX H)."""
+    child.asked_ns = state.now_ns
+    wire_id = next_wire_id(state)
+    child.wire_ids.append(wire_id)
+    state.ledger.wires.put(wire_id, WireId(child.order.child_id, of_status=True))
+    state.ledger.settle(child)
+    order = child.order
+    yield msgspec.structs.replace(
+        order, kind=ChildKind.STATUS, wire_id=wire_id, orig_wire_id=order.wire_id, sent_ns=state.now_ns, rule=why
+    )
+
+
+def compare(state: RoutingState, child: BookedChild, *, answered: bool) -> Iterator[Owned]:
+    """After each report: where the venue's statement and our books begin to differ, a break and a status request at
+    once; where they agree again, the break is over.
+
+    ``answered``: the report is the answer to such a request. Then the next is sent after a while only, by
+    :func:`ask_again`, so that two who will not agree do not ask each other without end.
+    """
+    differs = difference(child.life)
+    if differs == child.differs:
+        return
+    child.differs, child.differs_ns = differs, state.now_ns if differs else 0
+    state.ledger.children.put(child.order.child_id, child)
+    if differs:
+        yield venue_differs(state, child)
+        if not answered:
+            yield from ask(state, child, f"BREAK_{differs}")
+
+
+def ask_again(state: RoutingState, child: BookedChild) -> Iterator[Owned]:
+    """At a tick: ask about a child that differs from the venue's word, or whose fate is unknown, if the last answer is
+    long overdue."""
+    silent = child.life.state is ChildState.UNKNOWN
+    since_ns = max(child.asked_ns, child.cancel_sent_ns, child.differs_ns)
+    if (child.differs or silent) and state.now_ns - since_ns >= state.silence_ns(state.parameters.ask_again_ns):
+        yield from ask(state, child, f"BREAK_{child.differs}" if child.differs else "UNKNOWN")

@@ -145,21 +145,6 @@ def end_day(state: RoutingState) -> Iterator[Owned]:
         yield from answer_quiet(state, state.ledger.parents[parent_id])
 
 
-def take_back_excess(state: RoutingState, parent: ParentExposure) -> Iterator[Owned]:
-    """What is live and filled exceeds what is permitted: take back as many children as that, the youngest first."""
-    excess_qty = parent.excess_qty
-    if not excess_qty:
-        return
-    children = state.ledger.live_of(parent)
-    excess_qty -= sum(child.life.live_qty for child in children if child.cancel_wanted)
-    for child in sorted(children, key=lambda each: (-each.order.sent_ns, -each.order.slice_no)):
-        if excess_qty <= 0:
-            return
-        if not child.cancel_wanted:
-            excess_qty -= child.life.live_qty
-            yield from take_back(state, [child], "OVER_PERMITTED")
-
-
 def take_back(state: RoutingState, children: list[BookedChild], why: str) -> Iterator[Owned]:
     """Cancel children, and send nothing more for their slices."""
     for child in children:

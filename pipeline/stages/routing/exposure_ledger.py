@@ -62,11 +62,6 @@ class ParentExposure(Entry):
         if qty < self.permitted_qty:
             self.unconfirmed_qty = max(0, self.cum_qty + self.live_qty - qty)
         self.permitted_qty = qty
-        self.confirm()
-
-    def confirm(self) -> None:
-        """Live or filled has changed: what has been cancelled is unconfirmed no longer."""
-        self.unconfirmed_qty = min(self.unconfirmed_qty, self.excess_qty)
 
 
 class BookedChild(Entry):
@@ -97,7 +92,13 @@ class BookedChild(Entry):
     declared_key: str = ""
     """Key of an execution the desk declared; the venue's own report replaces it."""
     wire_ids: list[str] = msgspec.field(default_factory=list)
-    """Every ClOrdID sent for it: its own, then those of its cancels."""
+    """Every ClOrdID sent for it: its own, then those of its cancels and status requests."""
+    differs: str = ""
+    """In what the venue's newest statement and our books differ (`child_lifecycle.difference`); empty: in nothing."""
+    differs_ns: int = 0
+    """Since when, session time."""
+    asked_ns: int = 0
+    """When the venue was last asked how the order stands, session time; 0: never."""
     left_open: bool = False
     """Its day ended while it could still execute; the desk has been alerted."""
 
@@ -108,6 +109,8 @@ class WireId(Entry):
     child_id: str
     of_cancel: bool = False
     """The ClOrdID is that of a cancel request of ours for the child."""
+    of_status: bool = False
+    """The ClOrdID is that of a status request of ours for the child."""
 
 
 class Ledger:
@@ -125,6 +128,21 @@ class Ledger:
         self._shown: dict[tuple[str, int], tuple[Resting, ...]] = {}
         self._open_of: dict[str, dict[str, None]] = {}
         """Keys of the open slices of each parent that has any."""
+        self._changed: dict[str, None] = {}
+        """Parents whose live, filled or permitted quantity has changed in this step."""
+
+    # ------------------------------------------------------------------ parents
+
+    def put_parent(self, parent: ParentExposure) -> None:
+        """Write a parent whose live, filled or permitted quantity has changed. No other way leads there, so that what
+        must follow from such a change follows from all of them (`permitted.py`)."""
+        self.parents.put(parent.parent_id, parent)
+        self._changed[parent.parent_id] = None
+
+    def take_changed(self) -> list[ParentExposure]:
+        """The parents that have changed since the last call, in the order they did."""
+        changed, self._changed = self._changed, {}
+        return [parent for parent_id in changed if (parent := self.parents.get(parent_id)) is not None]
 
     # ------------------------------------------------------------------ slices
 
@@ -153,7 +171,7 @@ class Ledger:
             child.counted_qty = live_qty
             parent.live_qty += change
             self._gate_book.opened(child.order.instrument, change * child.value_px)
-            self.parents.put(parent.parent_id, parent)
+            self.put_parent(parent)
         self.children.put(child.order.child_id, child)
         self._index(child)
         return parent

@@ -1,8 +1,8 @@
 """The last gate before `child-orders`: a pure function with limits of its own, independent of the algorithms.
 
-It does not judge whether a child is clever, only whether it may be sent. It compares prices with the quote, and counts
-rates and repeats itself (`gate_counters.py`). Each refusal has one named reason, the first in the column; the quantity
-goes back to the parent once.
+It does not judge whether a child is clever, only whether it may be sent. It compares prices with the quote and with
+what the market was before it (`second_opinion.py`), and counts rates and repeats itself (`gate_counters.py`). Each
+refusal has one named reason, the first in the column; the quantity goes back to the parent once.
 
 First form: open value and own resting orders come from the exposure ledger, so a wrong ledger misleads the gate too.
 """
@@ -21,6 +21,7 @@ from pipeline.domain.record import Kind
 from pipeline.domain.reference import Limit
 from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
 from pipeline.stages.routing.parameters import GateParameters
+from pipeline.stages.routing.second_opinion import beyond
 
 
 class GateReason(Kind):
@@ -41,6 +42,7 @@ class GateReason(Kind):
     CHILD_VALUE_TOO_LARGE = "CHILD_VALUE_TOO_LARGE"
     CHILD_TO_PARENT_RATIO = "CHILD_TO_PARENT_RATIO"
     OUTSIDE_COLLAR = "OUTSIDE_COLLAR"
+    OFF_REFERENCE = "OFF_REFERENCE"
     OUTSIDE_BANDS = "OUTSIDE_BANDS"
     SHORT_RESTRICTED = "SHORT_RESTRICTED"
     LOCKS_OR_CROSSES = "LOCKS_OR_CROSSES"
@@ -94,6 +96,10 @@ class GateView:
 
     now_ns: int
     quote: NBBO | None
+    quote_age_ns: int | None = None
+    """How old the quote is, where more is known of that than its own time; None: by that."""
+    reference_px: int | None = None
+    """What prices are held against beside the quote (`second_opinion.py`); None: nothing is known."""
     state: SessionState = SessionState.UNKNOWN
     lower_band_px: int | None = None
     upper_band_px: int | None = None
@@ -145,7 +151,7 @@ def refuse(child: ChildOrder, limits: GateParameters, view: GateView) -> GateRea
         return R.UNPRICED
     if quote is None or quote.bid_px is None or quote.offer_px is None:
         return R.NO_QUOTE
-    if limits.max_quote_age_ns is not None and view.now_ns - quote.event_ns > limits.max_quote_age_ns:
+    if _is_stale(quote, limits, view):
         return R.STALE_QUOTE
     if child.order_qty > limits.max_child_qty:
         return R.CHILD_TOO_LARGE
@@ -155,7 +161,10 @@ def refuse(child: ChildOrder, limits: GateParameters, view: GateView) -> GateRea
         return R.CHILD_TO_PARENT_RATIO
     if px is not None and not pegged and _beyond_collar(child.side, px, quote.bid_px, quote.offer_px, limits.collar):
         return R.OUTSIDE_COLLAR
-    if px is not None and not pegged and _outside_bands(child.side, px, view):
+    if _off_reference(child, quote.bid_px, quote.offer_px, limits, view):
+        return R.OFF_REFERENCE
+    reached_px = (quote.bid_px + quote.offer_px) // 2 if pegged else px
+    if reached_px is not None and _outside_bands(child.side, reached_px, view):
         return R.OUTSIDE_BANDS
     if _breaks_short_rule(child, px, pegged, quote.bid_px, view):
         return R.SHORT_RESTRICTED
@@ -195,6 +204,30 @@ def _beyond_collar(side: Side, px: int, bid_px: int, offer_px: int, collar: int)
     if side is Side.BUY:
         return px * MILLI_BPS_ONE > offer_px * (MILLI_BPS_ONE + collar)
     return px * MILLI_BPS_ONE < bid_px * (MILLI_BPS_ONE - collar)
+
+
+def _is_stale(quote: NBBO, limits: GateParameters, view: GateView) -> bool:
+    by_its_time_ns = view.now_ns - quote.event_ns
+    if by_its_time_ns < -limits.quote_ahead_ns:
+        return True  # a time to come is no age
+    if limits.max_quote_age_ns is None:
+        return False
+    age_ns = max(0, by_its_time_ns) if view.quote_age_ns is None else view.quote_age_ns
+    return age_ns > limits.max_quote_age_ns
+
+
+def _off_reference(child: ChildOrder, bid_px: int, offer_px: int, limits: GateParameters, view: GateView) -> bool:
+    reference_px, collar = view.reference_px, limits.reference_collar
+    if reference_px is None:
+        return False
+    if child.ord_type is not OrdType.PEGGED_MIDPOINT:
+        # Far on our own side of the market it hurts nobody.
+        return child.limit_px is not None and beyond(child.limit_px, reference_px, collar, child.side.sign)
+    # A middle that is far from all recent ones is nobody's price, whomever it favours.
+    middle_px = (bid_px + offer_px) // 2
+    return (
+        bid_px > offer_px or beyond(middle_px, reference_px, collar, 1) or beyond(middle_px, reference_px, collar, -1)
+    )
 
 
 def _outside_bands(side: Side, px: int, view: GateView) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_MS, NS_PER_S, PPM_ONE, PX_ONE
 from pipeline.parameters import Allowed, Conflict, Parameters, Secret, count, nanos, ppm
+from pipeline.stages.routing.second_opinion import SecondOpinionParameters
 
 DEMO_WIRE_SECRET: Final = b"a demo has no secrets, a desk sets its own"
 """Key of the opaque ids at venues where a deployment sets none (PIPELINE_WIRE_SECRET): the simulated venues only."""
@@ -20,9 +21,16 @@ class GateParameters(Parameters, frozen=True, kw_only=True):
     collar: Annotated[
         int, Allowed("How far a limit may stand beyond the far touch.", "1e-3 bps", 0, MILLI_BPS_ONE)
     ] = 500_000  # fmt: skip
+    reference_collar: Annotated[
+        int, Allowed("How far a price may stand from the recent middles of the market, or a last close.", "1e-3 bps", 0,
+                     MILLI_BPS_ONE)
+    ] = 500_000  # fmt: skip
     max_quote_age_ns: Annotated[
         int | None, nanos("Oldest quote a child may be held against; unset while quotes only come as they change.", 1)
     ] = None
+    quote_ahead_ns: Annotated[
+        int, nanos("How far after the last tick the time of a quote may lie: later is no time, and the quote refused.")
+    ] = 60 * NS_PER_S  # fmt: skip
     child_to_parent_ppm: Annotated[
         int, ppm("Largest share of the parent's quantity in one child.", 1)
     ] = PPM_ONE  # fmt: skip
@@ -88,6 +96,14 @@ class RoutingParameters(Parameters, frozen=True, kw_only=True):
     cancel_retry_ns: Annotated[
         int, nanos("A cancel that was rejected while the child lives is tried again after this; wall time.", 1)
     ] = NS_PER_S  # fmt: skip
+    ask_again_ns: Annotated[
+        int, nanos("A venue that says something else than we have booked, or is silent about an order, is asked how "
+                   "the order stands, and again after this; wall time.", 1)
+    ] = 30 * NS_PER_S  # fmt: skip
+    believed_times: Annotated[
+        int, count("An execution, count or fee that is more than so many times the gate's largest child is a slip of "
+                   "the venue: not booked, answered with DontKnow.", 1)
+    ] = 10  # fmt: skip
     probe_least_ns: Annotated[
         int, nanos("A slice that lives shorter than this goes straight to the lit venues: a dark probe costs a way "
                    "there and back.")
@@ -99,10 +115,14 @@ class RoutingParameters(Parameters, frozen=True, kw_only=True):
         int, nanos("After an outage longer than this nothing new is sent until the desk releases it; wall time. The "
                    "FIRM limit's own `max_backlog_ns` goes first.", 1)
     ] = 30 * NS_PER_S  # fmt: skip
+    ahead_ns: Annotated[
+        int, nanos("How far after the last tick the time of a quote, depth or venue status may lie and be believed.")
+    ] = 60 * NS_PER_S  # fmt: skip
     wire_secret: Annotated[
         bytes, Secret("Key of the opaque ids that venues see.", "PIPELINE_WIRE_SECRET", 16, 64)
     ] = DEMO_WIRE_SECRET  # fmt: skip
     gate: GateParameters = GateParameters()
+    second_opinion: SecondOpinionParameters = SecondOpinionParameters()
     prior: PriorsParameters = PriorsParameters()
 
     def conflicts(self) -> Iterable[Conflict]:

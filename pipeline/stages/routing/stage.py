@@ -38,22 +38,25 @@ from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument, Limit, Venue
 from pipeline.domain.units import PX_ONE
 from pipeline.stage import Meta, Migration, Stage
-from pipeline.stages.routing.alerts import alert, stale_hold, unknown_child
-from pipeline.stages.routing.child_lifecycle import ChildState, LifeEvent, apply_report, happen
-from pipeline.stages.routing.child_orders import cancel
-from pipeline.stages.routing.closing import answer_quiet, end_day, take_back, take_back_excess
+from pipeline.stages.routing.alerts import alert, lapsed, stale_hold, unknown_child
+from pipeline.stages.routing.child_lifecycle import ChildState, LifeEvent, apply_report, happen, lapse
+from pipeline.stages.routing.child_orders import ask_again, cancel, compare
+from pipeline.stages.routing.closing import answer_quiet, end_day, take_back
 from pipeline.stages.routing.executions import (
+    DESK_SESSION,
     book_trade,
     declared_report,
     dont_know,
-    duplicate_trade,
     execution_key,
-    restate,
+    not_believed,
+    repeated_trade,
 )
 from pipeline.stages.routing.exposure_ledger import Ask, BookedChild, ParentExposure
 from pipeline.stages.routing.migrations import MIGRATIONS
 from pipeline.stages.routing.open_slice import OpenSlice, slice_key
 from pipeline.stages.routing.parameters import RoutingParameters
+from pipeline.stages.routing.permitted import hold_to_permitted
+from pipeline.stages.routing.restatements import child_restated, hear_early, restate, restate_early
 from pipeline.stages.routing.routers.table import ROUTERS
 from pipeline.stages.routing.state import RoutingState
 from pipeline.stages.routing.venue_scorecards import Unfilled
@@ -83,7 +86,7 @@ class RoutingStage(Stage[RoutingState]):
         Resumed,
     )
     writes: ClassVar[tuple[type[Owned], ...]] = (ChildOrder, Fill, Alert)
-    state_version: ClassVar[int] = 2
+    state_version: ClassVar[int] = 3
     migrations: ClassVar[Mapping[int, Migration]] = MIGRATIONS
 
     parameters: RoutingParameters
@@ -96,8 +99,13 @@ class RoutingStage(Stage[RoutingState]):
         return RoutingState(task, self.parameters)
 
     def step(self, state: RoutingState, message: Record, meta: Meta) -> Iterator[Owned]:
+        yield from self._apply(state, message)
+        yield from hold_to_permitted(state)
+
+    def _apply(self, state: RoutingState, message: Record) -> Iterator[Owned]:
         match message:
             case NBBO():
+                state.opinion.on_nbbo(message)
                 state.market.on_nbbo(message)
             case Depth():
                 state.market.on_depth(message)
@@ -136,7 +144,7 @@ class RoutingStage(Stage[RoutingState]):
         if parent is None:
             parent = ParentExposure(slice_.parent_id, slice_.instrument, slice_.side, state.clock.trade_date)
         parent.permit(slice_.permitted_qty)
-        state.ledger.parents.put(parent.parent_id, parent)
+        state.ledger.put_parent(parent)
         match slice_.kind:
             case SliceKind.SLICE:
                 open_slice = OpenSlice(slice_)
@@ -151,50 +159,57 @@ class RoutingStage(Stage[RoutingState]):
                 yield from answer_quiet(state, parent)
             case _:
                 pass  # SET_ASIDE is for netting; kinds of a later version are not acted on
-        yield from take_back_excess(state, parent)
 
     # ------------------------------------------------------------------ venue reports
 
     def _on_report(self, state: RoutingState, report: VenueReport) -> Iterator[Owned]:
-        if report.kind in (ReportKind.BUST, ReportKind.CORRECT):
-            yield from restate(state, report)
-            child = _child_of(state, report)
-            if child is not None:
-                if child.life.open and child.cancel_wanted:
-                    yield from cancel(state, child, "REOPENED")
-                yield from self._after_child(state, child)
-            return
+        """Any report of a venue: its execution is booked once, its statement compared, its child goes on."""
         child = _child_of(state, report)
-        if report.kind is ReportKind.TRADE:
-            repeated = duplicate_trade(state, report, "" if child is None else child.order.child_id)
-            if repeated is not None:
-                yield from repeated
-                return
+        match report.kind:
+            case ReportKind.TRADE:
+                repeated = repeated_trade(state, report, child)
+                if repeated is not None:
+                    yield from repeated
+                else:
+                    refused = _why_refused(state, report, child)
+                    if child is None or refused:
+                        yield dont_know(state, report, refused)
+                        return
+                    yield from book_trade(state, report, child)
+                    yield from restate_early(state, execution_key(report, report.exec_id))
+            case ReportKind.BUST | ReportKind.CORRECT:
+                yield from restate(state, report)
+                restated = child_restated(state, report)
+                if restated is None and child is not None and not _why_refused(state, report, child):
+                    hear_early(state, report, child)
+                child = restated or child
+            case _:
+                refused = _why_refused(state, report, child)
+                if child is None or refused:
+                    yield dont_know(state, report, refused)
+                    return
+                yield from self._on_order_report(state, report, child)
         if child is None:
-            yield dont_know(state, report, "NO_MATCHING_ORDER")
             return
-        if (child.order.instrument, child.order.venue) != (report.instrument, report.venue):
-            yield dont_know(state, report, "OTHER_INSTRUMENT_OR_VENUE")
-            return
-        if report.kind is ReportKind.TRADE:
-            yield from book_trade(state, report, child)
-            parent = state.ledger.parents[child.order.parent_id]
-            if parent.cum_qty + parent.live_qty > parent.permitted_qty:
-                # A late fill or over-fill used up quantity that another child was sent for: cancel that one.
-                yield from take_back(state, state.ledger.live_of(parent), "OVER_PERMITTED")
-        else:
-            was = child.life.state
-            wire = state.ledger.wires.get(report.wire_id)
-            apply_report(child.life, report, of_cancel=wire is not None and wire.of_cancel)
-            if child.life.state is ChildState.UNKNOWN and was is not ChildState.UNKNOWN:
-                yield unknown_child(state, child, "the venue does not know the order our cancel speaks of")
+        yield from compare(state, child, answered=report.kind is ReportKind.ORDER_STATUS)
         yield from self._after_child(state, child)
+
+    def _on_order_report(self, state: RoutingState, report: VenueReport, child: BookedChild) -> Iterator[Owned]:
+        """A report about the order, not about an execution."""
+        was = child.life.state
+        wire = state.ledger.wires.get(report.wire_id)
+        if wire is not None and wire.of_status and report.kind is not ReportKind.ORDER_STATUS:
+            return  # our question did not get through, or was refused: nothing is known by that
+        was_open = child.life.open
+        apply_report(child.life, report, of_cancel=wire is not None and wire.of_cancel)
+        if child.life.open and not was_open:
+            yield from cancel(state, child, "FOUND_ALIVE")  # its slice has gone on without it
+        if child.life.state is ChildState.UNKNOWN and was is not ChildState.UNKNOWN:
+            yield unknown_child(state, child, "the venue does not know the order our cancel speaks of")
 
     def _after_child(self, state: RoutingState, child: BookedChild) -> Iterator[Owned]:
         """Something happened to a child: when it has ended its router goes on, and its parent may be quiet."""
         parent = state.ledger.settle(child)
-        parent.confirm()
-        state.ledger.parents.put(parent.parent_id, parent)
         if not child.life.over:
             if not child.life.open and not child.over_ns:
                 child.over_ns = state.now_ns
@@ -234,7 +249,14 @@ class RoutingStage(Stage[RoutingState]):
                 yield from self._router.on_tick(state, open_slice)
             if now_ns - child.order.sent_ns >= shortest_ns:
                 yield from _time_out(state, child)
-        if tick.kind is TickKind.DAY_END:
+                yield from ask_again(state, child)
+        if tick.kind is TickKind.DAY_START:
+            for child in state.ledger.live():
+                if child.trade_date < tick.trade_date:
+                    yield lapsed(state, child)
+                    lapse(child.life)
+                    yield from self._after_child(state, child)
+        elif tick.kind is TickKind.DAY_END:
             yield from take_back(state, state.ledger.live(), "DAY_END")
             yield from end_day(state)
             _forget(state, tick.trade_date)
@@ -275,18 +297,33 @@ class RoutingStage(Stage[RoutingState]):
             child.declared_key = execution_key(report, report.exec_id)
         happen(life, LifeEvent.NO_ANSWER)  # an execution is a sign of life only from the venue
         happen(life, LifeEvent.DECLARED_DEAD)
-        life.owed_qty = 0
+        if not life.open:
+            life.told_cum_qty, life.owed_qty = life.cum_qty, 0
+        yield from compare(state, child, answered=True)
         yield from self._after_child(state, child)
 
 
 # ---------------------------------------------------------------------- venue reports
 
 
+def _why_refused(state: RoutingState, report: VenueReport, child: BookedChild | None) -> str:
+    """Why a report cannot be about a child of ours, as a name; empty when it can."""
+    if child is None:
+        return "NO_MATCHING_ORDER"
+    if report.kind is ReportKind.UNKNOWN:
+        return "UNKNOWN_KIND"
+    if (child.order.instrument, child.order.venue) != (report.instrument, report.venue):
+        return "OTHER_INSTRUMENT_OR_VENUE"
+    if report.session_id == DESK_SESSION:
+        return "SESSION_OF_THE_DESK"
+    return not_believed(state, report, child)
+
+
 def _child_of(state: RoutingState, report: VenueReport) -> BookedChild | None:
     for wire_id in (report.wire_id, report.orig_wire_id):
         wire = None if wire_id is None else state.ledger.wires.get(wire_id)
         if wire is not None:
-            return state.ledger.children[wire.child_id]
+            return state.ledger.children.get(wire.child_id)
     return None
 
 
@@ -320,7 +357,11 @@ def _time_out(state: RoutingState, child: BookedChild) -> Iterator[Owned]:
 
 
 def _forget(state: RoutingState, trade_date: int) -> None:
-    """The day has ended: forget children that have ended, and the executions and ended parents of earlier days."""
+    """The day has ended: forget children that have ended, and what earlier days booked of such children.
+
+    An execution's identity is kept for a day more than its child, whatever date the venue gave it: a repeat that comes
+    later still finds no child to be booked on.
+    """
     ledger = state.ledger
     for child_id in ledger.children.keys():
         child = ledger.children[child_id]
@@ -328,14 +369,21 @@ def _forget(state: RoutingState, trade_date: int) -> None:
             ledger.forget_child(child)
     kept = set()
     for key in state.executions.keys():
-        if int(key.partition("/")[0]) < trade_date:
-            state.executions.remove(key)
-        else:
-            kept.add(state.executions[key].parent_id)
-    for table in (state.restatements, state.early):
-        for key in table.keys():
-            if int(key.partition("/")[0]) < trade_date:
-                table.remove(key)
+        execution = state.executions[key]
+        if execution.booked_date >= trade_date or execution.child_id in ledger.children:
+            kept.add(execution.parent_id)
+            continue
+        state.executions.remove(key)
+        exec_id_key = f"{execution.venue}/{execution.exec_id}"
+        if exec_id_key in state.exec_ids:
+            state.exec_ids.remove(exec_id_key)
+    for key in state.restatements.keys():
+        restatement = state.restatements[key]
+        if restatement.booked_date < trade_date and restatement.key not in state.executions:
+            state.restatements.remove(key)
+    for key in state.early.keys():
+        if state.early[key].booked_date < trade_date:
+            state.early.remove(key)
     for parent_id in ledger.parents.keys():
         parent = ledger.parents[parent_id]
         if parent.over and parent.trade_date < trade_date and parent_id not in kept and ledger.quiet(parent):

@@ -5,8 +5,11 @@
     CROSS     one dark midpoint probe, then immediate-or-cancel at the far touch where it is shown
     SWEEP     one dark midpoint probe, then immediate-or-cancel up to the limit, best shown price first
 
-No price is ever beyond the slice's limit; ticks are rounded to the safe side. A venue gets at most one child of a
-slice. The child lists the venues considered, and why one was not eligible.
+What the limit does not let take or peg is posted at the limit instead: a slice that may trade waits in the market, not
+with us. In a locked or crossed market there is no middle, and a post stands a tick behind the far touch. No price is
+ever beyond the slice's limit; ticks are rounded to the safe side. A peg that rests has a limit always, so that no
+strange quote carries it along. A venue gets at most one child of a slice. The child lists the venues considered, and
+why one was not eligible.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from pipeline.domain.units import MILLI_BPS_ONE
 from pipeline.stages.routing.gate import Resting, meets_own
 from pipeline.stages.routing.open_slice import OpenSlice
 from pipeline.stages.routing.parameters import RoutingParameters
+from pipeline.stages.routing.second_opinion import SecondOpinion
 from pipeline.stages.routing.venue_scorecards import PlacementKind, Scorecards, score_key
 from pipeline.stages.shared.market_state import MarketState
 from pipeline.stages.shared.switches import Switches
@@ -70,9 +74,15 @@ class VenueChoice:
     """Chooses by the displayed market, scorecards and switches as they are; keeps nothing."""
 
     def __init__(
-        self, market: MarketState, scorecards: Scorecards, switches: Switches, parameters: RoutingParameters
+        self,
+        market: MarketState,
+        scorecards: Scorecards,
+        switches: Switches,
+        parameters: RoutingParameters,
+        opinion: SecondOpinion | None = None,
     ) -> None:
         self.parameters = parameters
+        self._opinion = opinion
         self._market = market
         self._scorecards = scorecards
         self._switches = switches
@@ -84,31 +94,38 @@ class VenueChoice:
         instrument: Instrument,
         venues: list[Venue],
         resting: tuple[Resting, ...],
+        remaining_qty: int | None = None,
     ) -> Placement | str:
         """The next child for at most ``qty`` units of a slice, or the named reason why there is none.
 
         ``venues``: all that are set now. ``resting``: own children of the other side, which must not be met.
+        ``remaining_qty``: what of the parent is not executed; its minimum quantity applies only as far as that goes.
         """
         slice_ = open_slice.slice
         qty -= qty % instrument.lot_qty
         if qty <= 0:
             return "BELOW_LOT"
-        if slice_.min_qty > qty:
+        min_qty = slice_.min_qty if remaining_qty is None else min(slice_.min_qty, remaining_qty)
+        if min_qty > qty:
             return "BELOW_MIN_QTY"
         quote = self._market.quote(slice_.instrument)
         if quote is None or quote.bid_px is None or quote.offer_px is None:
             return "NO_QUOTE"
-        plan = _Plan(self, open_slice, qty, instrument, venues, resting, quote.bid_px, quote.offer_px)
+        reference_px = None if self._opinion is None else self._opinion.px(instrument)
+        plan = _Plan(
+            self, open_slice, qty, min_qty, instrument, venues, resting, quote.bid_px, quote.offer_px, reference_px
+        )
         match slice_.style:
             case Style.MIDPOINT:
                 dark = plan.dark(TimeInForce.DAY)
                 return plan.post(inside=True) if isinstance(dark, str) else dark
-            case Style.CROSS:
+            case Style.CROSS | Style.SWEEP:
                 probe = plan.probe()
-                return plan.take() if isinstance(probe, str) else probe
-            case Style.SWEEP:
-                probe = plan.probe()
-                return plan.sweep() if isinstance(probe, str) else probe
+                if not isinstance(probe, str):
+                    return probe
+                if not plan.may_take():
+                    return plan.post_at_limit()
+                return plan.take() if slice_.style is Style.CROSS else plan.sweep()
             case _:
                 return plan.post(inside=False)
 
@@ -119,6 +136,10 @@ class VenueChoice:
     def far_px(self, instrument: str, venue: str, side: Side) -> int | None:
         """Best displayed price an order of ``side`` could take at a venue; None where none is known."""
         return self._market.far_px(instrument, venue, side)
+
+    def protected_px(self, instrument: str, venue: str, side: Side, round_lot_qty: int) -> int | None:
+        """The displayed price at a venue that an order of ``side`` elsewhere may not trade through; None: none."""
+        return self._market.protected_px(instrument, venue, side, round_lot_qty)
 
     def why_barred(self, instrument: str, venue: str, side: Side, kind: PlacementKind) -> str:
         """Why nothing of this kind may go to a venue now: law and halts, then the desk; empty when it may."""
@@ -144,23 +165,29 @@ class _Plan:
         choice: VenueChoice,
         open_slice: OpenSlice,
         qty: int,
+        min_qty: int,
         instrument: Instrument,
         venues: list[Venue],
         resting: tuple[Resting, ...],
         bid_px: int,
         offer_px: int,
+        reference_px: int | None,
     ) -> None:
         self.choice = choice
         self.open_slice = open_slice
         self.slice: Slice = open_slice.slice
         self.qty = qty
+        self.min_qty = min_qty
         self.tick_px = instrument.tick_px
+        self.round_lot_qty = instrument.round_lot_qty
+        self.reference_px = reference_px
         self.venues = venues
         self.resting = resting
         self.side = open_slice.slice.side
         self.sign = self.side.sign
         self.near_px, self.far_px = (bid_px, offer_px) if self.side is Side.BUY else (offer_px, bid_px)
-        self.half_spread_px = (offer_px - bid_px) // 2
+        self.half_spread_px = max(0, offer_px - bid_px) // 2
+        self.middle_px = (bid_px + offer_px) // 2
         self.locked = bid_px >= offer_px
 
     # ------------------------------------------------------------------ the orders
@@ -169,10 +196,19 @@ class _Plan:
         px = self.near_px
         if inside and self.sign * (self.far_px - self.near_px) > self.tick_px:
             px += self.sign * self.tick_px
+        return self._post_at(px, "POST_INSIDE" if inside else "POST_NEAR_TOUCH")
+
+    def post_at_limit(self) -> Placement | str:
+        """It would take or peg, and its limit does not reach that far: it waits where its limit lets it."""
+        return self._post_at(self.far_px, "POST_AT_LIMIT")
+
+    def _post_at(self, px: int, rule: str) -> Placement | str:
+        """Post-only at a price, no worse than the limit, and never locking or crossing what is displayed."""
         px = tick_within_limit(self._no_worse_than_limit(px), self.tick_px, self.sign)
-        if self.locked or self.sign * (self.far_px - px) <= 0:
-            return "LOCKED_MARKET"
-        rule = "POST_INSIDE" if inside else "POST_NEAR_TOUCH"
+        if self.sign * (self.far_px - px) <= 0:
+            px = tick_within_limit(self.far_px - self.sign * self.tick_px, self.tick_px, self.sign)
+        if px <= 0:
+            return "NO_PRICE"
         candidates = [self._candidate(venue, PlacementKind.POST, _Price(px)) for venue in self.venues]
         return self._best(candidates, PlacementKind.POST, rule, px, TimeInForce.DAY)
 
@@ -181,9 +217,14 @@ class _Plan:
             return "DARK_NOT_ALLOWED"
         if self.locked:
             return "LOCKED_MARKET"
-        if self.slice.limit_px is not None and self.sign * (self.near_px - self.slice.limit_px) > 0:
-            return "LIMIT"  # not even the near touch is within it, the midpoint is further
         limit_px = self.slice.limit_px
+        if limit_px is not None and self.sign * (self.middle_px - limit_px) > 0:
+            return "LIMIT"  # it would not execute at the middle: better displayed, at the limit
+        collar_px = self._collar_px()
+        if collar_px is not None and self.sign * (self.middle_px - collar_px) > 0:
+            return "OFF_REFERENCE"
+        if limit_px is None and time_in_force is not TimeInForce.IOC:
+            limit_px = collar_px
         if limit_px is not None:
             limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)  # venues refuse what is off the tick
         price = _Price(limit_px)
@@ -196,10 +237,13 @@ class _Plan:
             return "NO_TIME"
         return "PROBED" if self.open_slice.probed else self.dark(TimeInForce.IOC, probe=True)
 
+    def may_take(self) -> bool:
+        """Whether the limit reaches the far touch."""
+        px = tick_reaching(self.far_px, self.tick_px, self.sign)
+        return px == self._no_worse_than_limit(px)
+
     def take(self) -> Placement | str:
         px = tick_reaching(self.far_px, self.tick_px, self.sign)
-        if px != self._no_worse_than_limit(px):
-            return "LIMIT"
         candidates = [
             self._candidate(venue, PlacementKind.TAKE, _Price(px, at_px=self.far_px)) for venue in self.venues
         ]
@@ -217,14 +261,17 @@ class _Plan:
             return self._none(candidates)
         best = min(shown, key=lambda c: (self.sign * (c.px or 0), c.score.score_px, c.venue.venue))
         # Never through a better price displayed at another venue that this slice has not taken: that comes next.
+        # Where it cannot go, only what is protected holds it: no odd lot does.
         others = [
-            c.px
+            self.choice.protected_px(self.slice.instrument, c.venue.venue, self.side, self.round_lot_qty)
+            if c.excluded
+            else c.px
             for c in candidates
-            if c is not best and c.px is not None and c.venue.venue not in self.open_slice.swept and is_lit(c.venue)
+            if c is not best and c.venue.venue not in self.open_slice.swept and is_lit(c.venue)
         ]
         limit_px = worst_px
         for px in others:
-            if self.sign * (limit_px - px) > 0:
+            if px is not None and self.sign * (limit_px - px) > 0:
                 limit_px = px
         limit_px = tick_within_limit(limit_px, self.tick_px, self.sign)
         if self.sign * (limit_px - (best.px or 0)) < 0:
@@ -275,7 +322,7 @@ class _Plan:
             limit_px=px,
             time_in_force=time_in_force,
             post_only=kind is PlacementKind.POST,
-            min_qty=self.slice.min_qty,
+            min_qty=self.min_qty,
             rule=rule,
             # The score is against the far touch; the record's cost is against the midpoint.
             candidates=tuple(
@@ -314,7 +361,7 @@ class _Plan:
             return "TRIED"
         if self.qty < venue.min_qty:
             return "BELOW_VENUE_MINIMUM"
-        if kind is PlacementKind.POST and self.slice.min_qty:
+        if kind is PlacementKind.POST and self.min_qty:
             return "MIN_QTY"  # a displayed resting order is executed in any size
         if price.at_px is not None and (px is None or self.sign * (px - price.at_px) > 0):
             return "NOT_AT_TOUCH"
@@ -323,6 +370,13 @@ class _Plan:
         if meets_own(self.side, code, price.limit_px, self.resting):
             return "OWN_ORDER"  # the gate would refuse it; another venue may be possible
         return ""
+
+    def _collar_px(self) -> int | None:
+        """The worst price that the gate lets stand against its second opinion; None where there is none."""
+        if self.reference_px is None:
+            return None
+        away_px = self.reference_px * self.choice.parameters.gate.reference_collar // MILLI_BPS_ONE
+        return self.reference_px + self.sign * away_px
 
     def _no_worse_than_limit(self, px: int) -> int:
         limit_px = self.slice.limit_px

@@ -21,6 +21,9 @@ class Levels(Entry):
     offers: list[tuple[int, int]] = msgspec.field(default_factory=list)
     gap: bool = False
     """Events are missing: nothing is known until the venue's next snapshot."""
+    event_ns: int = 0
+    event_no: int = 0
+    """Which of the venue's events this is the state after."""
 
 
 class Status(Entry):
@@ -32,3 +35,7 @@ class Status(Entry):
     """LULD price bands, 1e-9 currency; None where there are none."""
     short_restricted: bool = False
     """SEC Rule 201 restricts short sales."""
+    event_ns: int = 0
+    """The venue's time of it."""
+    closed_ns: int = 0
+    """When it last went from trading (or a halt of it) to CLOSED, by the venue's time; 0: not seen yet."""

@@ -1,31 +1,25 @@
-"""The prints of the day, by event time: kept in chunks of a minute, corrected when the feed corrects them."""
+"""The prints of the day that stand, by event time: kept in chunks of a minute, corrected when the feed corrects them.
+
+Which prints stand is said by :mod:`pipeline.stages.shared.print_identity`.
+"""
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Final
+from datetime import UTC, date, datetime
+from typing import Final, NamedTuple
 
-from pipeline.domain.market import PrintKind, TradePrint
+from pipeline.domain.market import TradePrint
 from pipeline.domain.units import NS_PER_S
+from pipeline.stages.shared.print_identity import DAY_NS, Applied, KeptPrint, NeverCame, PrintIdentity
 from pipeline.stages.shared.print_sums import TapeSums
 from pipeline.state import Entry, State
 
 MINUTE_NS: Final = 60 * NS_PER_S
+_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _CHUNK: Final = 64
 """Prints in an entry. A changed entry is written whole, so the prints of a busy minute are spread over several."""
-
-
-class KeptPrint(Entry):
-    """A print that was not cancelled, and whether it counts for the last price, the volume and the VWAP."""
-
-    print_id: str
-    event_ns: int
-    px: int
-    qty: int
-    last: bool
-    volume: bool
-    vwap: bool
 
 
 class PrintChunk(Entry):
@@ -42,11 +36,15 @@ class Minute(Entry):
     chunks: int = 1
 
 
-class PrintPlace(Entry):
-    """The minute and the chunk in which a print is kept."""
+class TapeChange(NamedTuple):
+    """What a print, its cancel or correction has changed.
 
-    minute: str
-    chunk: int
+    ``minutes``: the minutes that changed and by how much their eligible volume did, [(start of the minute in ns,
+    quantity)]; empty for a repeat. ``applied``: the prints themselves, and the name of what was wrong.
+    """
+
+    minutes: list[tuple[int, int]]
+    applied: Applied
 
 
 def minute_of(event_ns: int) -> int:
@@ -63,31 +61,28 @@ def trade_date_of(event_ns: int) -> int:
 class Tape:
     """The prints of a task; keeps its tables in ``state``.
 
-    ``sums`` are running totals to be kept up to date with them. Whoever passes them also calls :meth:`restored` after
-    a restore.
+    ``sums`` are running totals to be kept up to date with them. Its owner calls :meth:`restored` after a restore.
     """
 
     def __init__(self, state: State, sums: TapeSums | None = None) -> None:
         self._sums = sums
         self._minutes = state.table("minutes", Minute)
         self._chunks = state.table("chunks", PrintChunk)
-        self._places = state.table("places", PrintPlace)
+        self._identity = PrintIdentity(state)
+        self._starts: dict[str, list[int]] = {}
+        """Starts of the minutes kept by instrument, ascending; derived from the table."""
 
-    def apply(self, trade: TradePrint) -> list[tuple[int, int]]:
-        """Apply a print, its cancel or correction.
-
-        Returns the minutes that changed and by how much their eligible volume did: [(start of the minute in ns,
-        quantity)]. Empty for a duplicate, and for a cancel or correction of a print that is not kept.
-        """
-        changes: list[tuple[int, int]] = []
-        if trade.kind in (PrintKind.CANCEL, PrintKind.CORRECT) and trade.ref_print_id is not None:
-            removed = self._remove(trade.instrument, f"{trade.venue}@{trade.ref_print_id}")
-            if removed is None:
-                return changes
-            changes.append((minute_of(removed.event_ns), -removed.qty if removed.volume else 0))
-        if trade.kind in (PrintKind.TRADE, PrintKind.CORRECT) and self._add(trade):
-            changes.append((minute_of(trade.event_ns), trade.qty if trade.eligible_volume else 0))
-        return changes
+    def apply(self, trade: TradePrint) -> TapeChange:
+        """Apply a print, its cancel or correction."""
+        applied = self._identity.apply(trade)
+        minutes: list[tuple[int, int]] = []
+        for kept in applied.off:
+            self._remove(trade.instrument, kept)
+            minutes.append((minute_of(kept.event_ns), -kept.qty if kept.volume else 0))
+        for kept in applied.on:
+            self._add(trade.instrument, kept)
+            minutes.append((minute_of(kept.event_ns), kept.qty if kept.volume else 0))
+        return TapeChange(minutes, applied)
 
     def minute(self, instrument: str, minute_ns: int) -> Iterator[KeptPrint]:
         """The prints of the minute that starts at ``minute_ns``, in the order they came, without cancelled ones."""
@@ -96,21 +91,38 @@ class Tape:
         for number in range(0 if minute is None else minute.chunks):
             yield from self._chunks[_chunk_key(key, number)].prints
 
-    def forget_before(self, trade_date: int) -> None:
-        """Drop the prints of days before ``trade_date`` (yyyymmdd)."""
+    def last_sale(self, instrument: str) -> KeptPrint | None:
+        """The last of the prints kept that may be the last sale, by event time; None when there is none."""
+        for start_ns in reversed(self._starts.get(instrument, [])):
+            sales = [kept for kept in self.minute(instrument, start_ns) if kept.last]
+            if sales:
+                return max(sales, key=lambda kept: kept.order)
+        return None
+
+    def forget_before(self, trade_date: int) -> list[NeverCame]:
+        """Drop the prints of days before ``trade_date`` (yyyymmdd). Says what was cancelled or corrected in vain."""
+        day = _day_no(trade_date)
         for key in self._minutes.keys():
             minute = self._minutes[key]
-            if trade_date_of(minute.start_ns) >= trade_date:
+            if minute.start_ns // DAY_NS >= day:
                 continue
             for number in range(minute.chunks):
-                for kept in self._chunks[_chunk_key(key, number)].prints:
-                    self._places.remove(f"{minute.instrument}@{kept.print_id}")
                 self._chunks.remove(_chunk_key(key, number))
             self._minutes.remove(key)
-        self.restored()
+        never = self._identity.forget_before(day)
+        self._derive()
+        return never
 
     def restored(self) -> None:
-        """Rebuild the running totals from the prints kept."""
+        """Rebuild what is derived from the prints kept."""
+        self._identity.restored()
+        self._derive()
+
+    def _derive(self) -> None:
+        self._starts = {}
+        for key in self._minutes.keys():
+            minute = self._minutes.peek(key)
+            insort(self._starts.setdefault(minute.instrument, []), minute.start_ns)
         if self._sums is None:
             return
         self._sums.clear()
@@ -123,52 +135,42 @@ class Tape:
         for event_ns, instrument, px, qty in sorted(prints):
             self._sums.add(instrument, event_ns, px, qty)
 
-    def _add(self, trade: TradePrint) -> bool:
-        print_id = f"{trade.venue}@{trade.print_id}"
-        place_key = f"{trade.instrument}@{print_id}"
-        if place_key in self._places:
-            return False
-        start_ns = minute_of(trade.event_ns)
-        key = f"{trade.instrument}@{start_ns}"
+    def _add(self, instrument: str, kept: KeptPrint) -> None:
+        start_ns = minute_of(kept.event_ns)
+        key = f"{instrument}@{start_ns}"
         minute = self._minutes.get(key)
         if minute is None:
-            minute = Minute(trade.instrument, start_ns)
+            minute = Minute(instrument, start_ns)
             self._minutes.put(key, minute)
+            insort(self._starts.setdefault(instrument, []), start_ns)
         chunk = self._chunks.get(_chunk_key(key, minute.chunks - 1)) or PrintChunk()
         if len(chunk.prints) >= _CHUNK:
             chunk = PrintChunk()
             minute.chunks += 1
             self._minutes.put(key, minute)
-        kept = KeptPrint(
-            print_id,
-            trade.event_ns,
-            trade.px,
-            trade.qty,
-            trade.eligible_last,
-            trade.eligible_volume,
-            trade.eligible_vwap,
-        )
         chunk.prints.append(kept)
         self._chunks.put(_chunk_key(key, minute.chunks - 1), chunk)
-        self._places.put(place_key, PrintPlace(key, minute.chunks - 1))
         if self._sums is not None and kept.vwap:
-            self._sums.add(trade.instrument, kept.event_ns, kept.px, kept.qty)
-        return True
+            self._sums.add(instrument, kept.event_ns, kept.px, kept.qty)
 
-    def _remove(self, instrument: str, print_id: str) -> KeptPrint | None:
-        place = self._places.get(f"{instrument}@{print_id}")
-        if place is None:
-            return None
-        chunk_key = _chunk_key(place.minute, place.chunk)
-        chunk = self._chunks[chunk_key]
-        removed = next(kept for kept in chunk.prints if kept.print_id == print_id)
-        chunk.prints = [kept for kept in chunk.prints if kept is not removed]
-        self._chunks.put(chunk_key, chunk)
-        self._places.remove(f"{instrument}@{print_id}")
-        if self._sums is not None and removed.vwap:
-            self._sums.add(instrument, removed.event_ns, removed.px, -removed.qty)
-        return removed
+    def _remove(self, instrument: str, kept: KeptPrint) -> None:
+        key = f"{instrument}@{minute_of(kept.event_ns)}"
+        for number in range(self._minutes[key].chunks):
+            chunk = self._chunks[_chunk_key(key, number)]
+            left = [each for each in chunk.prints if each.print_id != kept.print_id]
+            if len(left) < len(chunk.prints):
+                self._chunks.put(_chunk_key(key, number), PrintChunk(left))
+        if self._sums is not None and kept.vwap:
+            self._sums.add(instrument, kept.event_ns, kept.px, -kept.qty)
 
 
 def _chunk_key(minute: str, number: int) -> str:
     return f"{minute}@{number}"
+
+
+def _day_no(trade_date: int) -> int:
+    """Days since 1970 of a date (yyyymmdd); 0, so that nothing is forgotten, for what is no date."""
+    try:
+        return date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100).toordinal() - _EPOCH_DAY
+    except ValueError:
+        return 0

@@ -94,6 +94,11 @@ class Dated(Generic[D]):
                     return record
         return None
 
+    def later(self, key: str, now_ns: int) -> list[D]:
+        """The versions of ``key`` that are known and come into force after ``now_ns``, by effective time."""
+        row = self._table.get(key)
+        return [] if row is None else [record for record in row.records if record.effective_ns > now_ns]
+
 
 class Effective(Dated[R]):
     """Reference data by key: ``get`` gives the record set at a time, None when it is removed or not known yet."""

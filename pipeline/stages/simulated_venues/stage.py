@@ -175,6 +175,8 @@ class VenuesStage(Stage[VenuesState]):
                 self._new(state, child, row.at_ns)
             case ChildKind.CANCEL:
                 self._cancel(state, child, row.at_ns)
+            case ChildKind.STATUS:
+                self._say_status(state, child, row.at_ns)
             case ChildKind.REPLACE | ChildKind.UNKNOWN:
                 order = _order_of(child, 0, child.orig_wire_id or child.wire_id)
                 order.ord_status = OrdStatus.REJECTED
@@ -237,6 +239,17 @@ class VenuesStage(Stage[VenuesState]):
             order.end(OrdStatus.CANCELED)
             state.orders.put(order.key, order)
         self._answer(state, say(order, kind, reason, child.wire_id), at_ns)
+
+    def _say_status(self, state: VenuesState, child: ChildOrder, at_ns: int) -> None:
+        """How the order of a status request stands; a venue that is down says nothing."""
+        if state.session(child.venue, child.instrument).state is SessionState.DOWN:
+            return
+        original, reason = child.orig_wire_id or "", ""
+        order = _latest(state, f"{child.venue}/{original}")
+        if order is None:
+            order, reason = _order_of(child, 0, original), "UNKNOWN_ORDER"
+            order.ord_status = OrdStatus.REJECTED
+        self._answer(state, say(order, ReportKind.ORDER_STATUS, reason), at_ns)
 
     def _expire(self, state: VenuesState, venue: str, instrument: str, at_ns: int) -> None:
         book = state.book(venue, instrument)

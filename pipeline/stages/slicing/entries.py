@@ -26,19 +26,19 @@ class Curve(Entry):
 
 
 class SampledMarket(Entry):
-    """One instrument's market over time: its volume, and about a sample of its quote a second."""
+    """One instrument's market over time: its volume, and samples of its quote, equally far apart."""
 
     volume_qty: int = 0
-    """Units printed since the first print seen."""
+    """Units printed while a parent with a participation cap was at work, by the prints that stand."""
     sampled_ns: int = 0
-    """Event time of the last sample."""
+    """Moment of the last sample."""
     spreads: list[int] = []
-    """The last samples' spreads, 1e-9 currency, oldest first."""
+    """The last samples' spreads, 1e-9 currency, oldest first; 0: there was none at that moment."""
     midpoints: list[int] = []
     """The same of the midpoints."""
     median_spread_px: int = 0
-    """Low median of ``spreads``; 0 before the first sample."""
+    """Low median of ``spreads``; 0: not known."""
     volatility_px: int = 0
-    """Mean absolute move of the midpoint in a second, 1e-9 currency; 0: not known."""
+    """Standard deviation of the midpoint's move in a second, 1e-9 currency; 0: not known, or it stood still."""
     venues: list[str] = []
     """Venues that have said anything of it, by code."""

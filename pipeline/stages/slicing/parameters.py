@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pipeline.algos.trilemma import TrilemmaParameters
 from pipeline.domain.units import NS_PER_S
 from pipeline.parameters import Allowed, Parameters, count, nanos, ppm
+
+ON_TAPE: Final = "ON_TAPE"
+NOT_ON_TAPE: Final = "NOT_ON_TAPE"
 
 
 class SlicingParameters(Parameters, frozen=True, kw_only=True):
@@ -44,6 +47,26 @@ class SlicingParameters(Parameters, frozen=True, kw_only=True):
         int, nanos("Time between two samples of the quote: the spread's median and the volatility are of these.", 1)
     ] = NS_PER_S  # fmt: skip
     sample_count: Annotated[int, count("How many of the last samples that is.", 2, 10_000)] = 61
+    ahead_ns: Annotated[
+        int, nanos("How far after the last tick the time of a quote, depth or venue status may lie and be believed.")
+    ] = 60 * NS_PER_S  # fmt: skip
+    own_prints: Annotated[
+        str,
+        Allowed("Whether the market's prints contain our own executions, as they do at real venues: a participation "
+                "cap takes them off. A recorded day does not contain them; to say that it does holds us back a little.",
+                choices=(ON_TAPE, NOT_ON_TAPE)),
+    ] = ON_TAPE  # fmt: skip
+    volume_learned_ppm: Annotated[
+        int, ppm("MUST under a cap: once this part of the window has passed, a market that trades less than expected "
+                 "is expected to go on so.")
+    ] = 250_000  # fmt: skip
+    at_risk_behind_ppm: Annotated[
+        int, ppm("MUST, and it cannot be traded now: at risk when the part left to do exceeds the part of the window "
+                 "left by this.", 1)
+    ] = 250_000  # fmt: skip
+    at_risk_ppm: Annotated[
+        int, ppm("MUST: whatever is not executed when this part of the last moment is left is at risk.")
+    ] = 500_000  # fmt: skip
     max_backlog_ns: Annotated[
         int, nanos("After an outage longer than this nothing is released until the desk says so; wall time. The FIRM "
                    "limit's own `max_backlog_ns` goes first.", 1)

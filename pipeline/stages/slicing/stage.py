@@ -30,9 +30,11 @@ from pipeline.domain.record import Owned, Record
 from pipeline.domain.reference import Instrument, Limit, LimitScope
 from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.slicing import release
+from pipeline.stages.slicing.completion import tell_if_at_risk, tell_if_unfilled
 from pipeline.stages.slicing.migrations import MIGRATIONS
 from pipeline.stages.slicing.parameters import SlicingParameters
 from pipeline.stages.slicing.state import SlicingState
+from pipeline.stages.slicing.window import keep_time
 from pipeline.stages.slicing.working_parent import WorkingParent, working
 from pipeline.state import Task
 
@@ -77,10 +79,9 @@ class SlicingStage(Stage[SlicingState]):
             case Tick():
                 yield from self._on_tick(state, message)
             case NBBO():
-                state.market.on_nbbo(message)
-                state.samples.on_nbbo(message)
+                state.on_nbbo(message)
             case TradePrint():
-                state.samples.on_print(message)
+                state.on_print(message)
             case Depth():
                 state.market.on_depth(message)
                 state.samples.on_venue(message.instrument, message.venue)
@@ -106,16 +107,19 @@ class SlicingStage(Stage[SlicingState]):
     # ------------------------------------------------------------------ parents
 
     def _on_parent(self, state: SlicingState, order: ParentOrder) -> Iterator[Owned]:
-        if order.kind is ParentKind.NEW:
-            parent = working(
-                order,
-                volume_before=state.samples.of(order.instrument).volume_qty,
-                own_before=state.totals_of(order.instrument).own_qty(order.side),
-            )
-            state.add(parent)
-            yield from self._release(state, parent)  # what is due at once does not wait for a tick
-            return
         known = state.parents.get(order.parent_id)
+        if order.kind is ParentKind.NEW:
+            if known is None:
+                parent = working(
+                    order,
+                    volume_before=state.samples.of(order.instrument).volume_qty,
+                    own_before=state.totals_of(order.instrument).own_qty(order.side),
+                    came_ns=state.now_ns,
+                )
+                state.add(parent)
+                keep_time(state, parent, state.day(order.instrument))
+                yield from self._release(state, parent)  # what is due at once does not wait for a tick
+            return
         if known is None or known.finishing:
             # It has ended or is ending: its FINISH answers everything else, only an ask needs an answer of its own.
             if order.kind is ParentKind.CROSS_ASK:
@@ -154,6 +158,8 @@ class SlicingStage(Stage[SlicingState]):
             return
         parent.apply(fill)
         state.put(parent)
+        if parent.finishing and fill.kind in (FillKind.BUST, FillKind.CORRECT):
+            yield from tell_if_unfilled(state, parent)
         yield from self._finish_if_over(state, parent)
         yield from self._release(state, parent)
 
@@ -163,18 +169,27 @@ class SlicingStage(Stage[SlicingState]):
         if state.stale.on_tick(tick):
             yield from self._stale_alerts(state)
         state.apply_tick(tick)
-        for instrument in state.totals.keys():
-            for parent_id in state.totals[instrument].parent_ids:
+        for symbol in state.totals.keys():
+            parent_ids = state.totals[symbol].parent_ids
+            if not parent_ids:
+                continue
+            state.sample(symbol)
+            day = state.day(symbol)
+            for parent_id in parent_ids:
                 parent = state.parents[parent_id]
+                keep_time(state, parent, day)
+                yield from tell_if_at_risk(state, parent, day)
                 yield from self._finish_if_over(state, parent, day_over=tick.kind is TickKind.DAY_END)
-                yield from self._warn_if_at_risk(state, parent)
                 yield from self._release(state, parent)
+        if tick.kind is TickKind.DAY_END:
+            state.forget_prints()
 
     def _finish_if_over(self, state: SlicingState, parent: WorkingParent, day_over: bool = False) -> Iterator[Owned]:
         if parent.finishing or parent.set_aside_qty:
             return  # an ask must be answered first; checked again at the next tick
-        over = day_over or state.now_ns >= parent.order.end_ns
+        over = day_over or state.now_ns >= parent.ends_ns
         if over or (parent.done and not parent.recalled):
+            yield from tell_if_unfilled(state, parent)
             parent.finishing = True
             why = "all done" if parent.done else "the end of its window"
             yield parent.next_slice(SliceKind.FINISH, state.now_ns, why=why)
@@ -183,10 +198,10 @@ class SlicingStage(Stage[SlicingState]):
     def _release(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
         if parent.unreleased_qty == 0 or release.is_too_soon(parent, state.now_ns, self.parameters):
             return  # cheap checks first: this runs for every parent at every tick
-        instrument = state.instruments.get(parent.order.instrument, state.now_ns)
-        if instrument is None or not state.may_release(parent, instrument):
+        day = state.day(parent.order.instrument, parent.order.allowed_venues)
+        if day.instrument is None or not state.may_release(parent, day):
             return
-        decision = release.decide(state.view(parent, instrument))
+        decision = release.decide(state.view(parent, day.instrument))
         if decision.qty:
             yield parent.next_slice(
                 SliceKind.SLICE,
@@ -197,23 +212,6 @@ class SlicingStage(Stage[SlicingState]):
                 why=decision.why,
             )
             state.put(parent)
-
-    def _warn_if_at_risk(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
-        if parent.at_risk or parent.finishing or not release.can_be_at_risk(parent, state.now_ns):
-            return
-        instrument = state.instruments.get(parent.order.instrument, state.now_ns)
-        if instrument is not None and release.is_at_risk(state.view(parent, instrument)):
-            parent.at_risk = True
-            state.put(parent)
-            yield Alert(
-                kind=AlertKind.COMPLETION_AT_RISK,
-                instrument=parent.order.instrument,
-                subject_id=parent.order.parent_id,
-                reason="CAP_BELOW_NEED",
-                text=f"{parent.unexecuted_qty} left cannot be done by the end under its cap on the volume expected: "
-                "raise the cap, move the end, or accept an unfilled rest",
-                at_ns=state.now_ns,
-            )
 
     def _stale_alerts(self, state: SlicingState) -> Iterator[Owned]:
         for instrument in state.totals.keys():

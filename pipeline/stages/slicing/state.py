@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from pipeline.domain.analytics import VolumeCurve
 from pipeline.domain.executions import Fill, FillKind
-from pipeline.domain.reference import Instrument
+from pipeline.domain.market import NBBO, TradePrint
+from pipeline.domain.parents import ParentOrder
+from pipeline.domain.reference import Instrument, ReferenceKind
 from pipeline.stages.shared import reference_data
 from pipeline.stages.shared.market_state import MarketState
+from pipeline.stages.shared.print_identity import DAY_NS, PrintIdentity
 from pipeline.stages.shared.stale_hold import StaleHold
 from pipeline.stages.shared.switches import Switches
 from pipeline.stages.slicing.entries import Curve, InstrumentTotals
@@ -17,14 +23,28 @@ from pipeline.stages.slicing.working_parent import Siblings, WorkingParent
 from pipeline.state import State, Task
 
 
+class TradingDay(NamedTuple):
+    """How an instrument trades now."""
+
+    instrument: Instrument | None
+    """Its record in force; None: not known, or removed."""
+    close_ns: int | None
+    """When its session ends, session time; None: not known."""
+    venues: tuple[str, ...]
+    """Venues that trade it now and that the desk has not stopped."""
+    barred: str
+    """Why nothing of it may be sent now, by name; empty when it may."""
+
+
 class SlicingState(State):
     """Parents at work, totals and volume curves of their instruments, the market, switches and reference data."""
 
     def __init__(self, task: Task, parameters: SlicingParameters) -> None:
         super().__init__(task)
         self.parameters = parameters
-        self.market = MarketState(self, levels="books")
+        self.market = MarketState(self, parameters.ahead_ns, levels="books")
         self.samples = MarketSamples(self, parameters.sample_ns, parameters.sample_count)
+        self._prints = PrintIdentity(self)
         self.switches = Switches(self)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
@@ -35,6 +55,7 @@ class SlicingState(State):
         self.curves = self.table("curves", Curve)
 
     def restored(self) -> None:
+        self._prints.restored()
         self.siblings.clear()
         for parent_id in self.parents.keys():
             self.siblings.count(self.parents[parent_id])
@@ -55,27 +76,117 @@ class SlicingState(State):
             side_own_qty=self.totals_of(order.instrument).own_qty(order.side),
             market=self.market,
             sampled=self.samples.of(order.instrument),
+            venues=self.day(order.instrument, order.allowed_venues).venues,
             instrument=instrument,
             curve=None if curve is None else curve.curve,
             now_ns=self.now_ns,
             parameters=self.parameters,
         )
 
-    def may_release(self, parent: WorkingParent, instrument: Instrument) -> bool:
-        """Whether anything new of this parent may be released now: session, halts, the desk's switches, staleness."""
-        order, now_ns = parent.order, self.now_ns
+    def day(self, symbol: str, allowed_venues: tuple[str, ...] = ()) -> TradingDay:
+        """How an instrument trades now at the venues heard of, or at those of them in ``allowed_venues``."""
+        instrument = self.instruments.get(symbol, self.now_ns)
+        if instrument is None:
+            return TradingDay(None, None, (), "NO_INSTRUMENT")
+        known = self.samples.of(symbol).venues
+        venues = [venue for venue in known if venue in allowed_venues] if allowed_venues else known
+        open_venues = tuple(
+            venue
+            for venue in self.market.open_venues(symbol, venues)
+            if not self.switches.venue_blocked(venue)
+            and not self.switches.killed(venue=venue)
+            and not self.switches.paused(venue=venue)
+        )
+        return TradingDay(
+            instrument,
+            self._close_ns(instrument, venues),
+            open_venues,
+            self._why_not_traded(instrument, open_venues),
+        )
+
+    def _close_ns(self, instrument: Instrument, venues: list[str]) -> int:
+        """When the session ends: as announced, or as it has ended already at every venue."""
+        if self.market.is_over(instrument.instrument, venues, instrument.session_open_ns):
+            return min(instrument.session_close_ns, self.now_ns)
+        close_ns = instrument.session_close_ns
+        for version in self.instruments.later(instrument.instrument, self.now_ns):
+            # A version of this session: the next day's comes into force after this day's close.
+            if version.kind is ReferenceKind.SET and version.effective_ns < close_ns:
+                close_ns = version.session_close_ns
+        return close_ns
+
+    def _why_not_traded(self, instrument: Instrument, open_venues: tuple[str, ...]) -> str:
+        symbol = instrument.instrument
+        if not instrument.session_open_ns <= self.now_ns < instrument.session_close_ns:
+            return "OUTSIDE_SESSION"
+        if self.switches.killed(instrument=symbol):
+            return "KILLED"
+        if self.switches.paused(instrument=symbol):
+            return "PAUSED"
+        if self.stale.holds(symbol):
+            return "STALE_HOLD"
+        return "" if open_venues else "NO_OPEN_VENUE"
+
+    def why_not_worked(self, order: ParentOrder, day: TradingDay) -> str:
+        """Why nothing of a parent may be sent now, by name: session, halts, the desk, a stale hold; empty when it may.
+
+        Its own window, and what its members do, are not asked here. ``day``: of its instrument and its venues.
+        """
+        if day.barred:
+            return day.barred
+        if self.switches.killed(parent=order.parent_id):
+            return "KILLED"
+        return "PAUSED" if self.switches.paused(parent=order.parent_id) else ""
+
+    def may_release(self, parent: WorkingParent, day: TradingDay) -> bool:
+        """Whether anything new of this parent may be released now."""
         return (
             not parent.recalled
             and not parent.finishing
-            and instrument.session_open_ns <= now_ns < instrument.session_close_ns
-            and order.start_ns <= now_ns < order.end_ns
-            and self.market.is_open(order.instrument, self.samples.of(order.instrument).venues)
-            and not self.switches.killed(instrument=order.instrument, parent=order.parent_id)
-            and not self.switches.paused(instrument=order.instrument, parent=order.parent_id)
-            and not self.stale.holds(order.instrument)
+            and parent.order.start_ns <= self.now_ns < parent.ends_ns
+            and not self.why_not_worked(parent.order, day)
         )
 
     # ------------------------------------------------------------------ what changes
+
+    def sample(self, instrument: str) -> None:
+        """Sample the quote that stands, up to now."""
+        record = self.instruments.get(instrument, self.now_ns)
+        self.samples.until(self.now_ns + 1, instrument, self.market.quote(instrument), record)
+
+    def on_nbbo(self, quote: NBBO) -> None:
+        """Take in a quote: what stood until it came is sampled first."""
+        held = self.market.quote(quote.instrument)
+        if self.market.on_nbbo(quote):
+            record = self.instruments.get(quote.instrument, self.now_ns)
+            self.samples.until(quote.event_ns, quote.instrument, held, record)
+
+    def on_print(self, trade: TradePrint) -> None:
+        """Take in a print, its cancel or correction: the volume that caps are parts of is what stands in the end.
+
+        What was traded before a parent's window began is no volume of its window, however late it is told. Without a
+        parent that has a cap nobody asks for volume, and nothing is kept.
+        """
+        capped = self.siblings.capped(trade.instrument)
+        if not capped:
+            return
+        applied = self._prints.apply(trade)
+        for sign, prints in ((-1, applied.off), (1, applied.on)):
+            for kept in prints:
+                if kept.volume:
+                    self._count_volume(trade.instrument, capped, kept.event_ns, sign * kept.qty)
+
+    def _count_volume(self, instrument: str, capped: Iterable[str], event_ns: int, qty: int) -> None:
+        self.samples.add_volume(instrument, qty)
+        for parent_id in capped:
+            parent = self.parents[parent_id]
+            if event_ns < parent.counted_ns:
+                parent.volume_before += qty
+                self.parents.put(parent_id, parent)
+
+    def forget_prints(self) -> None:
+        """Forget the prints of days before today's."""
+        self._prints.forget_before(self.now_ns // DAY_NS)
 
     def learn_curve(self, curve: VolumeCurve) -> None:
         """Keep a volume curve, unless a later version is known."""

@@ -12,6 +12,7 @@ ever reduces what is still to be released.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from pipeline.domain.executions import Fill, FillKind
@@ -29,7 +30,7 @@ class WorkingParent(Entry):
     order_qty: int
     """The epoch's quantity."""
     volume_before: int
-    """The market's volume when the parent came: the participation cap counts from there."""
+    """The market's volume when its window began: the participation cap counts from there."""
     own_before: int
     """What all parents of its instrument and side had executed by then."""
     executed_qty: int = 0
@@ -48,12 +49,40 @@ class WorkingParent(Entry):
     recalled: bool = False
     finishing: bool = False
     at_risk: bool = False
+    """The desk has been told that it may not be completed."""
+    came_ns: int = 0
+    """Session time at which it came; 0 when that was before the first tick."""
+    counted_ns: int = 0
+    """From when on the market's volume and our own count for its cap, session time; 0: not yet."""
+    from_ns: int = 0
+    """From when its schedule runs: since work began, or went on after it stood still; 0: it has not begun."""
+    from_qty: int = 0
+    """What was due by then, earlier epochs included."""
+    until_ns: int = 0
+    """When it really ends: as asked, or with the session; 0: not known yet."""
+    stands_still: bool = False
+    """It may not be worked at the moment, so nothing more comes due."""
     since_cut_qty: int = 0
     """Executed in the epoch since it was closed: its successor's quantity does not know of it."""
     cut: bool = False
     """The epoch is closed to new children; its successor has not begun."""
     resting: bool = False
     """The epoch has no members: everybody left in the parent is held or waits for earlier children to end."""
+
+    @property
+    def begin_ns(self) -> int:
+        """When its schedule begins, as far as that is known; never before the parent came."""
+        return self.from_ns or max(self.order.start_ns, self.came_ns)
+
+    @property
+    def ends_ns(self) -> int:
+        """When it ends, as far as that is known: as asked, or earlier with the session."""
+        return self.until_ns or self.order.end_ns
+
+    @property
+    def end_ns(self) -> int:
+        """When its schedule ends; never before it begins."""
+        return max(self.begin_ns, self.ends_ns)
 
     @property
     def out_qty(self) -> int:
@@ -74,6 +103,17 @@ class WorkingParent(Entry):
     def permitted_qty(self) -> int:
         """The most that routing may have live and filled, over all epochs."""
         return max(0, self.earlier_executed_qty + self.order_qty - self.taken_qty - self.set_aside_qty)
+
+    @property
+    def min_qty(self) -> int:
+        """The client's least quantity of one execution, as far as it still applies.
+
+        Once so much is executed the minimum is met; when less than it is left, all of that is the minimum.
+        """
+        least_qty = self.order.min_qty
+        if self.earlier_qty + self.executed_qty + self.taken_qty >= least_qty:
+            return 0
+        return min(least_qty, self.unexecuted_qty)
 
     @property
     def earlier_qty(self) -> int:
@@ -153,7 +193,7 @@ class WorkingParent(Entry):
             limit_px=order.limit_px,
             style=style,
             expire_ns=expire_ns,
-            min_qty=order.min_qty,
+            min_qty=min(self.min_qty, qty),
             allowed_venues=order.allowed_venues,
             dark_allowed=order.dark_allowed,
             capacity=order.capacity,
@@ -182,24 +222,39 @@ class Siblings:
     def __init__(self) -> None:
         self._totals: dict[tuple[str, Side], Totals] = {}
         self._counted: dict[str, Totals] = {}
+        self._capped: dict[str, dict[str, None]] = {}
+        """By instrument the parents with a participation cap."""
 
     def of(self, parent: WorkingParent) -> Totals:
         """The totals of the parent's instrument and side, itself included."""
         return self._totals.get((parent.order.instrument, parent.order.side), _NONE)
 
+    def capped(self, instrument: str) -> Iterable[str]:
+        """The parents of an instrument, of either side, that have a participation cap; in no order."""
+        return self._capped.get(instrument, ())
+
     def count(self, parent: WorkingParent) -> None:
         """Count a parent that is new or has changed."""
+        order = parent.order
         self._change(parent, Totals(parent.out_qty, parent.unexecuted_qty))
+        if order.participation_cap > 0:
+            self._capped.setdefault(order.instrument, {})[order.parent_id] = None
 
     def forget(self, parent: WorkingParent) -> None:
         """Take a parent that has ended off the totals."""
+        order = parent.order
         self._change(parent, _NONE)
-        del self._counted[parent.order.parent_id]
+        del self._counted[order.parent_id]
+        capped = self._capped.get(order.instrument, {})
+        capped.pop(order.parent_id, None)
+        if not capped:
+            self._capped.pop(order.instrument, None)
 
     def clear(self) -> None:
         """Forget all parents."""
         self._totals.clear()
         self._counted.clear()
+        self._capped.clear()
 
     def _change(self, parent: WorkingParent, now: Totals) -> None:
         before = self._counted.get(parent.order.parent_id, _NONE)
@@ -213,12 +268,13 @@ class Siblings:
         self._counted[parent.order.parent_id] = now
 
 
-def working(order: ParentOrder, volume_before: int, own_before: int) -> WorkingParent:
-    """A new parent at work. ``volume_before``, ``own_before``: see :class:`WorkingParent`."""
+def working(order: ParentOrder, volume_before: int, own_before: int, came_ns: int = 0) -> WorkingParent:
+    """A new parent at work. ``volume_before``, ``own_before``, ``came_ns``: see :class:`WorkingParent`."""
     return WorkingParent(
         order=order,
         epoch_no=order.epoch_no,
         order_qty=order.order_qty,
         volume_before=volume_before,
         own_before=own_before,
+        came_ns=came_ns,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pipeline.parameters import Parameters, count
+from pipeline.domain.units import NS_PER_S
+from pipeline.parameters import Parameters, count, nanos
 
 
 class TCAParameters(Parameters, frozen=True, kw_only=True):
@@ -15,6 +16,13 @@ class TCAParameters(Parameters, frozen=True, kw_only=True):
         int, count("Rows of those a tick left over that go out with each message after it.", 0)
     ] = 2  # fmt: skip
     forgotten_per_tick: Annotated[int, count("Subjects of past days forgotten at one tick.")] = 1_000
-    quotes_kept: Annotated[
-        int, count("Midpoints of an instrument kept over a tick, for orders received a little before it.")
-    ] = 64  # fmt: skip
+    quote_history_ns: Annotated[
+        int, nanos("How far back midpoints are kept, for orders that are read some time after their receipt.", 1)
+    ] = 30 * NS_PER_S
+    quote_patience_ns: Annotated[
+        int,
+        nanos(
+            "For how long the last midpoint is still a benchmark once quotes have none: they are crossed, or a side is "
+            "missing."
+        ),
+    ] = 5 * NS_PER_S

@@ -3,8 +3,9 @@
 - Reads: orders, parents, child-orders, fills, allocations, nbbo, prints, clock.
 - Keeps: the day's prints; for each child, parent and client order its executed quantity, money, fees and times, until
   the end of the next day.
-- Writes: tca, one row per child and parent when the parent has ended, one per client order when it is allocated, and
-  a new revision whenever a bust, a correction or a late fill changes it.
+- Writes: tca, one row per child and parent when the parent has ended, one per client order when it is allocated and
+  when its end has come (also of one that nothing was done of), and a new revision whenever a bust, a correction or a
+  late fill changes it.
 - Refuses: nothing.
 - Conserves: a row's money is the sum of its executions' money; a parent's row is computed from prints and its own
   fills, never from its children's rows.
@@ -14,7 +15,7 @@ Benchmarks are prices; a positive cost hurt; every figure is an integer in 1e-3 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from pipeline.domain.allocations import Allocation
@@ -25,10 +26,11 @@ from pipeline.domain.market import NBBO, TradePrint
 from pipeline.domain.orders import Order
 from pipeline.domain.parents import ParentOrder
 from pipeline.domain.record import Owned, Record
-from pipeline.stage import Meta, Stage
+from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.shared.print_sums import TapeSums
 from pipeline.stages.shared.print_tape import Tape
 from pipeline.stages.tca.cost_book import CostBook
+from pipeline.stages.tca.migrations import MIGRATIONS
 from pipeline.stages.tca.parameters import TCAParameters
 from pipeline.state import State, Task
 
@@ -44,6 +46,7 @@ class TCAState(State):
 
     def restored(self) -> None:
         self.tape.restored()
+        self.book.restored()
 
 
 class TCAStage(Stage[TCAState]):
@@ -62,6 +65,8 @@ class TCAStage(Stage[TCAState]):
         Tick,
     )
     writes: ClassVar[tuple[type[Owned], ...]] = (TCARow,)
+    state_version: ClassVar[int] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = MIGRATIONS
 
     parameters: TCAParameters
 
@@ -88,11 +93,11 @@ class TCAStage(Stage[TCAState]):
             case TradePrint():
                 state.tape.apply(message)
             case Tick():
-                new_day = message.trade_date != state.clock.trade_date
+                before = state.clock.trade_date
                 state.apply_tick(message)
-                if new_day:
-                    state.tape.forget_before(message.trade_date)
-                    state.book.begin_day()
+                if state.clock.trade_date != before:
+                    state.tape.forget_before(state.clock.trade_date)
+                    state.book.begin_day(state.now_ns)
                 state.book.forget_some()
                 yield from state.book.rows_at_tick(state.now_ns)
                 return

@@ -7,6 +7,7 @@ from pipeline.algos.pro_rata import (
     BALANCE_SCALE,
     largest_remainder,
     monotone_floor,
+    share_more,
     share_with_caps,
 )
 
@@ -125,3 +126,41 @@ def test_nonsense_is_refused() -> None:
         share_with_caps([1, 1], None, 1, [0])
     with pytest.raises(ValueError, match="tie-breaks"):
         largest_remainder([1, 1], 1, [1])
+
+
+@pytest.mark.parametrize(
+    ("weights", "had", "caps", "total", "expected", "why"),
+    [
+        ([1, 3, 3], [1, 1, 1], [9, 9, 9], 3, [1, 1, 1], "nothing to add"),
+        ([1, 3, 3], [1, 1, 1], [9, 9, 9], 4, [1, 2, 1], "largest remainder would give (0, 2, 2)"),
+        ([1, 3, 3], [1, 1, 1], [9, 9, 9], 5, [1, 2, 2], "and then the other"),
+        ([1, 3, 3], [0, 0, 0], [9, 9, 9], 7, [1, 3, 3], "the weights themselves"),
+        ([53, 24, 23], [0, 0, 0], [99, 99, 99], 7, [3, 2, 2], "Webster's; the largest remainder is (4, 2, 1)"),
+        ([6, 2, 1], [0, 0, 0], [99, 99, 99], 4, [3, 1, 0], "2.67, 0.89, 0.44"),
+        ([1, 1], [0, 4], [9, 9], 6, [2, 4], "who has more than his part waits"),
+        ([1, 1], [0, 0], [1, 9], 6, [1, 5], "a cap, and the rest to the other"),
+        ([1, 1], [0, 0], [2, 3], 9, [2, 3], "what no cap can hold is not shared"),
+        ([0, 1], [2, 0], [5, 5], 4, [2, 2], "no weight: keeps what he has"),
+        ([0, 0], [1, 0], [5, 5], 4, [1, 0], "nobody has a weight"),
+        ([], [], [], 3, [], "nobody"),
+        ([10**12, 1], [0, 0], [10**18, 10**18], 10**15, [10**15 - 1000, 1000], "far apart"),
+    ],
+)
+def test_share_more(
+    weights: list[int], had: list[int], caps: list[int], total: int, expected: list[int], why: str
+) -> None:
+    assert share_more(weights, had, caps, total) == expected, why
+
+
+def test_share_more_gives_a_tie_to_the_lower_hash() -> None:
+    assert share_more([1, 1, 1], [0, 0, 0], [9, 9, 9], 4, [9, 5, 7]) == [1, 2, 1]
+    assert share_more([1, 1, 1], [0, 0, 0], [9, 9, 9], 5, [9, 5, 7]) == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("had", "caps", "total"),
+    [([2, 2], [9, 9], 3), ([2, 0], [1, 9], 5), ([-1, 0], [9, 9], 5), ([0], [9, 9], 5), ([0, 0], [9], 5)],
+)
+def test_share_more_refuses_what_cannot_be(had: list[int], caps: list[int], total: int) -> None:
+    with pytest.raises(ValueError, match=r"already has|negative|2 weights"):
+        share_more([1, 1], had, caps, total)

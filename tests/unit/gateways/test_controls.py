@@ -9,6 +9,7 @@ def test_words_become_a_control() -> None:
     made = control("block-venue", "venue", "XBAT", " ann ", "slow", 7)
     assert (made.kind, made.scope, made.scope_id) == (ControlKind.BLOCK_VENUE, ControlScope.VENUE, "XBAT")
     assert (made.who, made.why, made.at_ns, made.control_id) == ("ann", "slow", 7, "7-ann")
+    assert control("unblock-venue", "all", "", "ann", "a block of all", 7).scope_id == ""
     assert control("KILL", "ALL", "", "ann", "fire", 7).kind is ControlKind.KILL
     assert control("skip", "all", "orders-in/1/4711", "ann", "poison", 7).scope_id == "orders-in/1/4711"
 
@@ -24,6 +25,14 @@ def test_words_become_a_control() -> None:
         ("kill", "all", "", "", "x", "--who"),
         ("kill", "all", "", "ann", " ", "--why"),
         ("block-venue", "instrument", "AMZN", "ann", "x", "of a VENUE"),
+        ("block-venue", "all", "", "ann", "x", "of a VENUE"),
+        ("unblock-venue", "all", "XBAT", "ann", "x", "has no id"),
+        ("unblock-venue", "instrument", "AMZN", "ann", "x", "of a VENUE"),
+        ("kill", "account", " A1", "ann", "x", "blanks around it"),
+        ("kill", "account", "A1\n", "ann", "x", "--id: one line of text"),
+        ("kill", "all", "", "an\x00n", "x", "--who: one line of text"),
+        ("kill", "all", "", "ann", "x\ny", "--why: one line of text"),
+        ("kill", "all", "", "ann", "x\udcff", "--why: one line of text"),
         ("skip", "all", "", "ann", "x", "names a position"),
         ("skip", "all", "orders/0", "ann", "x", "names a position"),
         ("skip", "instrument", "orders/0/12", "ann", "x", "no scope"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.algos.shortfall import shortfall
 from pipeline.domain.analytics import TCALevel, TCARow
 from pipeline.domain.market import NBBO, QuoteKind
 from pipeline.domain.orders import AccountClass, Side, Strategy
@@ -14,7 +15,6 @@ from pipeline.domain.parents import Cross, CrossKind, CrossLeg
 from pipeline.domain.record import Record
 from pipeline.domain.reference import PriceRule
 from pipeline.tca.report import bps, fairness, grouped, latest, report
-from pipeline.tca.shortfall import shortfall
 
 MILL = 1_000_000
 REFERENCE = [

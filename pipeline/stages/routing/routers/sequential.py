@@ -51,14 +51,16 @@ def _advance(state: RoutingState, open_slice: OpenSlice) -> Iterator[Owned]:
 def _next_child(state: RoutingState, open_slice: OpenSlice) -> Placement | str:
     """A child for all that is left of the slice, at the best venue not tried yet, or the reason why there is none."""
     slice_ = open_slice.slice
-    headroom_qty = state.ledger.headroom_qty(state.ledger.parents[slice_.parent_id])
+    parent = state.ledger.parents[slice_.parent_id]
+    headroom_qty = state.ledger.headroom_qty(parent)
     qty = min(slice_.qty - open_slice.executed_qty, headroom_qty)
     if qty <= 0:
         return "PERMITTED"
     instrument = state.instruments.get(slice_.instrument, state.now_ns)
     if instrument is None:
         return "UNKNOWN_INSTRUMENT"
-    choice = VenueChoice(state.market, state.scorecards, state.switches, state.parameters)
+    choice = VenueChoice(state.market, state.scorecards, state.switches, state.parameters, state.opinion)
     venues = state.venues.standing(state.now_ns)
     resting = state.ledger.resting(slice_.instrument, slice_.side)
-    return choice.next_child(open_slice, qty, instrument, venues, resting)
+    remaining_qty = max(1, parent.permitted_qty - parent.cum_qty)
+    return choice.next_child(open_slice, qty, instrument, venues, resting, remaining_qty)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from pipeline.algos import twap, vwap
+from pipeline.algos import vwap
 from pipeline.stages.slicing.schedule import SlicingView
+from pipeline.stages.slicing.schedules.twap import evenly_qty
 
 
 class VWAPSchedule:
     """A :class:`Schedule` by `algos/vwap.py`."""
 
     def target_qty(self, view: SlicingView, at_ns: int) -> int:
-        order, curve, lot_qty = view.parent.order, view.curve, view.instrument.lot_qty
+        parent, curve = view.parent, view.curve
         if curve is None:
-            return twap.target_qty(view.total_qty, order.start_ns, order.end_ns, at_ns, lot_qty)
+            return evenly_qty(view, at_ns)
         return vwap.target_qty(
             view.total_qty,
             curve.fractions,
             curve.bin_ns,
-            curve.day_start_ns,
-            order.start_ns,
-            order.end_ns,
+            view.day_start_ns,
+            parent.begin_ns,
+            parent.end_ns,
             at_ns,
-            lot_qty,
+            view.lot_qty,
+            view.begin_qty,
         )
 
     def basis(self, view: SlicingView) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import fastavro
 import pytest
 
 from pipeline.domain.orders import Order, OrderRequest
-from pipeline.domain.record import Kind, Owned, Record
+from pipeline.domain.record import INFORMATIVE, Kind, Owned, Record
 from pipeline.domain.units import Px
 from pipeline.runtime.contracts import checks, schemas
 from pipeline.runtime.contracts.checks import findings, freeze, lint, unfrozen, unreadable
@@ -160,6 +160,19 @@ class Nameless(Record, frozen=True, kw_only=True):
 def test_a_record_that_is_not_for_messages_is_refused(record_type: type[Record], says: str) -> None:
     with pytest.raises(ContractError, match=says):
         schema_of(record_type)
+
+
+class Noted(Owned, frozen=True, kw_only=True):
+    """A record with a note."""
+
+    note: Annotated[str, INFORMATIVE] = ""
+    """For people."""
+
+
+def test_a_field_that_changes_no_decision_says_so() -> None:
+    assert schema_of(Noted)["fields"][2] == {
+        "name": "note", "type": "string", "default": "", "doc": "For people.", "informative": True,
+    }  # fmt: skip
 
 
 class Documented(Owned, frozen=True, kw_only=True):

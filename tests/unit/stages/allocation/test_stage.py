@@ -18,7 +18,6 @@ from pipeline.domain.orders import OrderEvent, OrderEventKind, OrdersClosed, Ord
 from pipeline.domain.parents import CrossKind, ParentKind
 from pipeline.domain.record import Record
 from pipeline.stages.allocation.sharing import share_out
-from pipeline.stages.allocation.state import BrokenBooks
 from tests.allocation_builders import (
     PX,
     XYZ,
@@ -209,12 +208,23 @@ def test_halves_may_come_in_any_order(sequence: tuple[int, ...]) -> None:
     assert books.ends() == {"O1": ("EXPIRED", 6), "O2": ("EXPIRED", 2), "S1": ("FILLED", 2)}
 
 
-def test_a_statement_that_is_not_what_the_parent_says_stops_the_worker() -> None:
+def test_a_statement_that_is_not_what_the_parent_says_is_a_break_and_nothing_of_it_is_shared_out() -> None:
     stage = bench()
     lines = [("O1", "A", 8), ("O2", "B", 4)]
-    stage.feed(*statement("P", lines))
-    with pytest.raises(BrokenBooks, match="hash"):
-        stage.feed(parent("P", lines=[("O1", "A", 4), ("O2", "B", 8)]))
+    stage.feed(order("O1", 8, account="A"), order("O2", 4, account="B"), *statement("P", lines))
+    out = stage.feed(parent("P", lines=[("O1", "A", 4), ("O2", "B", 8)]))
+    assert [(a.kind, a.reason, a.subject_id, "hash" in a.text) for a in out if isinstance(a, Alert)] == [
+        (AlertKind.BREAK, "CONTRADICTS_STATEMENT", "P", True)
+    ]
+    assert stage.feed(fill("f", 6, fee=2), quiet()) == []
+    over = stage.tick(50 * S, kind=TickKind.DAY_END)
+    (told,) = stage.all(Reconciliation, over)
+    assert (told.executed_qty, told.allocated_qty, told.error_account_qty, told.error_account) == (6, 0, 6, "ERROR")
+    assert (told.executed_money, told.allocated_money, told.executed_fee, told.allocated_fee) == (600 * PX,) * 2 + (
+        2,
+        2,
+    )
+    assert Books(stage.out).ends() == {"O1": ("EXPIRED", 0), "O2": ("EXPIRED", 0)}
 
 
 # ------------------------------------------------------------------ crosses
@@ -344,11 +354,13 @@ def test_breaking_an_allocation_by_hand_is_refused_by_name() -> None:
     assert [a.reason for a in bench().feed(control) if isinstance(a, Alert)] == ["BREAK_ALLOCATION_NOT_BUILT"]
 
 
-def test_keeping_what_everybody_has() -> None:
-    shared = share_out([1, 3, 3], [1, 3, 3], 4, [0, 0, 0], [1, 2, 3], at_least=[1, 1, 1])
-    assert shared.shares == [1, 2, 1] and sum(shared.changes) == 0
-    with pytest.raises(ValueError, match="already has"):
-        share_out([1, 1], [1, 1], 1, [0, 0], [1, 2], at_least=[1, 1])
+def test_beyond_the_close_everybody_keeps_what_he_has() -> None:
+    shared = share_out([1, 3, 3], [1, 3, 3], 4, [0, 0, 0], [1, 2, 3], closed=[1, 1, 1])
+    assert (shared.shares, shared.unplaced) == ([1, 2, 1], 0) and sum(shared.changes) == 0
+    again = share_out([1, 3, 3], [1, 3, 3], 3, [0, 0, 0], [1, 2, 3], closed=[1, 1, 1])
+    assert again.shares == [1, 1, 1], "up to the total at the close it is the largest remainder"
+    capped = share_out([1, 3, 3], [1, 1, 1], 6, [0, 0, 0], [1, 2, 3], closed=[1, 1, 1])
+    assert (capped.shares, capped.unplaced) == ([1, 1, 1], 3)
 
 
 def test_orders_of_a_source_that_end_together_are_closed_by_one_record() -> None:

@@ -217,9 +217,10 @@ def test_only_what_is_unknown_can_be_declared_dead() -> None:
         assert child.state is (S.DECLARED_DEAD if state is S.UNKNOWN else state)
 
 
-def test_no_event_but_a_reopening_leads_back_from_the_dead() -> None:
-    back = [(before, event) for (before, event), after in NEXT.items() if before not in LIVE and after in LIVE]
-    assert back == [(S.FILLED, E.REOPENED)]
+def test_no_event_but_the_venues_reopening_leads_back_from_the_dead() -> None:
+    back = {(before, event) for (before, event), after in NEXT.items() if before not in LIVE and after in LIVE}
+    found = {(state, E.FOUND_ALIVE) for state in ChildState if state not in LIVE}
+    assert back == {(S.FILLED, E.REOPENED)} | found
 
 
 def test_every_live_state_can_end() -> None:

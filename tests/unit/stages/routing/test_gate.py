@@ -63,6 +63,9 @@ CHILD = ChildOrder(
     post_only=True,
     sent_ns=NOW,
 )
+CROSSED = msgspec.structs.replace(QUOTE, bid_px=OFFER, offer_px=BID)
+FUTURE = msgspec.structs.replace(QUOTE, event_ns=NOW + 3_600 * NS_PER_S)
+SOON = msgspec.structs.replace(QUOTE, event_ns=NOW + NS_PER_S)
 VIEW = GateView(now_ns=NOW, quote=QUOTE, state=SessionState.OPEN, parent_order_qty=100)
 LIMITS = GateParameters()
 TAKE: dict[str, Any] = {"limit_px": OFFER, "time_in_force": TimeInForce.IOC, "post_only": False}
@@ -105,6 +108,24 @@ PEG: dict[str, Any] = {"ord_type": OrdType.PEGGED_MIDPOINT, "limit_px": None, "p
         ({**SELL_TAKE, "limit_px": BID * 99 // 100}, {}, {"collar": 100_000}, None),
         ({**SELL_TAKE, "limit_px": BID * 99 // 100 - 1}, {}, {"collar": 100_000}, R.OUTSIDE_COLLAR),
         ({"limit_px": BID // 2}, {}, {"collar": 100_000}, None),  # far behind the market hurts nobody
+        (TAKE, {"reference_px": OFFER * 100 // 105 + 1}, {}, None),  # 5 % above, exactly
+        (TAKE, {"reference_px": OFFER * 100 // 105}, {}, R.OFF_REFERENCE),
+        (SELL_TAKE, {"reference_px": BID * 100 // 95}, {}, None),
+        (SELL_TAKE, {"reference_px": BID * 100 // 95 + 1}, {}, R.OFF_REFERENCE),
+        (SELL_TAKE, {"reference_px": BID // 2}, {}, None),  # too good for us is the venue's to bust, not ours to fear
+        ({"limit_px": BID // 2}, {"reference_px": BID}, {}, None),
+        (PEG, {"reference_px": (BID + OFFER) // 2}, {}, None),
+        (PEG, {"reference_px": BID * 2}, {}, R.OFF_REFERENCE),
+        (PEG, {"reference_px": BID // 2}, {}, R.OFF_REFERENCE),
+        ({**PEG, "side": Side.SELL}, {"reference_px": BID * 2}, {}, R.OFF_REFERENCE),
+        (PEG, {"reference_px": BID, "quote": CROSSED}, {}, R.OFF_REFERENCE),  # a crossed market has no middle
+        (PEG, {"upper_band_px": BID}, {}, R.OUTSIDE_BANDS),
+        ({**PEG, "side": Side.SELL}, {"lower_band_px": OFFER}, {}, R.OUTSIDE_BANDS),
+        ({}, {"quote": FUTURE}, {}, R.STALE_QUOTE),  # a time to come is no age
+        ({}, {"quote": FUTURE}, {"max_quote_age_ns": NS_PER_S}, R.STALE_QUOTE),
+        ({}, {"quote": SOON}, {"max_quote_age_ns": NS_PER_S}, None),  # since the last tick
+        ({}, {"quote_age_ns": NS_PER_S}, {"max_quote_age_ns": NS_PER_S}, None),
+        ({}, {"quote_age_ns": NS_PER_S + 1}, {"max_quote_age_ns": NS_PER_S}, R.STALE_QUOTE),
         (TAKE, {"upper_band_px": OFFER}, {}, None),
         (TAKE, {"upper_band_px": OFFER - 1}, {}, R.OUTSIDE_BANDS),
         (SELL_TAKE, {"lower_band_px": BID + 1}, {}, R.OUTSIDE_BANDS),

