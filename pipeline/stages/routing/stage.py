@@ -129,7 +129,8 @@ class RoutingStage(Stage[RoutingState]):
                     yield stale_hold(state)
             case _:
                 raise TypeError(f"routing does not read {type(message).__name__}")
-        yield from hold_to_permitted(state)
+        if state.ledger.has_changed:
+            yield from hold_to_permitted(state)
 
     # ------------------------------------------------------------------ slices
 
