@@ -18,6 +18,7 @@ import msgspec
 
 from pipeline.domain.market import NBBO, Depth, DepthKind, Level, QuoteKind, SessionState, VenueStatus
 from pipeline.domain.orders import Side
+from pipeline.domain.times import age_ns
 from pipeline.stages.shared.market_entries import LatestQuote, Levels, Status
 from pipeline.state import State
 
@@ -105,7 +106,7 @@ class MarketState:
 
     def _is_ahead(self, event_ns: int) -> bool:
         now_ns = self._state.now_ns
-        return now_ns > 0 and event_ns - now_ns > self._ahead_ns
+        return now_ns > 0 and age_ns(event_ns, now_ns, self._ahead_ns) is None
 
     # ------------------------------------------------------------------ what is asked
 
@@ -165,10 +166,10 @@ class MarketState:
         which what is displayed, best first, makes up a round lot. Without depth, from a quote of that size when the
         venue is the one that shows it. None: none, or not known.
         """
-        levels = self._levels.get(_key(instrument, venue))
-        if levels is not None and not levels.gap:
+        shown = self._shown(instrument, venue, side)
+        if shown is not None:
             total_qty = 0
-            for px, qty in levels.offers if side is Side.BUY else levels.bids:
+            for px, qty in shown:
                 total_qty += qty
                 if total_qty >= round_lot_qty:
                     return px

@@ -151,7 +151,7 @@ def _volume_expected_qty(view: SlicingView, from_ns: int, end_ns: int) -> int:
         part = volume_between(curve.fractions, curve.bin_ns, view.day_start_ns, from_ns, end_ns)
         return curve.daily_volume_qty * part // (PPB_ONE * curve.bin_ns)
     session_ns = max(1, instrument.session_close_ns - instrument.session_open_ns)
-    return instrument.daily_volume_qty * max(0, end_ns - from_ns) // session_ns
+    return max(0, instrument.daily_volume_qty) * max(0, end_ns - from_ns) // session_ns
 
 
 def _risk_budget(urgency: Urgency, leaves_qty: int, median_spread_px: int, parameters: SlicingParameters) -> int | None:

@@ -189,7 +189,9 @@ class SlicingState(State):
         self._prints.forget_before(self.now_ns // DAY_NS)
 
     def learn_curve(self, curve: VolumeCurve) -> None:
-        """Keep a volume curve, unless a later version is known."""
+        """Keep a volume curve, unless a later version is known or it is none: then the day counts evenly."""
+        if curve.bin_ns < 1 or curve.daily_volume_qty < 0 or min(curve.fractions, default=-1) < 0:
+            return
         known = self.curves.get(curve.instrument)
         if known is None or curve.version > known.curve.version:
             self.curves.put(curve.instrument, Curve(curve))
