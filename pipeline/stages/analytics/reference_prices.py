@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from pipeline.domain.int64 import nearest
 from pipeline.domain.market import NBBO, ReferencePrice, SessionState, VenueStatus
 from pipeline.domain.units import NS_PER_S, PPM_ONE
 from pipeline.stages.analytics.parameters import ReferencePriceParameters
@@ -51,7 +52,7 @@ class Opened(Entry):
     venues: dict[str, tuple[int, bool]]
 
 
-class Feed(Entry):
+class LastTold(Entry):
     """The latest second of event time (since 1970) of any market data."""
 
     second: int
@@ -65,7 +66,7 @@ class ReferencePrices:
         self._midpoints = state.table("midpoints", Midpoint)
         self._sales = state.table("sales", Sale)
         self._opened = state.table("opened", Opened)
-        self._feed = state.table("feed", Feed)
+        self._feed = state.table("feed", LastTold)
 
     # ---------------------------------------------------------------- what comes in
 
@@ -76,7 +77,7 @@ class ReferencePrices:
         if (quote.event_ns, quote.quote_no) < (known.quote_ns, known.quote_no):
             return
         known.px = quote.midpoint_px or 0
-        known.width_px = (quote.offer_px or 0) - (quote.bid_px or 0)
+        known.width_px = nearest((quote.offer_px or 0) - (quote.bid_px or 0))
         known.quote_ns, known.quote_no = quote.event_ns, quote.quote_no
         self._midpoints.put(quote.instrument, known)
 
@@ -114,7 +115,7 @@ class ReferencePrices:
         second = event_ns // NS_PER_S
         known = self._feed.get("")
         if known is None or known.second < second:
-            self._feed.put("", Feed(second))
+            self._feed.put("", LastTold(second))
 
     def begin_day(self) -> None:
         """Forget the last sales: they are yesterday's."""
