@@ -2,14 +2,14 @@
 
 - Reads: parents (new ones and their changes); fills, with quantity returned; nbbo, prints, depth, venue-status,
   volume-curves; instruments, limits; clock, controls.
-- Keeps: per parent what is executed, outstanding and set aside (`working_parent.py`); per instrument the market's
-  volume and state.
+- Keeps: per parent what is executed, outstanding and set aside (`working_parent.py`), and the window it is really
+  worked in (`window.py`); per instrument the market's state, samples of its quote, and the volume behind caps.
 - Writes: slices (SLICE, RECALL, FINISH, SET_ASIDE), alerts (COMPLETION_AT_RISK, STALE_HOLD).
 - Refuses: to release anything while killed, paused, stale, halted, outside the parent's window or the session.
 - Conserves: outstanding + executed + crossed + set aside <= the epoch's quantity.
 
 A schedule (`schedules/twap.py`, `schedules/vwap.py`) says how much is due by when; `release.py` decides how much of it
-is released now, and how.
+is released now, and how; `completion.py` tells the desk when a parent that must be completed may not be.
 
 First form: TWAP and VWAP; out of limit means pause; POV and IS parents are worked as TWAP under their cap (intake
 refuses them for now).
