@@ -5,7 +5,7 @@
   still be filled.
 - Writes: bars (a late, cancelled or corrected print makes a new revision), volume-curves (from earlier days only),
   venue-scores per minute, reference-prices.
-- Refuses: nothing. Which prints stand, whatever the order they come in: `stages/shared/print_identity.py`; a midpoint
+- Refuses: nothing. Which prints stand, whatever the order they come in: ``shared.print_identity``; a midpoint
   that nothing but its own quote speaks for is not told as a reference price.
 - Conserves: a minute's volume is the sum of its prints after cancels and corrections; a curve adds up to 1,000,000,000.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import msgspec
@@ -186,6 +187,31 @@ def test_a_bust_and_a_correction_and_their_correction_are_followed() -> None:
     counts = [line for line in books(ours) if line.name.startswith("fills whose count")]
     assert [line.holds for line in counts] == [True], "5, 12, then 5 less, then 3 less"
     assert "quantity the venues report, and booked" in venue_lines(*said, *ours[:-1])
+
+
+def test_restatements_are_followed_in_any_order_and_under_any_date() -> None:
+    said = [
+        report(ReportKind.TRADE, "2", 7, 10), report(ReportKind.CORRECT, "4", 6, 11, "2"),
+        report(ReportKind.CORRECT, "5", 4, 12, "4"), report(ReportKind.TRADE, "1", 5, 10),
+        report(ReportKind.BUST, "6", 5, 10, "1"), report(ReportKind.CORRECT, "7", 1, 10, "1"),
+    ]  # fmt: skip
+    ours = [
+        fill(FillKind.TRADE, "f1", "1", 5, 10, cum=5), fill(FillKind.TRADE, "f2", "2", 7, 10, cum=12),
+        fill(FillKind.BUST, "f3", "6", 5, 10, "f1", cum=7),
+        fill(FillKind.CORRECT, "f5", "5", 4, 12, "f2", cum=4, prior=7),
+    ]  # fmt: skip
+    for order in itertools.permutations(said):
+        assert venue_lines(*order, *ours) == []
+    again = msgspec.structs.replace(said[0], trade_date=2)
+    assert venue_lines(*said, again, *ours) == [], "the same execution under another date"
+
+
+def test_a_report_that_came_before_what_it_restates_was_not_refused() -> None:
+    said = [report(ReportKind.BUST, "3", 5, 10, "1"), report(ReportKind.TRADE, "1", 5, 10)]
+    early = Alert(kind=AlertKind.DONT_KNOW, instrument="I", subject_id="3", reason="EXECUTION_NOT_SEEN_YET")
+    trade = fill(FillKind.TRADE, "f1", "1", 5, 10, cum=5)
+    assert venue_lines(*said, early, trade, fill(FillKind.BUST, "f2", "3", 5, 10, "f1")) == []
+    assert venue_lines(*said, early, trade) == [], "answered, and told to the desk"
 
 
 def test_a_report_that_was_not_ours_is_not_missed() -> None:
