@@ -108,6 +108,17 @@ def test_each_figure_of_an_allocation_is_checked(name: str) -> None:
         assert by_name([*put_in, *changed])[OFF_EPOCH].left == 1
 
 
+def test_a_reconciliation_of_what_never_was_executed_is_seen() -> None:
+    put_in, out = life()
+    told = next(record for record in out if isinstance(record, Reconciliation))
+    for field in ("executed_qty", "allocated_qty"):
+        nothing = {"executed_qty": 0, "allocated_qty": 0}
+        lost = replace(told, parent_id="LOST", **{**nothing, field: 1})
+        assert by_name([*put_in, *out, lost])[OFF_EPOCH].left == 1
+        assert by_name([*put_in, *out, replace(lost, **nothing)])[OFF_EPOCH].left == 0
+    assert by_name([*put_in, *out, replace(told, parent_id=None, cross_id="LOST")])[OFF_CROSS].left == 1
+
+
 def test_a_fee_that_is_not_in_proportion_is_seen() -> None:
     put_in, out = life()
     standing = [record for record in out if isinstance(record, Allocation)][-1]
