@@ -29,6 +29,7 @@ from pipeline.domain.reference import (
     Venue,
     VenueKind,
 )
+from pipeline.domain.settlement import weekday_dates
 from pipeline.domain.units import NS_PER_S, PX_ONE
 
 CENT: Final = PX_ONE // 100
@@ -58,11 +59,14 @@ class World:
     def reference(self) -> Iterator[Owned]:
         """Reference data: every limit is set, and so high that none refuses an order."""
         since_ns = self.base_ns - 86_400 * NS_PER_S
+        settles = weekday_dates(self.trade_date)
         for name in self.instruments:
             yield Instrument(
                 kind=ReferenceKind.SET, instrument=name, effective_ns=since_ns, tick_px=CENT,
                 session_open_ns=self.base_ns - 3_600 * NS_PER_S, session_close_ns=self.base_ns + 20_000 * NS_PER_S,
-                reference_px=PX, daily_volume_qty=50_000_000,
+                reference_px=PX, daily_volume_qty=50_000_000, trade_date=self.trade_date,
+                cash_settlement_date=settles.cash, next_day_settlement_date=settles.next_day,
+                regular_settlement_date=settles.regular,
             )  # fmt: skip
         for name, kind in VENUES:
             yield Venue(

@@ -55,6 +55,9 @@ class Stage(ABC, Generic[S]):
     """What it does, in one line for `pipeline topology`."""
     reads: ClassVar[tuple[type[Record], ...]]
     writes: ClassVar[tuple[type[Owned], ...]]
+    answers: ClassVar[tuple[type[Record], ...]] = ()
+    """Of what it reads, the records that it takes although parts of them are not understood, because it answers them.
+    Others of which this is so, and that come through no door, are dead letters: see :attr:`Meta.not_understood`."""
     state_version: ClassVar[int] = 1
     """Raise it when tables or their entries change in any way but a new last field with a default."""
     migrations: ClassVar[Mapping[int, Migration]] = {}

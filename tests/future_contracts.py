@@ -58,13 +58,16 @@ class Tomorrow:
             schema["fields"].append({key: value for key, value in field.items() if key != "value"})
             if "value" in field:
                 plain[field["name"]] = field["value"]
+        return self.written(schema, plain, topic_of(type(record)).name)
+
+    def written(self, schema: Any, plain: Any, topic_name: str) -> bytes:
+        """The value of a record under a schema, which is registered for the topic."""
         out = io.BytesIO()
         fastavro.schemaless_writer(out, fastavro.parse_schema(json.loads(json.dumps(schema))), plain)
         text = json.dumps(schema)
         known = [each.text for each in self._tomorrow]
         if text not in known:
-            subject = subject_of(topic_of(type(record)).name)
-            self._tomorrow.append(Registered(text, frozenset((subject,))))
+            self._tomorrow.append(Registered(text, frozenset((subject_of(topic_name),))))
             known.append(text)
         return b"\0" + struct.pack(">I", _FIRST_ID + known.index(text)) + out.getvalue()
 

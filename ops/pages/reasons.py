@@ -102,6 +102,7 @@ LETTER_MEANINGS: dict[DeadLetterReason, str] = {
     DeadLetterReason.BAD_VALUE: "a field's value is outside what the record allows",
     DeadLetterReason.WRONG_PARTITION: "it lies on another partition than its key's (`orders-in` is forwarded instead)",
     DeadLetterReason.SKIPPED_BY_DESK: "a stage could not apply it and the desk ordered SKIP",
+    DeadLetterReason.NOT_UNDERSTOOD: "a newer release wrote it, and says in it what this one does not know",
 }
 
 

@@ -24,6 +24,7 @@ from pipeline.domain.reference import (
     Venue,
     VenueKind,
 )
+from pipeline.domain.settlement import weekday_dates
 from pipeline.domain.units import NS_PER_MS, NS_PER_S, PX_ONE
 
 SOURCES: Final = ("rebalancer", "savings-plan", "strategy-desk")
@@ -74,18 +75,7 @@ def records(day: SessionDay, listed: list[Listed], max_backlog_ns: int = 60 * NS
     """Everything on the reference topics, effective a day before the opening."""
     effective_ns = day.open_ns - 86_400 * NS_PER_S
     for each in [*listed, RESTRICTED]:
-        yield Instrument(
-            kind=ReferenceKind.SET,
-            instrument=each.symbol,
-            effective_ns=effective_ns,
-            tick_px=CENT,
-            session_open_ns=day.open_ns,
-            session_close_ns=day.close_ns,
-            reference_px=each.reference_px,
-            daily_volume_qty=each.daily_volume_qty,
-            restricted=each.restricted,
-            hard_to_borrow=each.hard_to_borrow,
-        )
+        yield instrument(day, each)
     for source in SOURCES:
         for number, name in enumerate(account_names(source), start=1):
             # Two accounts of an owner, four under one control group: such orders must not cross with each other.
@@ -101,6 +91,28 @@ def records(day: SessionDay, listed: list[Listed], max_backlog_ns: int = 60 * NS
     yield from _venues(effective_ns)
     yield from _limits(effective_ns, max_backlog_ns)
     yield from _crossing_rules(effective_ns)
+
+
+def instrument(day: SessionDay, listed: Listed) -> Instrument:
+    """The record of an instrument for one session, in effect from a day before it. The demo's exchange knows no
+    holidays: its trades settle over weekdays."""
+    settles = weekday_dates(day.trade_date)
+    return Instrument(
+        kind=ReferenceKind.SET,
+        instrument=listed.symbol,
+        effective_ns=day.open_ns - 86_400 * NS_PER_S,
+        tick_px=CENT,
+        session_open_ns=day.open_ns,
+        session_close_ns=day.close_ns,
+        reference_px=listed.reference_px,
+        daily_volume_qty=listed.daily_volume_qty,
+        restricted=listed.restricted,
+        hard_to_borrow=listed.hard_to_borrow,
+        trade_date=day.trade_date,
+        cash_settlement_date=settles.cash,
+        next_day_settlement_date=settles.next_day,
+        regular_settlement_date=settles.regular,
+    )
 
 
 def _venues(effective_ns: int) -> Iterator[Owned]:

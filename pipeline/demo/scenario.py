@@ -62,8 +62,9 @@ class Scenario:
         return {(each.source, each.cl_ord_id) for each in asked if each is not None and each.source and each.cl_ord_id}
 
     def reference(self) -> Iterator[Owned]:
-        """The reference data of the day's instruments, accounts and venues."""
-        return reference_data.records(self.day, list(self.listed), int(self.asked.max_backlog_s * NS_PER_S))
+        """The reference data of the day's instruments, accounts and venues, and the sessions of the days before."""
+        yield from history.earlier_sessions(self.day, self.listed)
+        yield from reference_data.records(self.day, list(self.listed), int(self.asked.max_backlog_s * NS_PER_S))
 
     def earlier(self) -> Iterator[Owned]:
         """Simulated prints of earlier days, for the volume curves."""

@@ -45,7 +45,7 @@ class Instrument(Owned, frozen=True, kw_only=True):
     hard_to_borrow: bool = False
     """A short sale needs a locate."""
     calendar: str = ""
-    """The exchange calendar its sessions follow (a MIC: XNYS), which `pipeline reference check` compares them with.
+    """The exchange calendar its sessions follow (a MIC: XNYS); a file's are compared with it before they are sent.
     Empty: none."""
     trade_date: TradeDate = 0
     """The trading date of this session, the exchange's local date. 0: not said; then the UTC date of its opening."""

@@ -21,6 +21,7 @@ import orjson
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import Account, CrossingRule, Instrument, Limit, LimitScope, ReferenceKind, Venue
 from pipeline.domain.validators import reference
+from pipeline.domain.validators.faults import Fault
 from pipeline.errors import WrongUse
 from pipeline.gateways import calendars
 from pipeline.topics import topic_of
@@ -32,7 +33,7 @@ _STAMPED: Final = ("writer", "seq")
 """Fields that the writer stamps; no file has them."""
 
 
-class BadLine(NamedTuple):
+class BadRecord(NamedTuple):
     """Something to be mended in a file: the line, the record as far as it can be named, and what is wrong with it."""
 
     number: int
@@ -47,7 +48,7 @@ class Examined(NamedTuple):
     """A file's good records, in its order, each with its line; and all that is wrong, by line."""
 
     records: list[tuple[int, Owned]]
-    faults: list[BadLine]
+    faults: list[BadRecord]
 
 
 def load(path: Path) -> list[Owned]:
@@ -81,15 +82,15 @@ def day_lines(path: Path, trade_date: int, calendar: str | None) -> list[str]:
     except OSError as error:
         raise WrongUse(f"{path}: {error.strerror}") from error
     found: list[str] = []
-    wrong: list[BadLine] = []
+    wrong: list[BadRecord] = []
     for number, line in enumerate(lines, start=1):
         text = _text(line, first=number == 1)
-        if isinstance(text, BadLine) or not text.strip():
-            wrong += [BadLine(number, "", text.text)] if isinstance(text, BadLine) else []
+        if isinstance(text, BadRecord) or not text.strip():
+            wrong += [BadRecord(number, "", text.text)] if isinstance(text, BadRecord) else []
             continue
         record, faults = _read(text)
         if record is None:
-            wrong += [BadLine(number, what, each) for what, each in faults]
+            wrong += [BadRecord(number, what, each) for what, each in faults]
         elif isinstance(record, Instrument) and record.kind is ReferenceKind.SET:
             name = record.calendar or calendar
             if not name:
@@ -98,14 +99,14 @@ def day_lines(path: Path, trade_date: int, calendar: str | None) -> list[str]:
             if session is None:
                 raise WrongUse(f"{trade_date} is no trading day of {name}: {record.instrument} has no session on it")
             made = calendars.applied(record, session)
-            wrong += [BadLine(number, name_of(made), fault.text) for fault in _faults(made)]
+            wrong += [BadRecord(number, name_of(made), fault.text) for fault in _faults(made)]
             found.append(line_of(made))
     if wrong:
         raise WrongUse(f"{path}: {as_text(wrong)}")
     return found
 
 
-def as_text(faults: list[BadLine]) -> str:
+def as_text(faults: list[BadRecord]) -> str:
     """What is wrong, for a person: how much, then line by line."""
     lines = len({fault.number for fault in faults})
     count = "1 line is" if lines == 1 else f"{lines} lines are"
@@ -116,15 +117,15 @@ def examine(lines: Iterable[bytes | str]) -> Examined:
     """The good records of ``lines`` and every fault. Empty lines are skipped; a byte order mark before the first is
     allowed."""
     records: list[tuple[int, Owned]] = []
-    faults: list[BadLine] = []
+    faults: list[BadRecord] = []
     for number, line in enumerate(lines, start=1):
         text = _text(line, first=number == 1)
-        if isinstance(text, BadLine):
-            faults.append(BadLine(number, "", text.text))
+        if isinstance(text, BadRecord):
+            faults.append(BadRecord(number, "", text.text))
         elif text.strip():
             record, wrong = _read(text)
             named = "" if record is None else name_of(record)
-            faults.extend(BadLine(number, named or what, each) for what, each in wrong)
+            faults.extend(BadRecord(number, named or what, each) for what, each in wrong)
             if record is not None and not wrong:
                 records.append((number, record))
     faults.extend(_across(records))
@@ -148,11 +149,11 @@ def name_of(record: Owned) -> str:
 # ---------------------------------------------------------------------- one line
 
 
-def _text(line: bytes | str, first: bool) -> str | BadLine:
+def _text(line: bytes | str, first: bool) -> str | BadRecord:
     try:
         text = line.decode("utf-8") if isinstance(line, bytes) else line
     except UnicodeDecodeError as error:
-        return BadLine(0, "", f"not UTF-8: {error.reason} at byte {error.start + 1}. Save the file as UTF-8")
+        return BadRecord(0, "", f"not UTF-8: {error.reason} at byte {error.start + 1}. Save the file as UTF-8")
     return text.removeprefix("\ufeff") if first else text
 
 
@@ -201,7 +202,7 @@ def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _faults(record: Owned) -> Iterator[reference.Fault]:
+def _faults(record: Owned) -> Iterator[Fault]:
     match record:
         case Instrument():
             yield from reference.check_instrument(record).faults
@@ -220,12 +221,12 @@ def _faults(record: Owned) -> Iterator[reference.Fault]:
 # ---------------------------------------------------------------------- the lines together
 
 
-def _across(records: list[tuple[int, Owned]]) -> Iterator[BadLine]:
+def _across(records: list[tuple[int, Owned]]) -> Iterator[BadRecord]:
     first: dict[tuple[str, int], int] = {}
     for number, record in records:
         key = name_of(record), int(getattr(record, "effective_ns", 0))
         if key in first:
-            yield BadLine(
+            yield BadRecord(
                 number, key[0], f"a second version for effective_ns {key[1]}: the first is on line {first[key]}"
             )
         else:
@@ -237,7 +238,7 @@ def _across(records: list[tuple[int, Owned]]) -> Iterator[BadLine]:
                 there = known[record.scope] if record.scope in known else set[str]()
                 if there and name not in there:
                     what = "INSTRUMENT" if record.scope is LimitScope.GATE else record.scope.value
-                    yield BadLine(
+                    yield BadRecord(
                         number,
                         name_of(record),
                         f"scope_id is {name}, and no line of this file sets that {what.lower()}",
@@ -247,7 +248,7 @@ def _across(records: list[tuple[int, Owned]]) -> Iterator[BadLine]:
                     found = calendars.differences(record)
                 except WrongUse as error:
                     found = [str(error)]
-                yield from (BadLine(number, name_of(record), text) for text in found)
+                yield from (BadRecord(number, name_of(record), text) for text in found)
             case _:
                 pass
 

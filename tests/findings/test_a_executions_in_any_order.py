@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from pipeline.domain.controls import Alert, AlertKind, Tick, TickKind
-from pipeline.domain.executions import ChildKind, ChildOrder, FillKind, Liquidity, ReportKind, VenueReport
+from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind, Liquidity, ReportKind, VenueReport
 from pipeline.domain.orders import OrdStatus, Side
 from pipeline.domain.parents import SliceKind
 from pipeline.domain.record import Owned
@@ -61,17 +61,12 @@ def booked(bench: RoutingBench) -> list[tuple[int, int, int, bool]]:
 def net_qty(bench: RoutingBench) -> int:
     """What the fills add up to."""
     signs = {FillKind.TRADE: 1, FillKind.CORRECT: 1, FillKind.BUST: -1}
-    return sum(signs.get(f.kind, 0) * f.last_qty - f.prior_qty for f in bench.fills_all())
-
-
-class Bench(RoutingBench):
-    def fills_all(self) -> list[Any]:
-        return [fill for kind in FillKind for fill in self.fills(kind) if kind not in (FillKind.RETURNED,)]
+    return sum(signs[f.kind] * f.last_qty - f.prior_qty for f in bench.all(Fill) if f.kind in signs)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_a_correction_of_a_correction_may_come_before_what_it_corrects(order: tuple[int, ...]) -> None:
-    bench = Bench()
+    bench = RoutingBench()
     child = bench.one_child(bench.slice(100))
     reports = [
         trade(bench, child),
@@ -88,7 +83,7 @@ def test_a_correction_of_a_correction_may_come_before_what_it_corrects(order: tu
 @pytest.mark.parametrize("ref", ["E1", "G1"])
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_a_bust_of_a_correction_takes_the_whole_execution_back(order: tuple[int, ...], ref: str) -> None:
-    bench = Bench()
+    bench = RoutingBench()
     child = bench.one_child(bench.slice(100))
     reports = [trade(bench, child), correct(bench, child, "G1", "E1", 30, BID - PX, 1), bust(bench, child, ref)]
     bench.feed(*(reports[place] for place in order), *reversed(reports))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
 
 import fastavro
 import msgspec
@@ -21,21 +22,28 @@ from pipeline.domain.orders import (
     OrderEventKind,
     OrderKind,
     OrderRequest,
+    OrderRerouted,
     OrdStatus,
     RequestKind,
     Side,
 )
 from pipeline.domain.partitioning import partition_of
-from pipeline.domain.record import Record
+from pipeline.domain.record import Owned, Record
+from pipeline.domain.rejections import DeadLetterReason
 from pipeline.domain.rejections import RejectReason as R
+from pipeline.domain.validators.table import VALIDATORS
 from pipeline.runtime.auditing.replaying import MemoryLog, journal_of, replay_of
 from pipeline.runtime.contracts.avro_resolve import Resolver
 from pipeline.runtime.contracts.codec import Codec
 from pipeline.runtime.contracts.schemas import field_types, schema_of
 from pipeline.runtime.memory.host import MemoryHost
+from pipeline.stage import Meta, Stage
 from pipeline.stages.intake.stage import IntakeStage
-from pipeline.topics import CONTROLS, ORDERS_IN, topic_of
+from pipeline.state import State, Task
+from pipeline.topics import CONTROLS, ORDERS_IN, TOPICS, topic_of
+from pipeline.topology import STAGES
 from tests.future_contracts import TOMORROW, Tomorrow, kind_fields
+from tests.golden.samples import sample
 from tests.unit.stages.intake.intake_bench import (
     DAY,
     NOW,
@@ -322,3 +330,94 @@ def test_what_is_lost_in_a_part_of_a_record_is_named_with_its_path() -> None:
     fastavro.schemaless_writer(out, fastavro.parse_schema(json.loads(json.dumps(schema))), plain)
     resolved = Resolver(json.dumps(schema), Order).decode(out.getvalue(), 0)
     assert resolved == (order, len(out.getvalue()), ("request.stop_px=7",))
+
+
+# ---------------------------------------------------------------- among our own stages, while releases differ
+
+
+class Reader(Stage[State]):
+    """Reads one type of record and writes an alert for each that it is given."""
+
+    name: ClassVar[str] = "reader"
+    title: ClassVar[str] = "reads"
+    writes: ClassVar[tuple[type[Owned], ...]] = (Alert,)
+
+    def __init__(self, record_type: type[Record]) -> None:
+        self.reads = (record_type,)  # type: ignore[misc]
+
+    def new_state(self, task: Task) -> State:
+        return State(task)
+
+    def step(self, state: State, message: Record, meta: Meta) -> Iterator[Owned]:
+        yield Alert(kind=AlertKind.BREAK, instrument="AMZN", subject_id="was read")
+
+
+READ: Final = [
+    topic.record
+    for topic in TOPICS
+    if topic.record is not OrderRequest
+    and topic.record not in VALIDATORS
+    and any(topic.record in stage.reads for stage in STAGES)
+]
+
+
+@pytest.mark.parametrize("record_type", READ, ids=lambda each: each.__name__)
+def test_no_record_of_any_topic_is_acted_on_when_a_newer_contract_says_more_than_we_read(
+    record_type: type[Record],
+) -> None:
+    """What is our own and comes through no door is a dead letter, whole; the numbers of its writer go on."""
+    tomorrow = Tomorrow()
+    first = msgspec.structs.replace(sample(record_type), writer="other/0", seq=1)  # type: ignore[call-arg]
+    second = msgspec.structs.replace(first, seq=2)  # type: ignore[call-arg]
+    topic = topic_of(record_type)
+    host = MemoryHost([Reader(record_type)], 1, Codec(tomorrow))
+    more = tomorrow.write(first, added=({**STOP_PX, "value": 7},))
+    for value in (more, tomorrow.write(second, added=(STOP_PX,))):
+        host.publish_raw(topic, topic.key(first).encode(), value, 0, 0)
+    host.run()
+    (letter,) = host.records(DeadLetter)
+    assert (letter.reason, letter.value) == (DeadLetterReason.NOT_UNDERSTOOD, more)
+    assert letter.detail == "not understood: stop_px=7"
+    assert [alert.subject_id for alert in host.records(Alert)] == ["was read"], (
+        "the second, which says no more than we read"
+    )
+
+
+@pytest.mark.parametrize("name", kind_fields(Order))
+def test_no_order_of_a_newer_intake_is_worked_with_a_symbol_we_do_not_know(name: str) -> None:
+    tomorrow = Tomorrow()
+    order = accepted(bench(), new())
+    order = msgspec.structs.replace(order, writer="other/0", seq=1)
+    host = MemoryHost([Reader(Order)], 1, Codec(tomorrow))
+    host.publish_raw(topic_of(Order), b"AMZN", tomorrow.write(order, symbols=(name,)), 0, 0)
+    host.run()
+    (letter,) = host.records(DeadLetter)
+    due = DeadLetterReason.UNKNOWN_KIND if name == "kind" else DeadLetterReason.NOT_UNDERSTOOD
+    assert letter.reason is due and f"{name}={TOMORROW}" in letter.detail
+    assert host.records(Alert) == []
+
+
+def test_a_request_that_a_newer_intake_forwards_is_answered_by_what_it_says() -> None:
+    house = House()
+    forwarded = OrderRerouted(writer="intake/0", seq=1, source="S1", append_ns=NOW, origin_partition=0, request=new())
+    schema = schema_of(OrderRerouted)
+    request = next(field["type"] for field in schema["fields"] if field["name"] == "request")
+    request["fields"].append({"name": "stop_px", "type": ["null", "long"], "default": None})
+    plain = msgspec.to_builtins(forwarded)
+    plain["request"]["stop_px"] = 7
+    value = house.tomorrow.written(schema, plain, "orders-rerouted")
+    house.host.publish_raw(topic_of(OrderRerouted), b"S1", value, NOW, HOME)
+    house.host.run()
+    (event,) = house.host.records(OrderEvent)
+    assert event.reason is R.NOT_UNDERSTOOD and "stop_px=7" in (event.text or "")
+    assert house.host.records(Order) == []
+
+
+def test_a_skip_of_which_a_part_is_not_understood_skips_nothing() -> None:
+    house = House()
+    skip = control(ControlKind.SKIP, ControlScope.ALL, f"orders-in/{HOME}/0")
+    field = {"name": "stage", "type": "string", "default": "", "value": "netting"}
+    house.host.publish_raw(CONTROLS, b"K1", house.tomorrow.write(skip, added=(field,)), NOW, HOME)
+    house.host.run()
+    order, event = house.send(house.codec.encode(new()))
+    assert isinstance(order, Order) and isinstance(event, OrderEvent)

@@ -6,6 +6,8 @@ day; allocation writes that date on every allocation of the order, whether execu
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -19,6 +21,12 @@ from tests.allocation_builders import bench as allocation
 from tests.unit.stages.intake.intake_bench import NOW, S, accepted, bench, instrument, new, tick
 
 REGULAR, CASH, NEXT_DAY = SettlementType.REGULAR, SettlementType.CASH, SettlementType.NEXT_DAY
+
+
+UNDATED: dict[str, Any] = {
+    "trade_date": 0, "cash_settlement_date": 0, "next_day_settlement_date": 0, "regular_settlement_date": 0,
+}  # fmt: skip
+"""An older record: it says nothing of dates."""
 
 
 def taken_in(trade_date: int, kind: SettlementType, dates: tuple[int, int, int] | None) -> Order:
@@ -64,7 +72,7 @@ def test_an_order_settles_by_its_type_on_the_calendars_day(
 
 def test_a_settlement_date_by_weekdays_is_told_to_the_desk_once_a_day_and_instrument() -> None:
     made = bench()
-    made.feed(instrument(trade_date=0), tick(NOW + S))
+    made.feed(instrument(**UNDATED), tick(NOW + S))
     assert made.all(Alert) == [], "nothing was assumed yet"
     for number in range(3):
         accepted(made, new(f"C{number}"))

@@ -77,7 +77,9 @@ def _all(seed: int, records: int, per_day: int, jobs: int) -> int:
             if failure.key not in first:
                 first[failure.key] = asked, failure
                 print(f"\nday {asked.day}: {failure.key}\n    {failure.detail[:300]}", flush=True)
-        print(f"\r{tried} tried in {time.monotonic() - started:.0f} s, {len(first)} kinds of failures", end="", flush=True)
+        print(
+            f"\r{tried} tried in {time.monotonic() - started:.0f} s, {len(first)} kinds of failures", end="", flush=True
+        )
         if tried >= records:
             break
     print()

@@ -158,7 +158,9 @@ def play(
     """
     today, outcome = day(round_no % DAYS), Round()
     numbers = [number for number in (range(count) if only is None else sorted(only)) if number not in without]
-    waiting = sorted((garbage(seed, round_no, number) for number in numbers), key=lambda each: (each.before, each.number))
+    waiting = sorted(
+        (garbage(seed, round_no, number) for number in numbers), key=lambda each: (each.before, each.number)
+    )
     waiting.reverse()
     units = [[stage.name for stage in unit.stages] for unit in topology.units_of(topology.STAGES)]
     codec = Codec(LocalIds())

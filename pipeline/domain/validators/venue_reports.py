@@ -52,6 +52,11 @@ def check_venue_report(report: VenueReport) -> Checked[VenueReport]:
             return Checked(None, (count,))
         faults.append(count)
         report = replace(report, cum_qty=0, leaves_qty=0)
+    if report.kind is ReportKind.BUST and report.last_px is not None:
+        price = price_fault(report.last_px, "last_px")
+        if price is not None:
+            faults.append(price)  # what is taken back is found by its id
+            report = replace(report, last_px=None)
     status = _status_fault(report)
     if status is not None:
         if report.kind in _SAID_BY_STATUS:
@@ -85,14 +90,15 @@ def _execution_fault(report: VenueReport) -> Fault | None:
         return Fault(SetAsideReason.UNKNOWN_KIND, "side is none that is known")
     if not is_date(report.trade_date):
         return Fault(SetAsideReason.BAD_TIME, f"trade_date is {report.trade_date}, no yyyymmdd")
+    if abs(report.fee) > LONG_MAX:
+        return Fault(SetAsideReason.OUT_OF_RANGE, f"fee is {report.fee}, beyond 64 bits")
     if report.kind is ReportKind.BUST:
         return quantity_fault(report.last_qty, "last_qty")
     if report.last_px is None:
         return Fault(SetAsideReason.PRICE_NOT_POSITIVE, "last_px is missing")
     fault = quantity_fault(report.last_qty, "last_qty", least=1) or price_fault(report.last_px, "last_px")
-    value = report.last_qty * report.last_px
-    if fault is None and (value > LONG_MAX or abs(report.fee) > LONG_MAX):
-        text = f"{report.last_qty} at {report.last_px} with a fee of {report.fee} does not fit 64 bits"
+    if fault is None and report.last_qty * report.last_px > LONG_MAX:
+        text = f"{report.last_qty} at {report.last_px} does not fit 64 bits"
         fault = Fault(SetAsideReason.OUT_OF_RANGE, text)
     return fault
 

@@ -21,6 +21,7 @@ from pipeline.domain.controls import Control, ControlKind, Resumed, Tick, TickKi
 from pipeline.domain.partitioning import partition_of
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import DeadLetterReason
+from pipeline.domain.validators.table import VALIDATORS
 from pipeline.errors import PipelineError
 from pipeline.journal import entry_hash, hash_of, input_frame, output_frame, output_head
 from pipeline.runtime.worker.migration import StateMismatch as StateMismatch
@@ -259,7 +260,7 @@ class TaskRunner:
                 )
         if topic is CONTROLS:
             assert isinstance(record, Control), "one record type per topic"
-            if record.kind is ControlKind.SKIP:
+            if record.kind is ControlKind.SKIP and not message.not_understood:
                 place.skips[record.scope_id] = f"{record.control_id} by {record.who}: {record.why}"
         elif topic is CLOCK:
             assert isinstance(record, Tick), "one record type per topic"
@@ -268,6 +269,9 @@ class TaskRunner:
                 self.day_began = self.day_began or record.kind is TickKind.DAY_START
         if type(record) not in self._reads:
             return []
+        if message.not_understood and not self._answers_for(type(record)):
+            what = f"not understood: {', '.join(message.not_understood)}"
+            return self._dead_letter(message, DeadLetterReason.NOT_UNDERSTOOD, what) if name in self._fronts else []
         meta, front, not_understood = self._meta, name in self._fronts, message.not_understood
         if message.append_ns != meta.append_ns or front is not meta.front or not_understood != meta.not_understood:
             self._meta = Meta(message.append_ns, front, not_understood)
@@ -309,6 +313,10 @@ class TaskRunner:
             if not message.frame:
                 message.frame = input_frame(message.key, message.value)
             self._input_frames.append(message.frame)
+
+    def _answers_for(self, record_type: type[Record]) -> bool:
+        """Whether somebody says what becomes of a record of which parts are not understood: the door, or the stage."""
+        return record_type in VALIDATORS or record_type in self.stage.answers
 
     def _astray(self, message: Message, record: Record) -> str:
         """What is wrong with the partition a record with a key was found on; empty when nothing is."""

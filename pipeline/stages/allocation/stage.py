@@ -16,7 +16,7 @@ is quiet (none of its children is live) and its statement, orders and crosses ar
 venues do, over-fills, late fills, busts, is booked and raises an alert; no record raises an exception. At the day's end
 everything open ends (``day_end.py``).
 
-An allocation settles on the date that its order carries (`pipeline/domain/settlement.py`), whatever day it is made.
+An allocation settles on the date that its order carries (``domain.settlement``), whatever day it is made.
 
 First form: one average price per epoch, de-minimis shares are given as they are, a bust after an order's end is not
 worked again, parents are not carried to another day.

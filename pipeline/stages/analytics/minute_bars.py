@@ -8,6 +8,7 @@ from pipeline.algos.rounding import divide_half_even
 from pipeline.domain.analytics import Bar
 from pipeline.domain.int64 import fits, nearest
 from pipeline.domain.market import TradePrint
+from pipeline.stages.analytics.sessions import Sessions
 from pipeline.stages.shared.print_identity import KeptPrint, NeverCame
 from pipeline.stages.shared.print_tape import MINUTE_NS, Tape, TapeChange, trade_date_of
 from pipeline.state import Entry, State
@@ -33,7 +34,8 @@ class Pending(Entry):
 class MinuteBars:
     """The bars of a task and the prints they are made from; keeps its tables in ``state``."""
 
-    def __init__(self, state: State, bars_per_tick: int) -> None:
+    def __init__(self, state: State, sessions: Sessions, bars_per_tick: int) -> None:
+        self._sessions = sessions
         self._bars_per_tick = bars_per_tick
         self._tape = Tape(state)
         self._bars = state.table("bars", BarEntry)
@@ -85,7 +87,7 @@ class MinuteBars:
             self._pending.put("", Pending(later, pending.trade_date))
 
     def forget_before(self, trade_date: int) -> list[NeverCame]:
-        """Drop prints and bars of days before ``trade_date`` (yyyymmdd), once all their bars are published.
+        """Drop prints and bars of UTC days before ``trade_date`` (yyyymmdd), once all their bars are published.
 
         To be called at each tick. From then on those bars are final: a later print or correction of theirs changes
         nothing. Says what was cancelled or corrected and never came.
@@ -113,7 +115,7 @@ class MinuteBars:
             instrument=bar.instrument,
             start_ns=bar.start_ns,
             revision=bar.revision,
-            trade_date=trade_date_of(bar.start_ns),
+            trade_date=self._sessions.trade_date_at(bar.instrument, bar.start_ns),
             open_px=lasts[0] if lasts else None,
             high_px=max(lasts, default=None),
             low_px=min(lasts, default=None),

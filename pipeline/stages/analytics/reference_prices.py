@@ -51,7 +51,7 @@ class Opened(Entry):
     venues: dict[str, tuple[int, bool]]
 
 
-class Feed(Entry):
+class LastTold(Entry):
     """The latest second of event time (since 1970) of any market data."""
 
     second: int
@@ -65,7 +65,7 @@ class ReferencePrices:
         self._midpoints = state.table("midpoints", Midpoint)
         self._sales = state.table("sales", Sale)
         self._opened = state.table("opened", Opened)
-        self._feed = state.table("feed", Feed)
+        self._feed = state.table("feed", LastTold)
 
     # ---------------------------------------------------------------- what comes in
 
@@ -114,7 +114,7 @@ class ReferencePrices:
         second = event_ns // NS_PER_S
         known = self._feed.get("")
         if known is None or known.second < second:
-            self._feed.put("", Feed(second))
+            self._feed.put("", LastTold(second))
 
     def begin_day(self) -> None:
         """Forget the last sales: they are yesterday's."""

@@ -1,15 +1,17 @@
 """Analytics: market and venue statistics that decisions use, exact and by event time alone.
 
 - Reads: prints, nbbo, venue-status, child-orders, fills, instruments, clock.
-- Keeps: today's prints by minute (until the day has passed), earlier days' volumes, children that may still be filled.
+- Keeps: today's prints by minute (until the day has passed), earlier sessions and their volumes, children that may
+  still be filled.
 - Writes: bars (a late, cancelled or corrected print makes a new revision), volume-curves (from earlier days only),
   venue-scores per minute, reference-prices.
-- Refuses: nothing. Which prints stand, whatever the order they come in: `stages/shared/print_identity.py`; a midpoint
+- Refuses: nothing. Which prints stand, whatever the order they come in: ``shared.print_identity``; a midpoint
   that nothing but its own quote speaks for is not told as a reference price.
 - Conserves: a minute's volume is the sum of its prints after cancels and corrections; a curve adds up to 1,000,000,000.
 
-First form: the day of a minute is its UTC date (right for sessions that do not cross midnight UTC, as all US equity
-sessions); a curve is not re-estimated during the day.
+The trading date of a minute is that of its session, told by the instrument's record of that day (`sessions.py`).
+
+First form: a curve is not re-estimated during the day.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.analytics.minute_bars import MinuteBars
 from pipeline.stages.analytics.parameters import AnalyticsParameters
 from pipeline.stages.analytics.reference_prices import ReferencePrices
+from pipeline.stages.analytics.sessions import Sessions
 from pipeline.stages.analytics.venue_scores import VenueScores
 from pipeline.stages.analytics.volume_days import VolumeDays
 from pipeline.stages.shared import reference_data
@@ -42,8 +45,9 @@ class AnalyticsState(State):
         super().__init__(task)
         self.instruments = reference_data.instruments(self)
         self.reference_prices = ReferencePrices(self, parameters.reference_price)
-        self.bars = MinuteBars(self, parameters.bars_per_tick)
-        self.days = VolumeDays(self, parameters.days_kept, parameters.quiet_tail_ppm)
+        self.sessions = Sessions(self)
+        self.bars = MinuteBars(self, self.sessions, parameters.bars_per_tick)
+        self.days = VolumeDays(self, self.sessions, parameters.days_kept, parameters.quiet_tail_ppm)
         self.scores = VenueScores(self)
 
     def restored(self) -> None:
@@ -82,10 +86,16 @@ class AnalyticsStage(Stage[AnalyticsState]):
                 state.scores.on_fill(message)
             case Instrument():
                 state.instruments.put(message, state.now_ns)
+                if self._is_ours(state, message.instrument):
+                    state.sessions.learn(message)
             case Tick():
                 yield from self._on_tick(state, message)
             case _:
                 raise TypeError(f"analytics does not read {type(message).__name__}")
+
+    def _is_ours(self, state: AnalyticsState, instrument: str) -> bool:
+        """Every task has all instruments, but only one reads the prints that an instrument's curve is made from."""
+        return partition_of(instrument, state.task.partitions) == state.task.partition
 
     def _on_print(self, state: AnalyticsState, trade: TradePrint) -> None:
         state.reference_prices.on_data(trade.event_ns)
@@ -93,21 +103,20 @@ class AnalyticsStage(Stage[AnalyticsState]):
         for minute_ns, volume_change in change.minutes:
             if volume_change:
                 state.days.add(trade.instrument, minute_ns, volume_change)
-        today = state.clock.trade_date
-        state.reference_prices.on_prints(trade.instrument, change.applied, today, state.bars.last_sale)
+        since = state.sessions.first_utc_date(trade.instrument, state.clock.trade_date)
+        state.reference_prices.on_prints(trade.instrument, change.applied, since, state.bars.last_sale)
 
     def _on_tick(self, state: AnalyticsState, tick: Tick) -> Iterator[Owned]:
         before = state.clock.trade_date
         state.apply_tick(tick)
         now_ns, today = state.now_ns, state.clock.trade_date
-        state.bars.forget_before(today)
+        state.bars.forget_before(state.sessions.first_utc_date_of_all(today))
         if today != before:
             state.scores.forget()
             state.reference_prices.begin_day()
         standing = list(state.instruments.standing(now_ns))
         for instrument in standing:
-            # Every task has all instruments, but only one reads the prints that an instrument's curve is made from.
-            if partition_of(instrument.instrument, state.task.partitions) != state.task.partition:
+            if not self._is_ours(state, instrument.instrument):
                 continue
             curve = state.days.curve_for(instrument, today)
             if curve is not None:

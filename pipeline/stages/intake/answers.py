@@ -40,19 +40,33 @@ def order_key(state: IntakeState, r: OrderRequest) -> str:
     return state.request_key(r.source, (r.orig_cl_ord_id or "") if is_of_cancel(r) else r.cl_ord_id)
 
 
-def refuse(state: IntakeState, r: OrderRequest, key: str, digest: bytes, reason: RejectReason, text: str) -> OrderEvent:
-    """Refuse a request and store the answer, for repeats of it."""
-    event = refused(state, r, reason, text)
+def refuse(
+    state: IntakeState,
+    r: OrderRequest,
+    key: str,
+    digest: bytes,
+    reason: RejectReason,
+    text: str,
+    order: KnownOrder | None = None,
+) -> OrderEvent:
+    """Refuse a request and store the answer, for repeats of it. ``order``: as in :func:`refused`."""
+    event = refused(state, r, reason, text, order)
     of_cancel = is_of_cancel(r)
     request = Request(digest, event.order_id, reason, event.ord_status, event.cum_qty, of_cancel)
     state.requests.put(key, request)
     return event
 
 
-def refused(state: IntakeState, r: OrderRequest, reason: RejectReason, text: str) -> OrderEvent:
-    """The refusal as an order event. Its event_no is 0: it is no event in the life of an order."""
+def refused(
+    state: IntakeState, r: OrderRequest, reason: RejectReason, text: str, order: KnownOrder | None = None
+) -> OrderEvent:
+    """The refusal as an order event. Its event_no is 0: it is no event in the life of an order.
+
+    ``order``: the order it is about; None: the one that the request names today.
+    """
     of_cancel = is_of_cancel(r)
-    order = known_order(state.requests.get(order_key(state, r)))
+    if order is None:
+        order = known_order(state.requests.get(order_key(state, r)))
     return OrderEvent(
         kind=OrderEventKind.CANCEL_REFUSED if of_cancel else OrderEventKind.REFUSED,
         source=r.source,

@@ -16,7 +16,7 @@ from pipeline.domain.orders import Order, OrderEvent, OrderKind, OrderRequest, O
 from pipeline.domain.record import Owned
 from pipeline.domain.rejections import RejectReason
 from pipeline.domain.units import NS_PER_S
-from pipeline.stages.intake.answers import known_order, order_key, refuse, refused
+from pipeline.stages.intake.answers import KnownOrder, known_order, order_key, refuse, refused
 from pipeline.stages.intake.checks import long_text
 from pipeline.stages.intake.parameters import IntakeParameters
 from pipeline.stages.intake.state import EarlyCancel, IntakeState, Request
@@ -86,11 +86,13 @@ def give_up(state: IntakeState, parameters: IntakeParameters, *, day_ends: bool)
                 f"orig_cl_ord_id {each.request.orig_cl_ord_id!r} did not come from {each.request.source} within "
                 f"{parameters.cancel_wait_ns / NS_PER_S:g} s: send the cancel again when in doubt, it is judged anew"
             )
-            # The requests of a day that is over are on their way out: nothing is added to them.
+            # Another day may have begun. Its orders are not meant; and to the requests of the day that is over, which
+            # are on their way out, nothing is added.
+            reason, none = RejectReason.UNKNOWN_ORDER, KnownOrder()
             if each.key in state.requests:
-                yield refuse(state, each.request, each.key, each.digest, RejectReason.UNKNOWN_ORDER, text)
+                yield refuse(state, each.request, each.key, each.digest, reason, text, none)
             else:
-                yield refused(state, each.request, RejectReason.UNKNOWN_ORDER, text)
+                yield refused(state, each.request, reason, text, none)
 
 
 def _judged(

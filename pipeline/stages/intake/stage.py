@@ -82,6 +82,7 @@ class IntakeStage(Stage[IntakeState]):
         OrdersClosed,
     )
     writes: ClassVar[tuple[type[Owned], ...]] = (OrderRerouted, Order, OrderEvent, Alert)
+    answers: ClassVar[tuple[type[Record], ...]] = (OrderRequest, OrderRerouted)
 
     parameters: IntakeParameters
 
@@ -96,7 +97,10 @@ class IntakeStage(Stage[IntakeState]):
             case OrderRequest():
                 yield from _receive(state, message, meta.append_ns, meta.not_understood, self.parameters)
             case OrderRerouted():
-                yield from _take(state, message.request, message.append_ns, message.not_understood, self.parameters)
+                # What forwarded it did not understand, and what we do not understand of what it forwarded.
+                ours = tuple(each.removeprefix("request.") for each in meta.not_understood)
+                not_understood = (*message.not_understood, *ours)
+                yield from _take(state, message.request, message.append_ns, not_understood, self.parameters)
             case OrdersClosed():
                 yield from _close(state, message)
             case Tick():

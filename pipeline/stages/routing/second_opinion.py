@@ -47,7 +47,6 @@ class RecentMiddles(Entry):
     """Oldest first; at most as many as are remembered."""
     standing_px: int = 0
     """The middle of the last quote; 0 when it has none that counts."""
-    feed: str = ""
     late_ns: int = 0
     """How old the last quote was when it arrived, by its sender's time."""
 
@@ -67,23 +66,25 @@ class SecondOpinion:
         self._middles = state.table("middles", RecentMiddles)
         self._feeds = state.table("feeds", FeedHeard)
 
-    def on_nbbo(self, quote: NBBO) -> None:
-        """Take in a quote, believed or not: it is only remembered once it has stood for a while."""
+    def on_nbbo(self, quote: NBBO, *, is_held: bool) -> None:
+        """Take in a quote: it is remembered once it has stood for a while. ``is_held``: it is the market now, neither
+        older than the one before it nor the same again; else it only shows that its feed talks."""
         now_ns = self._state.now_ns
+        heard = self._feeds.get(quote.feed)
+        if heard is None or heard.heard_ns != now_ns:
+            self._feeds.put(quote.feed, FeedHeard(now_ns))
+        if not is_held:
+            return
         known = self._middles.get(quote.instrument)
         recent = RecentMiddles() if known is None else known
         fresh = RecentMiddles(
             now_ns // self._parameters.interval_ns,
             self._up_to_now(recent),
             self._witnessed_px(quote),
-            quote.feed,
             max(0, now_ns - quote.event_ns),
         )
         if fresh != known:
             self._middles.put(quote.instrument, fresh)
-        heard = self._feeds.get(quote.feed)
-        if heard is None or heard.heard_ns != now_ns:
-            self._feeds.put(quote.feed, FeedHeard(now_ns))
 
     def px(self, instrument: Instrument) -> int | None:
         """The price that others are held against, 1e-9 currency; None when nothing at all is known."""

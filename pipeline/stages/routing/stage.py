@@ -99,14 +99,9 @@ class RoutingStage(Stage[RoutingState]):
         return RoutingState(task, self.parameters)
 
     def step(self, state: RoutingState, message: Record, meta: Meta) -> Iterator[Owned]:
-        yield from self._apply(state, message)
-        yield from hold_to_permitted(state)
-
-    def _apply(self, state: RoutingState, message: Record) -> Iterator[Owned]:
         match message:
             case NBBO():
-                state.opinion.on_nbbo(message)
-                state.market.on_nbbo(message)
+                state.opinion.on_nbbo(message, is_held=state.market.on_nbbo(message))
             case Depth():
                 state.market.on_depth(message)
             case VenueReport():
@@ -134,6 +129,7 @@ class RoutingStage(Stage[RoutingState]):
                     yield stale_hold(state)
             case _:
                 raise TypeError(f"routing does not read {type(message).__name__}")
+        yield from hold_to_permitted(state)
 
     # ------------------------------------------------------------------ slices
 

@@ -165,10 +165,10 @@ class MarketState:
         which what is displayed, best first, makes up a round lot. Without depth, from a quote of that size when the
         venue is the one that shows it. None: none, or not known.
         """
-        levels = self._levels.get(_key(instrument, venue))
-        if levels is not None and not levels.gap:
+        shown = self._shown(instrument, venue, side)
+        if shown is not None:
             total_qty = 0
-            for px, qty in levels.offers if side is Side.BUY else levels.bids:
+            for px, qty in shown:
                 total_qty += qty
                 if total_qty >= round_lot_qty:
                     return px

@@ -136,7 +136,8 @@ class CostBook:
             case FillKind.CORRECT:
                 self._book(parent, child, fill, -fill.prior_qty, prior_px, -fill.prior_fee)
                 self._book(parent, child, fill, fill.last_qty, last_px, fill.fee)
-                child.fills += [(fill.fill_id, *rest) for fill_id, *rest in child.fills if fill_id == fill.ref_fill_id]
+                of = [each for each in child.fills if each[0] == fill.ref_fill_id]
+                child.fills += [(fill.fill_id, root, venue_ns) for _, root, venue_ns in of]
             case _:
                 return  # quantity that came back; a kind of a later version
         child.end_ns = max((at_ns for _, _, at_ns in child.fills), default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import msgspec
@@ -151,7 +152,8 @@ def test_a_line_goes_off(day: list[Record], change: Change, names: list[str]) ->
 def report(kind: ReportKind, exec_id: str, qty: int, px: int, ref: str | None = None) -> VenueReport:
     return VenueReport(
         kind=kind, venue="V", session_id="S", instrument="I", wire_id="W", exec_id=exec_id, exec_ref_id=ref,
-        ord_status=OrdStatus.FILLED, side=Side.BUY, last_qty=qty, last_px=px, venue_ns=1, received_ns=1, trade_date=1,
+        ord_status=OrdStatus.FILLED, side=Side.BUY, last_qty=qty, last_px=px, venue_ns=1, received_ns=1,
+        trade_date=20260105,
     )  # fmt: skip
 
 
@@ -162,7 +164,7 @@ def fill(
         kind=kind, fill_id=fill_id, parent_id="P", epoch_no=1, slice_no=1, instrument="I", side=Side.BUY, venue="V",
         session_id="S", exec_id=exec_id, ref_fill_id=ref, last_qty=qty, last_px=px, prior_qty=prior,
         prior_px=10, parent_cum_qty=cum,
-        parent_live_qty=0, trade_date=1, at_ns=1,
+        parent_live_qty=0, trade_date=20260105, at_ns=1,
     )  # fmt: skip
 
 
@@ -186,6 +188,31 @@ def test_a_bust_and_a_correction_and_their_correction_are_followed() -> None:
     counts = [line for line in books(ours) if line.name.startswith("fills whose count")]
     assert [line.holds for line in counts] == [True], "5, 12, then 5 less, then 3 less"
     assert "quantity the venues report, and booked" in venue_lines(*said, *ours[:-1])
+
+
+def test_restatements_are_followed_in_any_order_and_under_any_date() -> None:
+    said = [
+        report(ReportKind.TRADE, "2", 7, 10), report(ReportKind.CORRECT, "4", 6, 11, "2"),
+        report(ReportKind.CORRECT, "5", 4, 12, "4"), report(ReportKind.TRADE, "1", 5, 10),
+        report(ReportKind.BUST, "6", 5, 10, "1"), report(ReportKind.CORRECT, "7", 1, 10, "1"),
+    ]  # fmt: skip
+    ours = [
+        fill(FillKind.TRADE, "f1", "1", 5, 10, cum=5), fill(FillKind.TRADE, "f2", "2", 7, 10, cum=12),
+        fill(FillKind.BUST, "f3", "6", 5, 10, "f1", cum=7),
+        fill(FillKind.CORRECT, "f5", "5", 4, 12, "f2", cum=4, prior=7),
+    ]  # fmt: skip
+    for order in itertools.permutations(said):
+        assert venue_lines(*order, *ours) == []
+    again = msgspec.structs.replace(said[0], trade_date=20260106)
+    assert venue_lines(*said, again, *ours) == [], "the same execution under another date"
+
+
+def test_a_report_that_came_before_what_it_restates_was_not_refused() -> None:
+    said = [report(ReportKind.BUST, "3", 5, 10, "1"), report(ReportKind.TRADE, "1", 5, 10)]
+    early = Alert(kind=AlertKind.DONT_KNOW, instrument="I", subject_id="3", reason="EXECUTION_NOT_SEEN_YET")
+    trade = fill(FillKind.TRADE, "f1", "1", 5, 10, cum=5)
+    assert venue_lines(*said, early, trade, fill(FillKind.BUST, "f2", "3", 5, 10, "f1")) == []
+    assert "executions booked otherwise than reported" in venue_lines(*said, early, trade), "it waited, and was lost"
 
 
 def test_a_report_that_was_not_ours_is_not_missed() -> None:

@@ -15,7 +15,7 @@ from pipeline.domain.orders import AccountClass
 from pipeline.domain.record import Owned
 from pipeline.domain.reference import Account, Instrument, Limit, LimitScope, ReferenceKind, Venue, VenueKind
 from pipeline.errors import WrongUse
-from pipeline.gateways.reference_file import BadLine, check, examine, line_of, load
+from pipeline.gateways.reference_file import BadRecord, check, examine, line_of, load
 
 SET = ReferenceKind.SET
 VENUE = Venue(
@@ -164,8 +164,8 @@ def test_the_command_says_all_that_is_wrong_and_ends_with_1(tmp_path: Path, caps
 
 
 def test_a_bad_line_reads_as_a_sentence() -> None:
-    assert str(BadLine(3, "venues X", "wrong")) == "line 3, venues X: wrong"
-    assert str(BadLine(3, "", "wrong")) == "line 3: wrong"
+    assert str(BadRecord(3, "venues X", "wrong")) == "line 3, venues X: wrong"
+    assert str(BadRecord(3, "", "wrong")) == "line 3: wrong"
 
 
 # ---------------------------------------------------------------------- against the calendar

@@ -70,12 +70,27 @@ def check(record: Any) -> Checked[Any]:
     return found
 
 
+def spoiled(record: Any) -> dict[str, Any]:
+    """Values of its other fields with which nothing could be worked."""
+    match record:
+        case Instrument():
+            return {"tick_px": 0, "lot_qty": -1, "session_close_ns": 0, "currency": ""}
+        case Account():
+            return {"source": "", "account_class": AccountClass.UNKNOWN}
+        case Venue():
+            return {"latency_ns": -1, "venue_kind": VenueKind.UNKNOWN}
+        case Limit():
+            return {"max_order_qty": -1}
+        case _:
+            return {"max_spread": -1, "price_rule": PriceRule.UNKNOWN, "authority": ""}
+
+
 def dated(**changes: Any) -> Instrument:
     return replace(INSTRUMENT, **changes)
 
 
-def limited(scope: LimitScope, scope_id: str = "", **numbers: int) -> Limit:
-    return Limit(kind=SET, scope=scope, scope_id=scope_id, effective_ns=0, **numbers)  # type: ignore[arg-type]
+def limited(scope: LimitScope, scope_id: str = "", **numbers: Any) -> Limit:
+    return Limit(kind=SET, scope=scope, scope_id=scope_id, effective_ns=0, **numbers)
 
 
 @pytest.mark.parametrize("record", GOOD, ids=lambda record: type(record).__name__)
@@ -202,7 +217,7 @@ FIRST_REFUSED: Final = [
     *((limited(scope), R.MISSING_NAME, "scope_id is empty")
       for scope in (LimitScope.SOURCE, LimitScope.ACCOUNT, LimitScope.INSTRUMENT)),
     (limited(LimitScope.GATE, " X"), R.BAD_NAME, "scope_id is ' X'"),
-    *((limited(LimitScope.FIRM, **{field: -1}), R.OUT_OF_RANGE, f"{field} is -1") for field in FIRM_NUMBERS),
+    *((limited(LimitScope.FIRM, "", **{field: -1}), R.OUT_OF_RANGE, f"{field} is -1") for field in FIRM_NUMBERS),
     (limited(LimitScope.ACCOUNT, "A", max_exposure=-1), R.OUT_OF_RANGE, "max_exposure is -1"),
     (limited(LimitScope.FIRM, collar=10_000_001), R.OUT_OF_RANGE, "collar is 10000001"),
     *((limited(scope, name, max_exposure=1), R.CONTRADICTION, "does not bind")
@@ -239,14 +254,7 @@ def test_all_faults_of_a_record_are_told_at_once() -> None:
 
 @pytest.mark.parametrize("record", GOOD, ids=lambda record: type(record).__name__)
 def test_a_removal_needs_its_key_and_time_only(record: Any) -> None:
-    spoiled = {
-        Instrument: {"tick_px": 0, "lot_qty": -1, "session_close_ns": 0, "currency": ""},
-        Account: {"source": "", "account_class": AccountClass.UNKNOWN},
-        Venue: {"latency_ns": -1, "venue_kind": VenueKind.UNKNOWN},
-        Limit: {"max_order_qty": -1},
-        CrossingRule: {"max_spread": -1, "price_rule": PriceRule.UNKNOWN, "authority": ""},
-    }[type(record)]
-    removal = replace(record, kind=REMOVE, **spoiled)
+    removal = replace(record, kind=REMOVE, **spoiled(record))
     assert check(removal) == Checked(removal, ())
 
 

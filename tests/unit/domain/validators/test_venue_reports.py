@@ -106,6 +106,9 @@ def test_what_is_right_is_believed_whole(report: VenueReport) -> None:
             replace(TRADE, last_liquidity_ind=Liquidity.UNKNOWN),
             [R.UNKNOWN_KIND],
         ),
+        (replace(BUST, last_px=0), BUST, [R.PRICE_NOT_POSITIVE]),  # what is taken back is found by its id
+        (replace(BUST, last_px=2**70), BUST, [R.OUT_OF_RANGE]),
+        (replace(BUST, fee=2**70), None, [R.OUT_OF_RANGE]),
         # a time that cannot be
         (replace(TRADE, venue_ns=-1), replace(TRADE, venue_ns=NOW + 1), [R.BAD_TIME]),
         (replace(TRADE, venue_ns=2**63 - 1), replace(TRADE, venue_ns=NOW + 1), [R.BAD_TIME]),

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -164,11 +165,18 @@ def test_whatever_came_when_the_last_revision_is_what_stands(data: st.DataObject
 # ---------------------------------------------------------------------- curves
 
 
-def instrument(minutes: int = 5, daily_volume_qty: int = 777) -> Instrument:
-    return Instrument(
-        kind=ReferenceKind.SET, instrument="XYZ", effective_ns=1, tick_px=CENT, session_open_ns=OPEN_NS,
-        session_close_ns=OPEN_NS + minutes * MINUTE_NS, reference_px=10**9, daily_volume_qty=daily_volume_qty,
-    )  # fmt: skip
+def instrument(minutes: int = 5, daily_volume_qty: int = 777, open_ns: int = OPEN_NS, **changes: Any) -> Instrument:
+    fields: dict[str, Any] = {
+        "kind": ReferenceKind.SET, "instrument": "XYZ", "effective_ns": open_ns - DAY_NS // 2, "tick_px": CENT,
+        "session_open_ns": open_ns, "session_close_ns": open_ns + minutes * MINUTE_NS, "reference_px": 10**9,
+        "daily_volume_qty": daily_volume_qty,
+    }  # fmt: skip
+    return Instrument(**(fields | changes))
+
+
+def yesterdays(minutes: int = 5) -> Instrument:
+    """The record of the day before, by which its session is known."""
+    return instrument(minutes, open_ns=OPEN_NS - DAY_NS)
 
 
 def test_without_earlier_days_the_curve_is_flat_and_says_so() -> None:
@@ -181,7 +189,7 @@ def test_without_earlier_days_the_curve_is_flat_and_says_so() -> None:
 
 def test_a_curve_is_learned_from_earlier_days_only() -> None:
     b = bench()
-    b.feed(instrument(5))
+    b.feed(instrument(5), yesterdays(5))
     for minute, qty in enumerate((100, 50, 10, 40, 200)):
         b.feed(trade(f"y{minute}", OPEN_NS - DAY_NS + minute * MINUTE_NS, 1000, qty))
     b.feed(*(trade(f"t{minute}", OPEN_NS + minute * MINUTE_NS, 1000, 1_000_000) for minute in range(5)))
@@ -195,7 +203,12 @@ def test_a_curve_is_learned_from_earlier_days_only() -> None:
 
 def test_a_print_cancelled_later_is_not_in_tomorrows_curve() -> None:
     b = bench()
-    b.feed(instrument(2), trade("1", OPEN_NS - DAY_NS, 1, 100), trade("2", OPEN_NS - DAY_NS + MINUTE_NS, 1, 300))
+    b.feed(
+        instrument(2),
+        yesterdays(2),
+        trade("1", OPEN_NS - DAY_NS, 1, 100),
+        trade("2", OPEN_NS - DAY_NS + MINUTE_NS, 1, 300),
+    )
     b.feed(trade("3", OPEN_NS - DAY_NS, 1, 9, PrintKind.TRADE), trade("4", OPEN_NS, 1, 9, PrintKind.CANCEL, "3"))
     (curve,) = b.all(VolumeCurve, b.feed(tick(OPEN_NS)))
     assert curve.fractions == (250_000_000, 750_000_000)

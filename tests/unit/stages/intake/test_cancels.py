@@ -196,8 +196,8 @@ def test_one_that_waits_over_the_days_end_is_answered_and_does_not_touch_the_nex
     send(made, cancel("X1", "C1"))
     made.feed(tick(NOW + 1, trade_date=20260106))
     accepted(made, new("C1"))
-    event = only_event(made.feed(tick(NOW + WAIT, trade_date=20260106)))
-    assert (event.cl_ord_id, event.reason) == ("X1", R.UNKNOWN_ORDER)
+    (event,) = made.all(OrderEvent, made.feed(tick(NOW + WAIT, trade_date=20260106)))
+    assert (event.cl_ord_id, event.reason, event.order_id) == ("X1", R.UNKNOWN_ORDER, "")
     assert len(made.state.requests) == 1
 
 

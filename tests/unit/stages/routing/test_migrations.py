@@ -49,7 +49,7 @@ def test_state_of_version_1_goes_on_as_if_it_had_always_been_of_this_version() -
 
 
 def _what_version_1_knew(state: RoutingState) -> dict[str, bytes]:
-    """All of the state, but not what venues said of orders beside executions, nor what the market was: not kept then."""
+    """All of the state, but not what venues said of orders beside executions, nor what the market was."""
     for child_id in state.ledger.children.keys():
         child = state.ledger.children[child_id]
         life = child.life
