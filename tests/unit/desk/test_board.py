@@ -131,7 +131,7 @@ def test_what_was_set_aside_is_shown_by_topic_and_reason_with_its_count_and_effe
             "reason": "FUTURE_STAMP",
             "count": 2,
             "instruments": {"AMZN": 2},
-            "text": "stamp",
+            "text": "s",
             "at_ns": 71,
         },
         {

@@ -7,7 +7,7 @@ from pipeline.domain.analytics import TCALevel, TCARow
 from pipeline.domain.market import NBBO, QuoteKind
 from pipeline.domain.orders import Capacity, Order, OrderKind, OrderRequest, RequestKind, Side, Strategy
 from pipeline.domain.record import Record
-from pipeline.tca.savings import savings
+from pipeline.tca.savings import DayCost, savings
 from tests.days import longer_day, longer_day_alone, records_of
 
 PX = 10**9
@@ -59,15 +59,25 @@ def test_costs_are_against_arrival_with_the_side_applied_and_restated_allocation
         given("P7", Side.BUY, 100, 101 * PX, fee=100 * PX), given("P8", Side.SELL, 60, 99 * PX),
     ]  # fmt: skip
     found = savings(together, alone)
-    assert (found.together.orders, found.together.executed_qty, found.together.crossed_qty) == (2, 200, 100)
-    assert (found.together.cost, found.together.total_mbps) == (0, 0)
-    assert found.alone.cost == (100 + 60) * PX, "one more for each bought, one less for each sold"
-    assert found.alone.total == 260 * PX
-    assert found.alone.opportunity == 40 * PX, "40 not sold at 100, the last midpoint is 99"
-    assert found.saved_mbps == round(260 * 10_000_000 / 16_000)
-    assert found.saved == found.saved_mbps * 20_000 * PX // 10_000_000
-    text = "\n".join(found.text())
-    assert "Working together saved" in text and "Not executed: 0 and 40" in text
+    assert found.together == DayCost(
+        orders=2, order_qty=200, executed_qty=200, crossed_qty=100, children=0, paper=20_000 * PX,
+        executed_paper=20_000 * PX, cost=0, fees=0, spread_paid=0, opportunity=0, without_arrival=0,
+    )  # fmt: skip
+    assert found.alone == DayCost(
+        orders=2, order_qty=200, executed_qty=160, crossed_qty=0, children=0, paper=20_000 * PX,
+        executed_paper=16_000 * PX, cost=(100 + 60) * PX, fees=100 * PX, spread_paid=0, opportunity=40 * PX,
+        without_arrival=0,
+    ), "one more for each bought, one less for each sold; 40 not sold at 100, the last midpoint is 99"  # fmt: skip
+    assert (found.together.total_mbps, found.alone.total_mbps) == (0, 150_000), "300 of 20,000 asked"
+    assert (found.alone.total, found.saved_mbps, found.saved) == (300 * PX, 150_000, 300 * PX)
+    assert found.text() == [
+        "                      executed  crossed  children          cost   spread paid        fees      bps",
+        "  as it was                200      100         0          0.00          0.00        0.00    +0.00",
+        "  each order alone         160        0         0        160.00          0.00      100.00  +150.00",
+        "Working together saved 300.00, +150.00 bps of what was asked. "
+        "Crossing, upper bound: 0.00 had both sides crossed the spread.",
+        "Not executed: 0 and 40, at the midpoint they left behind worth 0.00 and 40.00 (in the figures above).",
+    ]
 
 
 def test_on_the_demos_orders_the_two_days_are_the_same_orders_and_only_one_crosses() -> None:
