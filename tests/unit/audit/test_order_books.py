@@ -144,6 +144,16 @@ def test_the_price_a_client_was_told_is_that_of_his_allocations() -> None:
         assert by_name([*put_in, *(replace(r, avg_px=px) if r is last else r for r in out)])[OFF].left == 1
 
 
+def test_an_average_price_may_be_half_a_unit_away_and_no_more() -> None:
+    stage = bench()
+    both = [cross(f"X{px}", [("B", 1, None)], [("S", 1, None)], px) for px in (100 * PX, 100 * PX + 1)]
+    put_in: list[Record] = [order("B", 2), order("S", 2, Side.SELL), *both]
+    stage.feed(*put_in)
+    out: list[Record] = [accepted("B", 2), accepted("S", 2, Side.SELL), *stage.out]
+    assert last_of(out, "B").avg_px == 100 * PX, "100.0000000005, halves to the even one"
+    assert by_name([*put_in, *out])[OFF][1:3] == (0, 0)
+
+
 def test_an_order_without_its_event_or_an_event_without_its_order_is_off() -> None:
     put_in, out = open_day()
     without = [r for r in [*put_in, *out] if not (isinstance(r, OrderEvent) and r.order_id == "C")]
