@@ -68,7 +68,7 @@ class ExposureBooks:
         slice_key = fill.parent_id, fill.slice_no
         if fill.kind is FillKind.RETURNED:
             self._returned[slice_key] = self._out.get(slice_key, 0), fill.last_qty
-        elif fill.kind is not FillKind.QUIET:
+        elif fill.kind not in (FillKind.QUIET, FillKind.CUT):
             qty = booked(fill)[0]
             parent.cum += qty
             parent.overfilled = max(0, parent.overfilled + (fill.overfill_qty if qty > 0 else qty))

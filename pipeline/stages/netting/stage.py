@@ -11,9 +11,8 @@
 - Conserves: per side: ordered = crossed + waiting + in parents + left; crossed to buy = crossed to sell.
 
 First form: crosses are priced from one quote, neither averaged over time nor taken at a random moment; orders cross
-all at once, not along their schedule; a kill of a source or account keeps its waiting orders waiting and its working
-ones from crossing, but does not recall the parents they are in; every close makes new parents, no order joins one that
-is working; at the day's end waiting orders expire, nothing is carried. The quote used is the newest by event time,
+all at once, not along their schedule; every close makes new parents, no order joins one that is working; at the day's
+end waiting orders expire, nothing is carried. The quote used is the newest by event time,
 whatever feed it is from.
 """
 
@@ -141,8 +140,10 @@ class NettingStage(Stage[NettingState]):
                 yield from working.ask(state, instrument, parent_ids)
 
     def _on_control(self, state: NettingState, control: Control) -> Iterator[Owned]:
-        state.switches.apply(control)
+        changed = state.switches.apply(control)
         state.stale.release(control)
+        if changed and control.scope in (ControlScope.SOURCE, ControlScope.ACCOUNT):
+            yield from working.hold_or_resume(state)
         match control.kind, control.scope:
             case ControlKind.CANCEL_PARENT, ControlScope.PARENT:
                 if control.scope_id in state.parents:

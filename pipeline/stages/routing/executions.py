@@ -224,10 +224,11 @@ def flagged(
 
 def counted(state: RoutingState, parent: ParentExposure, change_qty: int) -> int:
     """Change the parent's executed quantity; returns by how much that exceeds what is permitted more than before."""
-    before = max(0, parent.cum_qty - parent.permitted_qty)
+    permitted_qty = parent.permitted_qty + parent.unconfirmed_qty
+    before = max(0, parent.cum_qty - permitted_qty)
     parent.cum_qty += change_qty
     state.ledger.put_parent(parent)
-    return max(0, max(0, parent.cum_qty - parent.permitted_qty) - before)
+    return max(0, max(0, parent.cum_qty - permitted_qty) - before)
 
 
 def _score(state: RoutingState, child: BookedChild, qty: int, px: int, fee: int) -> None:
