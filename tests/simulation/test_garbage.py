@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from typing import Final
 
 import pytest
 
@@ -47,6 +48,9 @@ def of_the_innocent(host: MemoryHost, kind: type[Record], sent: list[Record]) ->
     ]
 
 
+GARBAGE: Final[list[type[Record]]] = [*VALIDATORS, OrderRequest]
+
+
 class Sender:
     """Publishes garbage before some of the day's records."""
 
@@ -58,7 +62,7 @@ class Sender:
     def __call__(self, host: MemoryHost, at_ns: int) -> None:
         if self._draw.random() >= SHARE:
             return
-        kind = self._draw.choice([*VALIDATORS, OrderRequest])
+        kind = self._draw.choice(GARBAGE)
         record = unnumbered(Generator(self._draw, self._known, at_ns).like(kind))
         if isinstance(record, OrderRequest):
             record = self._from_a_stranger(record)

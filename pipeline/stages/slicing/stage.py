@@ -129,6 +129,8 @@ class SlicingStage(Stage[SlicingState]):
         match order.kind:
             case ParentKind.EPOCH:
                 known.begin_epoch(order)
+                if known.out:
+                    yield known.next_slice(SliceKind.PERMIT, state.now_ns, why="a new epoch")
             case ParentKind.RECALL:
                 known.recalled = True
                 yield known.next_slice(SliceKind.RECALL, state.now_ns, why="a member leaves")
@@ -152,9 +154,8 @@ class SlicingStage(Stage[SlicingState]):
         state.count_own(fill)
         if parent is None:
             return
-        if fill.kind is FillKind.QUIET:
-            if fill.final:
-                state.forget(parent)
+        if fill.kind is FillKind.QUIET and fill.final:
+            state.forget(parent)
             return
         parent.apply(fill)
         state.put(parent)
@@ -186,9 +187,10 @@ class SlicingStage(Stage[SlicingState]):
             state.forget_prints()
 
     def _finish_if_over(self, state: SlicingState, parent: WorkingParent, day_over: bool = False) -> Iterator[Owned]:
-        if parent.finishing or parent.recalled or parent.set_aside_qty:
-            return  # a recall or an ask must be answered first; checked again at the next tick
-        if parent.done or day_over or state.now_ns >= parent.ends_ns:
+        if parent.finishing or parent.set_aside_qty:
+            return  # an ask must be answered first; checked again at the next tick
+        over = day_over or state.now_ns >= parent.ends_ns
+        if over or (parent.done and not parent.recalled):
             yield from tell_if_unfilled(state, parent)
             parent.finishing = True
             why = "all done" if parent.done else "the end of its window"
