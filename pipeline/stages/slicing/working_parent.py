@@ -161,7 +161,8 @@ class WorkingParent(Entry):
                 self.order_qty += self.uncut_qty
                 self.uncut_qty = 0
             case FillKind.RETURNED:
-                self.in_vain += fill.last_qty > 0
+                # What is returned as its epoch ends was not in vain: nobody is to wait for that.
+                self.in_vain += fill.last_qty > 0 and fill.epoch_no == self.epoch_no
                 self.out = [(no, qty) for no, qty in self.out if no != fill.slice_no]
             case _:
                 pass
