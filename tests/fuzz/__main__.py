@@ -31,7 +31,7 @@ class Asked(NamedTuple):
 
     seed: int
     day: int
-    count: int
+    records: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,7 +143,7 @@ def _least(key: str, asked: Asked, failure: Failure) -> list[int]:
 
     if failure.number is not None and shows([failure.number]):
         return [failure.number]
-    left, tries, parts = list(range(asked.count)), 0, 2
+    left, tries, parts = list(range(asked.records)), 0, 2
     while len(left) > 1 and tries < TRIES_TO_SHRINK:
         size = -(-len(left) // parts)
         for start in range(0, len(left), size):

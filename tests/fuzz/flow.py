@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -28,7 +29,7 @@ from pipeline.demo.scenario import scenario
 from pipeline.domain.audit import DeadLetter
 from pipeline.domain.controls import Control, Tick
 from pipeline.domain.executions import VenueReport
-from pipeline.domain.orders import Order, OrderEvent, OrderRequest
+from pipeline.domain.orders import OrderEvent, OrderRequest
 from pipeline.domain.record import Owned, Record
 from pipeline.runtime.contracts.codec import Codec, LocalIds, Undecodable
 from pipeline.runtime.memory.host import MemoryHost
@@ -42,6 +43,8 @@ DAYS: Final = 3
 """Different small days, by the seed of their orders and markets."""
 RARE: Final[dict[type[Record], float]] = {Tick: 0.02, Control: 0.2}
 """A good tick moves time and a good kill stops the flow: with many of them there is nothing left to disturb."""
+PATIENCE_S: Final = 20.0
+"""Processor time that one record and all it causes may take: thousands of times what it does."""
 FROM_OUTSIDE: Final[tuple[type[Record], ...]] = (
     *(topic.record for topics in topology.EDGES.values() for topic in topics),
     VenueReport,
@@ -69,7 +72,7 @@ class Day:
             pass
         clean = run_in_memory(today, partitions=PARTITIONS)
         # The venues' own reports are numbered by their writer; what is made of them here is nobody's.
-        self.known = Vocabulary(_unnumbered(record) for kind in FROM_OUTSIDE for record in clean.records(kind))
+        self.known = Vocabulary(unnumbered(record) for kind in FROM_OUTSIDE for record in clean.records(kind))
         self.first_tick = next(no for no, each in enumerate(self.inputs) if isinstance(each.record, Tick))
 
 
@@ -93,7 +96,8 @@ def day(number: int) -> Day:
     return Day(number)
 
 
-def _unnumbered(record: Record) -> Record:
+def unnumbered(record: Record) -> Record:
+    """The record as nobody's: without its writer and number."""
     return msgspec.structs.replace(record, writer="", seq=0) if isinstance(record, Owned) else record
 
 
@@ -119,7 +123,7 @@ def garbage(seed: int, round_no: int, number: int) -> Garbage:
     # Before the first tick lie only reference data and the prints of earlier days.
     before = draw.randrange(0 if draw.random() < 0.05 else today.first_tick, len(today.inputs))
     made = Generator(draw, today.known, today.inputs[before].append_ns).like(kind)
-    return Garbage(number, before, _unnumbered(made), draw.random() < 0.02)
+    return Garbage(number, before, unnumbered(made), draw.random() < 0.02)
 
 
 # ---------------------------------------------------------------------- a round
@@ -147,6 +151,8 @@ class Round:
     set_aside: Counter[str] = field(default_factory=Counter)
     """Topic and reason of what was set aside, as the first alert of each names it."""
     dead_letters: Counter[str] = field(default_factory=Counter)
+    asked: list[Garbage] = field(default_factory=list)
+    """Requests that could be decoded: each must be answered by the day's end."""
 
 
 def play(
@@ -165,14 +171,16 @@ def play(
     units = [[stage.name for stage in unit.stages] for unit in topology.units_of(topology.STAGES)]
     codec = Codec(LocalIds())
     host = MemoryHost(topology.flow(), PARTITIONS, codec, units=units)
-    with _traces() as traces:
+    with _traces() as traces, _patience() as be_patient:
         at: Garbage | None = None
         try:
             for number, each in enumerate(today.inputs):
                 while waiting and waiting[-1].before == number:
                     at = waiting.pop()
+                    be_patient()
                     _put_in(host, codec, at, each.append_ns, outcome, traces)
                 at = None
+                be_patient()
                 _publish(host, each)
                 host.run()
                 outcome.records += 1
@@ -216,21 +224,8 @@ def _put_in(
         name = type(record).__name__
         outcome.without_trace[name] += 1
         outcome.examples.setdefault(name, each)
-    if isinstance(record, OrderRequest) and not any(_answers(other, record) for other in caused):
-        outcome.failures.append(Failure("a request is not answered", repr(record), each.number))
-
-
-def _answers(caused: Record, request: OrderRequest) -> bool:
-    """Whether this is an answer to the request, or hands it on to who answers it."""
-    match caused:
-        case OrderEvent():
-            return (caused.source, caused.cl_ord_id) == (request.source, request.cl_ord_id)
-        case Order():
-            return (caused.request.source, caused.request.cl_ord_id) == (request.source, request.cl_ord_id)
-        case DeadLetter():
-            return True
-        case _:
-            return False
+    if isinstance(record, OrderRequest) and not any(isinstance(other, DeadLetter) for other in caused):
+        outcome.asked.append(each)
 
 
 @contextmanager
@@ -256,10 +251,30 @@ def _traces() -> Iterator[Callable[[], int]]:
         Table.put, Table.remove = put, remove  # type: ignore[method-assign]
 
 
+class Hangs(Exception):
+    """A record takes longer than any should."""
+
+
+@contextmanager
+def _patience() -> Iterator[Callable[[], None]]:
+    """A function to call before each record: when the next call does not come in time, Hangs is raised where it is."""
+
+    def too_long(*_: object) -> None:
+        raise Hangs(f"more than {PATIENCE_S:.0f} s of processor time for one record")
+
+    before = signal.signal(signal.SIGVTALRM, too_long)
+    try:
+        yield lambda: signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE_S) and None
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 def _raised(error: Exception, at: Garbage | None) -> Failure:
     cause = error.__cause__ if isinstance(error, Poisoned) and error.__cause__ is not None else error
-    frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if "/pipeline/" in frame.filename]
-    last = frames[-1] if frames else None
+    part = "/pipeline/stages/" if isinstance(cause, Hangs) else "/pipeline/"
+    frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if part in frame.filename]
+    last = frames[0 if isinstance(cause, Hangs) else -1] if frames else None
     place = f"{last.filename.partition('/pipeline/')[2]}:{last.lineno} {last.name}" if last else "?"
     stage = error.stage if isinstance(error, Poisoned) else "the host"
     detail = "".join(traceback.format_exception_only(cause)).strip()
@@ -268,6 +283,11 @@ def _raised(error: Exception, at: Garbage | None) -> Failure:
 
 def _look_at(host: MemoryHost, codec: Codec, outcome: Round) -> None:
     """What must hold of the day as a whole."""
+    answered = {(event.source, event.cl_ord_id) for event in host.records(OrderEvent)}
+    for each in outcome.asked:
+        assert isinstance(each.record, OrderRequest)
+        if (each.record.source, each.record.cl_ord_id) not in answered:
+            outcome.failures.append(Failure("a request is not answered", repr(each.record), each.number))
     books = Books()
     for topic in TOPICS:
         for record in _decoded(host, codec, topic):

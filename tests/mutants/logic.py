@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--package", default="", help="only this one, e.g. stages/netting (--count is still of all)")
     parser.add_argument("--file", default="", help="only files with this in their path below pipeline/")
+    parser.add_argument("--near", action="store_true", help="only the package's own tests: quick, and finds fewer")
     parser.add_argument("--again", action="store_true", help="forget what was found before")
     parser.add_argument("--list", action="store_true", help="show the edits, try none")
     parser.add_argument("--with-data", action="store_true", help="tests on recorded data take part")
@@ -74,17 +75,17 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     memory = _Memory(KEPT, forget=asked.again)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        healthy = _healthy(sorted({test for site in picked for test in plan.rungs_for(site.path)}), memory,
-                           Path(folder), asked.jobs)  # fmt: skip
+        tests = {site.path: plan.rungs_for(site.path, near=asked.near) for site in picked}
+        healthy = _healthy(sorted({each for own in tests.values() for each in own}), memory, Path(folder), asked.jobs)
         if healthy is None:
             return 2
-        tried = list(_all(picked, healthy, memory, Path(folder), asked.jobs))
+        tried = list(_all(picked, tests, healthy, memory, Path(folder), asked.jobs))
     return _told(tried)
 
 
 def _healthy(tests: list[str], memory: _Memory, folder: Path, jobs: int) -> dict[str, float] | None:
     """Processor seconds of each test file on the code as it is; None when one fails."""
-    state = _digest(plan.ROOT / "pipeline", plan.ROOT / "tests")
+    state = _state()
     known = memory.healthy(state)
     missing = [test for test in tests if test not in known]
     if missing:
@@ -102,7 +103,14 @@ def _healthy(tests: list[str], memory: _Memory, folder: Path, jobs: int) -> dict
     return None if failing else known
 
 
-def _all(picked: list[Site], healthy: dict[str, float], memory: _Memory, folder: Path, jobs: int) -> Iterator[Tried]:
+def _all(
+    picked: list[Site],
+    tests: dict[str, list[str]],
+    healthy: dict[str, float],
+    memory: _Memory,
+    folder: Path,
+    jobs: int,
+) -> Iterator[Tried]:
     excused = {each.edit: each.why for each in EQUIVALENT}
     open_ones: list[tuple[Mutant, Callable[[], trial.Running]]] = []
     for site in picked:
@@ -113,10 +121,12 @@ def _all(picked: list[Site], healthy: dict[str, float], memory: _Memory, folder:
         elif by:
             yield Tried(mutant, True, by)
         else:
-            tests = plan.rungs_for(mutant.path)
-            open_ones.append((mutant, partial(trial.start, mutant.path, tree, tests, healthy, folder)))
+            open_ones.append((mutant, partial(trial.start, mutant.path, tree, tests[mutant.path], healthy, folder)))
     print(f"{len(open_ones)} to try", flush=True)
+    state = _state()
     for done, (mutant, outcome) in enumerate(_side_by_side(iter(open_ones), jobs), start=1):
+        if _state() != state:
+            raise SystemExit("the code was changed while its edits were tried: start again, what was found is kept")
         print(
             f"{done:4} {'found' if outcome.found else 'ALIVE'} {outcome.seconds:6.1f} s  {_place(mutant)}  "
             f"{mutant.operator}: {mutant.before}  ->  {mutant.after}\n{'':21}{outcome.by}",
@@ -182,9 +192,10 @@ def _source(path: str) -> str:
     return hashlib.sha256((plan.PIPELINE / path).read_bytes()).hexdigest()[:16]
 
 
-def _digest(*folders: Path) -> str:
+def _state() -> str:
+    """A digest of the code and its tests."""
     digest = hashlib.sha256()
-    for path in sorted(each for folder in folders for each in folder.rglob("*.py")):
+    for path in sorted(each for folder in ("pipeline", "tests") for each in (plan.ROOT / folder).rglob("*.py")):
         digest.update(str(path).encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

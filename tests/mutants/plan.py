@@ -94,12 +94,13 @@ def _draw(seed: int, key: str) -> bytes:
     return hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
 
 
-def rungs_for(path: str) -> list[str]:
-    """The tests for a file below `pipeline/`, as paths, nearest first: its own, its package's, those of the whole."""
+def rungs_for(path: str, *, near: bool = False) -> list[str]:
+    """The tests for a file below `pipeline/`, as paths, nearest first: its own, its package's, those of the whole
+    (not when ``near``)."""
     own = ROOT / "tests" / "unit" / Path(path).parent
     nearest = sorted(own.glob(f"test_{Path(path).stem}*.py")) if own.is_dir() else []
     found: dict[str, None] = dict.fromkeys(each.relative_to(ROOT).as_posix() for each in nearest)
-    for pattern in TESTS[package_of(path)]:
+    for pattern in (each for each in TESTS[package_of(path)] if not (near and each in _WHOLE)):
         found.update(dict.fromkeys(_files(pattern)))
     return [each for each in found if each not in NEVER]
 

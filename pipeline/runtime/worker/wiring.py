@@ -43,6 +43,10 @@ class Wiring:
         for stage in flow:
             for topic in outputs_of(stage):
                 writers.setdefault(topic.name, set()).add(stage.name)
+            for record in stage.reads:
+                if record is not Resumed:
+                    self._front.setdefault(topic_of(record).name, stage.name)
+        for stage in flow:  # controls come to every stage: their front is the first that reads them itself, if one does
             for topic in inputs_of(stage):
                 self._front.setdefault(topic.name, stage.name)
         self.owned = frozenset(writers)
@@ -63,7 +67,8 @@ class Wiring:
         """Topic to the indexes, in flow order, of the stages that read it."""
 
     def fronts(self, stage: AnyStage) -> frozenset[str]:
-        """The topics for which ``stage`` writes dead letters: those of which it is the first reader in flow order.
+        """The topics for which ``stage`` writes dead letters and alerts of what is set aside: those of which it is the
+        first reader in flow order.
 
         So of all stages that read an unreadable record exactly one writes the dead letter; the others skip it.
         """

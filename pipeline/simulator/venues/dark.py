@@ -82,7 +82,12 @@ def interest_of(
 def next_arrival_ns(
     after_ns: int, until_ns: int, parameters: HiddenInterest, seed: int, venue: str, instrument: Instrument
 ) -> int | None:
-    """The first moment in (after_ns, until_ns], ns since 1970, at which hidden interest comes, or None."""
+    """The first moment in (after_ns, until_ns], ns since 1970, at which hidden interest comes, or None.
+
+    It comes during the session only: however far time jumps, no more cells are looked at than a session has.
+    """
+    after_ns = max(after_ns, instrument.session_open_ns - 1)
+    until_ns = min(until_ns, instrument.session_close_ns)
     for cell in range(after_ns // parameters.cell_ns, until_ns // parameters.cell_ns + 1):
         interest = interest_of(cell, parameters, seed, venue, instrument)
         if interest is not None and after_ns < interest.from_ns <= until_ns:
