@@ -115,6 +115,7 @@ def _told(key: str, row: SetAside, state: State) -> Alert:
         reason=reason,
         text=f"{more} of {topic} set aside, {row.count} in all; the last one: {row.text}. Effect: {row.effect}.",
         at_ns=state.now_ns,
+        count=row.count,
     )
 
 

@@ -76,9 +76,7 @@ class VenueBooks:
     def on_alert(self, alert: Alert) -> None:
         """Enter an alert. DONT_KNOW (FIX DontKnowTrade) names a report that we answered and did not book, and so does
         CONFLICTING_EXECUTION, unless it was booked when it was told first."""
-        if (
-            alert.kind is AlertKind.DONT_KNOW and alert.reason != _KEPT
-        ) or alert.kind is AlertKind.CONFLICTING_EXECUTION:
+        if alert.kind in (AlertKind.DONT_KNOW, AlertKind.CONFLICTING_EXECUTION) and alert.reason != _KEPT:
             self._not_ours[alert.instrument, alert.subject_id] = None
         elif alert.kind is AlertKind.SET_ASIDE and alert.subject_id == _TOPIC:
             self._aside_told[alert.instrument] = None

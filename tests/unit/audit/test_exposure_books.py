@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.audit.invariants import Line, books
-from pipeline.domain.controls import Tick, TickKind
+from pipeline.domain.controls import Alert, AlertKind, Tick, TickKind
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import Completion, Side
 from pipeline.domain.parents import EpochClosed, EpochShare, ParentKind, ParentOrder, Slice, SliceKind
@@ -86,7 +86,7 @@ def told(
     ],
 )  # fmt: skip
 def test_live_and_filled_is_judged_by_what_was_permitted_then(records: list[Record], exceeded: int, why: str) -> None:
-    assert line(EXCEEDED, records).left == exceeded, why
+    assert line(EXCEEDED, records)[1:3] == (exceeded, 0), why
     assert line(EXCEEDED, sorted(records, key=lambda r: isinstance(r, Slice))).left == exceeded, "topics in any order"
 
 
@@ -101,7 +101,7 @@ def test_live_and_filled_is_judged_by_what_was_permitted_then(records: list[Reco
     ],
 )
 def test_each_fills_count_of_its_parent_is_checked(fills: list[Fill], wrong: int) -> None:
-    assert line(MISCOUNTED, fills).left == wrong
+    assert line(MISCOUNTED, fills)[1:3] == (wrong, 0)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_each_fills_count_of_its_parent_is_checked(fills: list[Fill], wrong: int
 )
 def test_what_comes_back_is_what_was_not_executed(records: list[Record], off: int) -> None:
     slices = [slice_(0, 1_000, 100), slice_(0, 1_000, 0, no=2, kind=SliceKind.RECALL)]
-    assert line(CAME_BACK, [*slices, *records]).left == off
+    assert line(CAME_BACK, [*slices, *records])[1:3] == (off, 0)
 
 
 def ended(parent_id: str, remaining_qty: int = 0, final: bool = True) -> EpochClosed:
@@ -150,3 +150,31 @@ def test_when_the_day_is_over_every_slice_has_come_back_and_every_parent_is_over
     assert (line(OVER, [*records, day]).left, line(OVER, [*records, day]).right) == (3, 1)
     tick = Tick(kind=TickKind.TICK, now_ns=99, wall_ns=99, trade_date=20260105)
     assert [each.name for each in books([*records, tick]) if each.name in (SLICES, OVER)] == []
+
+
+UNTOLD = "parents that had to be completed, were not, and nobody was told"
+
+
+@pytest.mark.parametrize(
+    ("completion", "remaining_qty", "final", "told_of", "kind", "untold"),
+    [
+        (Completion.MUST, 1, True, "Q", AlertKind.COMPLETION_AT_RISK, 1),
+        (Completion.MUST, 1, True, "P", AlertKind.COMPLETION_AT_RISK, 0),
+        (Completion.MUST, 1, True, "P", AlertKind.BREAK, 0),
+        (Completion.MUST, 1, True, "P", AlertKind.LATE_FILL, 1),
+        (Completion.MUST, 0, True, "Q", AlertKind.COMPLETION_AT_RISK, 0),
+        (Completion.MUST, 1, False, "Q", AlertKind.COMPLETION_AT_RISK, 0),
+        (Completion.BEST_EFFORT, 1, True, "Q", AlertKind.COMPLETION_AT_RISK, 0),
+    ],
+)
+def test_a_parent_that_had_to_be_completed_and_was_not_must_have_been_told_of(
+    completion: Completion, remaining_qty: int, final: bool, told_of: str, kind: AlertKind, untold: int
+) -> None:
+    alert = Alert(kind=kind, instrument="I", subject_id=told_of)
+    records: list[Record] = [begun("P", completion), ended("P", remaining_qty, final), ended("Q", 5), alert]
+    assert line(UNTOLD, records)[1:3] == (untold, 0)
+
+
+def test_what_is_left_of_a_parent_adds_up_over_chunks() -> None:
+    records: list[Record] = [begun("P", Completion.MUST), ended("P", 0), ended("P", 2)]
+    assert line(UNTOLD, records).left == 1

@@ -79,7 +79,8 @@ def test_members_of_an_open_parent_are_in_parents_and_orders_of_a_window_are_wai
     executed = lines["executed to BUY"]
     assert (executed.left, dict(executed.parts)) == (20, {"allocated": 0, "error account": 0, "not yet allocated": 20})
     assert lines["orders taken in, and events saying so"][1:3] == (5, 5)
-    assert lines[OFF].left == 0
+    assert lines[OFF][1:3] == (0, 0)
+    assert lines["epochs whose reconciliation is not what fills and allocations say"][1:3] == (0, 0)
     assert "orders, and orders ended when the day is over" not in lines
 
 
@@ -101,7 +102,8 @@ def test_when_the_parent_is_shared_out_its_members_have_ended() -> None:
         "waiting": 0,
         "ended": 32,
     }
-    assert lines[OFF].left == 0 and lines["orders that ended more than once"].left == 0
+    assert lines[OFF][1:3] == (0, 0) == lines["orders that ended more than once"][1:3]
+    assert lines["epochs whose reconciliation is not what fills and allocations say"][1:3] == (0, 0)
 
 
 def last_of(out: Sequence[Record], order_id: str) -> OrderEvent:
@@ -140,6 +142,16 @@ def test_the_price_a_client_was_told_is_that_of_his_allocations() -> None:
     for px in (100 * PX + 1, 100 * PX - 1, None):
         last = last_of(out, "B")
         assert by_name([*put_in, *(replace(r, avg_px=px) if r is last else r for r in out)])[OFF].left == 1
+
+
+def test_an_average_price_may_be_half_a_unit_away_and_no_more() -> None:
+    stage = bench()
+    both = [cross(f"X{px}", [("B", 1, None)], [("S", 1, None)], px) for px in (100 * PX, 100 * PX + 1)]
+    put_in: list[Record] = [order("B", 2), order("S", 2, Side.SELL), *both]
+    stage.feed(*put_in)
+    out: list[Record] = [accepted("B", 2), accepted("S", 2, Side.SELL), *stage.out]
+    assert last_of(out, "B").avg_px == 100 * PX, "100.0000000005, halves to the even one"
+    assert by_name([*put_in, *out])[OFF][1:3] == (0, 0)
 
 
 def test_an_order_without_its_event_or_an_event_without_its_order_is_off() -> None:
