@@ -10,7 +10,7 @@ from pipeline.domain.executions import FillKind
 from pipeline.domain.orders import OrderKind
 from pipeline.domain.parents import CrossKind, LineageKind, ParentKind
 from pipeline.domain.record import Record
-from pipeline.stages.allocation.checks import is_date, subject_of, unusable
+from pipeline.stages.allocation.checks import subject_of, unusable
 from tests.allocation_builders import (
     PX,
     XYZ,
@@ -139,12 +139,3 @@ def test_the_alert_is_whole_and_nothing_else_is_written() -> None:
         )
     ]
     assert len(stage.state.epochs) == len(stage.state.parents) == 0
-
-
-@pytest.mark.parametrize(
-    ("trade_date", "good"),
-    [(20260105, True), (20240229, True), (20260229, False), (20261301, False), (20260100, False), (0, False),
-     (-20260105, False), (99991231, False), (99981231, True), (10**12, False), (2**63 - 1, False), (-(2**63), False)],
-)  # fmt: skip
-def test_what_is_a_day(trade_date: int, good: bool) -> None:
-    assert is_date(trade_date) is good
