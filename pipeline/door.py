@@ -119,7 +119,10 @@ def _told(key: str, row: SetAside, state: State) -> Alert:
     )
 
 
-_IDENTITY: Final = ("feed", "venue", "print_id", "quote_no", "event_no", "wire_id", "exec_id", "control_id", "event_ns")
+_IDENTITY: Final = (
+    "feed", "venue", "print_id", "quote_no", "event_no", "wire_id", "exec_id", "control_id", "account", "scope",
+    "scope_id", "rule_id", "effective_ns", "event_ns",
+)  # fmt: skip
 
 
 def _identity(record: Record) -> str:

@@ -12,7 +12,7 @@ def standing(records: Iterable[Record]) -> list[Cross]:
     """The crosses that were not busted, each as last corrected, by the id of the first; other records are ignored.
 
     A bust of a cross or of any correction of it takes the cross back. The correction that no other corrects holds; of
-    several, the last one written.
+    several, the last one written; of a circle, none.
     """
     crosses = {record.cross_id: record for record in records if isinstance(record, Cross)}
     families: dict[str, list[Cross]] = {}
@@ -35,8 +35,10 @@ def _first_of(cross: Cross, crosses: dict[str, Cross]) -> str:
     seen = {cross.cross_id}
     while cross.kind is not CrossKind.TRADE and cross.ref_cross_id:
         earlier = crosses.get(cross.ref_cross_id)
-        if earlier is None or earlier.cross_id in seen:
+        if earlier is None:
             return cross.ref_cross_id
+        if earlier.cross_id in seen:
+            return min(seen)  # they correct one another in a circle
         seen.add(earlier.cross_id)
         cross = earlier
     return cross.cross_id

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.domain.controls import ControlKind, ControlScope
+from pipeline.domain.controls import AlertKind, ControlKind, ControlScope
 from pipeline.domain.executions import ChildKind, ChildOrder, FillKind
-from pipeline.domain.orders import OrderEventKind, OrdStatus, Side, Strategy
+from pipeline.domain.orders import Completion, OrderEventKind, OrdStatus, Side, Strategy
 from pipeline.domain.parents import ParentKind, Slice, SliceKind
 from tests.scripted_desk import OPEN_NS, Desk, S, fills, is_silent, rests
 
@@ -201,3 +201,29 @@ def test_the_desks_cancel_of_a_parent_ends_its_members_though_a_child_is_unknown
     ]  # fmt: skip
     desk.end_day()
     assert desk.off() == []
+
+
+@STOPS
+@SIDES
+def test_what_must_be_done_and_is_held_is_told_at_once(kind: ControlKind, side: Side) -> None:
+    desk = Desk(fills)
+    for name, account in (("X", "x1"), ("Y", "y1")):
+        desk.order(name, account, 500, side, end_s=600, completion=Completion.MUST)
+    desk.run(60)
+    desk.control(kind, ControlScope.ACCOUNT, "x1")
+    (alert,) = [each for each in desk.all_alerts() if each.kind is AlertKind.COMPLETION_AT_RISK]
+    assert (alert.reason, alert.subject_id, alert.at_ns) == ("HELD", desk.parents()[0].parent_id, desk.now)
+    assert f"{desk.last('X').leaves_qty} of parent" in alert.text
+
+
+@STOPS
+def test_what_must_be_done_and_was_never_worked_is_told_as_it_expires(kind: ControlKind) -> None:
+    desk = Desk(fills)
+    desk.control(kind, ControlScope.ALL)
+    desk.control(ControlKind.RESUME, ControlScope.ALL)
+    desk.order("X", "x1", 500, end_s=100, completion=Completion.MUST)
+    desk.control(kind, ControlScope.ACCOUNT, "x1")
+    desk.run(100)
+    (alert,) = [each for each in desk.all_alerts() if each.kind is AlertKind.COMPLETION_AT_RISK]
+    assert (alert.reason, alert.at_ns) == ("NEVER_WORKED", desk.now)
+    assert (desk.last("X").kind, desk.last("X").at_ns) == (OrderEventKind.EXPIRED, desk.now)

@@ -171,6 +171,18 @@ def parent_record(
     )
 
 
+def at_risk(state: NettingState, subject_id: str, terms: Terms, reason: str, text: str) -> Alert:
+    """What must be done may not be, or not all of it: told once it is known, not at its end."""
+    return Alert(
+        kind=AlertKind.COMPLETION_AT_RISK,
+        instrument=terms.instrument,
+        subject_id=subject_id,
+        reason=reason,
+        text=text,
+        at_ns=state.now_ns,
+    )
+
+
 def _below_lot(state: NettingState, parent_id: str, parent: NettedParent) -> Alert:
     instrument = parent.terms.instrument
     text = (
@@ -178,10 +190,7 @@ def _below_lot(state: NettingState, parent_id: str, parent: NettedParent) -> Ale
         f"{state.lot_qty(instrument)}: they cannot be sent, and end unfilled with their orders; cancel them, or change "
         f"the lot"
     )
-    kind = AlertKind.COMPLETION_AT_RISK
-    return Alert(
-        kind=kind, instrument=instrument, subject_id=parent_id, reason="BELOW_LOT", text=text, at_ns=state.now_ns
-    )
+    return at_risk(state, parent_id, parent.terms, "BELOW_LOT", text)
 
 
 def arrival_px(state: NettingState, members: Sequence[Located]) -> int | None:

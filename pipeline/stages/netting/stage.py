@@ -5,9 +5,11 @@
 - Keeps: open windows with their buckets, working parents with their members, open asks; recent quotes. Only live
   orders have rows: what is done leaves none.
 - Writes: lineage (which order is in which bucket or parent, and every epoch's allocation statement); parents (new ones
-  and their changes); crosses with their evidence; alerts (CROSS_REFUSED once per close and reason, STALE_HOLD, BREAK).
+  and their changes); crosses with their evidence; alerts (CROSS_REFUSED once per close and reason, COMPLETION_AT_RISK
+  of what is below a lot, held or never worked, STALE_HOLD, BREAK).
 - Refuses: crosses that no rule allows or no sound quote prices; cancels that come too late; while an instrument is
-  killed, paused or stale: every cross and every new parent (cancels pass, and orders at their end expire).
+  killed, paused or stale: every cross and every new parent (cancels pass, and orders at their end expire); while a
+  source or account is: to work its orders, wherever they are (they are held, the others go on).
 - Conserves: per side: ordered = crossed + waiting + in parents + left; crossed to buy = crossed to sell.
 
 First form: crosses are priced from one quote, neither averaged over time nor taken at a random moment; orders cross

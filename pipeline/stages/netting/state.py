@@ -115,6 +115,8 @@ class NettedParent(Entry):
     """When its work ends: its terms' end, or the session's close as it was known when the parent was made."""
     odd_qty: int = 0
     """What was told of its quantity as below a lot: it cannot be sent."""
+    held_qty: int = 0
+    """What of its members was held as the epoch began."""
 
 
 class Round(Entry):

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from pipeline.domain.controls import Alert
-from pipeline.domain.orders import AccountClass, Order, OrdType
+from pipeline.domain.orders import AccountClass, Completion, Order, OrdType
 from pipeline.domain.parents import Cross, Lineage, LineageKind, Member, ParentKind, ParentOrder
 from pipeline.domain.validators.faults import QTY_MAX
 from pipeline.stages.netting import records as records
@@ -171,7 +171,15 @@ def _release(state: NettingState, instrument: str, bucket_ids: Sequence[str]) ->
 def expire(state: NettingState, instrument: str, *, day_over: bool) -> Iterator[Made]:
     """Expire waiting orders whose end has come; at the day's end all that wait."""
     for bucket_id in state.book(instrument).buckets:
-        if day_over or state.span_ns(state.buckets[bucket_id].terms)[1] <= state.now_ns:
+        terms = state.buckets[bucket_id].terms
+        if day_over or state.span_ns(terms)[1] <= state.now_ns:
+            if terms.completion is Completion.MUST:
+                qty = sum(row.open_qty for _, row in state.members(bucket_id))
+                text = (
+                    f"{qty} in bucket {bucket_id} must be done and were never worked: their window never closed before "
+                    f"their end (a kill, a pause, a stale hold, or no market data)"
+                )
+                yield records.at_risk(state, bucket_id, terms, "NEVER_WORKED", text)
             for located in state.members(bucket_id):
                 yield records.left(located, located.row.open_qty, state.now_ns, expired=True)
                 state.drop_order(located.order_id)

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.algos.pro_rata import share_with_caps
 from pipeline.algos.tie_break import tie_break
 from pipeline.domain.controls import Alert
+from pipeline.domain.orders import Completion
 from pipeline.domain.parents import Cross, EpochClosed, Lineage, ParentKind, ParentOrder, Slice, SliceKind
 from pipeline.domain.rejections import RejectReason
 from pipeline.stages.netting import records as records
@@ -165,7 +166,23 @@ def _next_epoch(state: NettingState, parent_id: str, live_qty: int) -> Iterator[
         return
     parent.epoch_no += 1
     state.parents.put(parent_id, parent)
+    yield from _held_at_risk(state, parent_id, parent)
     yield from records.begin_epoch(state, ParentKind.EPOCH, parent_id)
+
+
+def _held_at_risk(state: NettingState, parent_id: str, parent: NettedParent) -> Iterator[Made]:
+    """What is held of a parent that must be done may end undone: told as it changes."""
+    held_qty = sum(row.remaining_qty for _, row in state.members(parent_id) if row.outside and not row.leaving)
+    if held_qty == parent.held_qty:
+        return
+    parent.held_qty = held_qty
+    state.parents.put(parent_id, parent)
+    if held_qty and parent.terms.completion is Completion.MUST:
+        text = (
+            f"{held_qty} of parent {parent_id} are held, as their source or account is killed or paused: they end "
+            f"unfilled with it unless the desk resumes them"
+        )
+        yield records.at_risk(state, parent_id, parent.terms, "HELD", text)
 
 
 def _may_be_worked(state: NettingState, located: Located) -> bool:

@@ -139,6 +139,11 @@ class Ledger:
         self.parents.put(parent.parent_id, parent)
         self._changed[parent.parent_id] = None
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether any parent has, in this step."""
+        return bool(self._changed)
+
     def take_changed(self) -> list[ParentExposure]:
         """The parents that have changed since the last call, in the order they did."""
         changed, self._changed = self._changed, {}

@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final
 
+import msgspec
+
 from pipeline.domain.controls import (
     Alert,
     AlertKind,
@@ -44,7 +46,9 @@ from pipeline.stages.routing.child_orders import ask_again, cancel, compare
 from pipeline.stages.routing.closing import answer_quiet, end_day, take_back
 from pipeline.stages.routing.executions import (
     DESK_SESSION,
+    EXECUTIONS,
     book_trade,
+    count_not_believed,
     declared_report,
     dont_know,
     execution_key,
@@ -129,7 +133,8 @@ class RoutingStage(Stage[RoutingState]):
                     yield stale_hold(state)
             case _:
                 raise TypeError(f"routing does not read {type(message).__name__}")
-        yield from hold_to_permitted(state)
+        if state.ledger.has_changed:
+            yield from hold_to_permitted(state)
 
     # ------------------------------------------------------------------ slices
 
@@ -161,6 +166,9 @@ class RoutingStage(Stage[RoutingState]):
     def _on_report(self, state: RoutingState, report: VenueReport) -> Iterator[Owned]:
         """Any report of a venue: its execution is booked once, its statement compared, its child goes on."""
         child = _child_of(state, report)
+        if child is not None and report.kind in EXECUTIONS and count_not_believed(state, report, child):
+            yield dont_know(state, report, "COUNT_NOT_BELIEVABLE")
+            report = msgspec.structs.replace(report, cum_qty=0, leaves_qty=0)  # the execution is booked all the same
         match report.kind:
             case ReportKind.TRADE:
                 repeated = repeated_trade(state, report, child)

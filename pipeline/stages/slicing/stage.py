@@ -2,14 +2,14 @@
 
 - Reads: parents (new ones and their changes); fills, with quantity returned; nbbo, prints, depth, venue-status,
   volume-curves; instruments, limits; clock, controls.
-- Keeps: per parent what is executed, outstanding and set aside (`working_parent.py`); per instrument the market's
-  volume and state.
+- Keeps: per parent what is executed, outstanding and set aside (`working_parent.py`), and the window it is really
+  worked in (`window.py`); per instrument the market's state, samples of its quote, and the volume behind caps.
 - Writes: slices (SLICE, RECALL, FINISH, SET_ASIDE), alerts (COMPLETION_AT_RISK, STALE_HOLD).
 - Refuses: to release anything while killed, paused, stale, halted, outside the parent's window or the session.
 - Conserves: outstanding + executed + crossed + set aside <= the epoch's quantity.
 
 A schedule (`schedules/twap.py`, `schedules/vwap.py`) says how much is due by when; `release.py` decides how much of it
-is released now, and how.
+is released now, and how; `completion.py` tells the desk when a parent that must be completed may not be.
 
 First form: TWAP and VWAP; out of limit means pause; POV and IS parents are worked as TWAP under their cap (intake
 refuses them for now).
@@ -33,7 +33,7 @@ from pipeline.stages.slicing import release
 from pipeline.stages.slicing.completion import tell_if_at_risk, tell_if_unfilled
 from pipeline.stages.slicing.migrations import MIGRATIONS
 from pipeline.stages.slicing.parameters import SlicingParameters
-from pipeline.stages.slicing.state import SlicingState
+from pipeline.stages.slicing.state import SlicingState, TradingDay
 from pipeline.stages.slicing.window import keep_time
 from pipeline.stages.slicing.working_parent import WorkingParent, working
 from pipeline.state import Task
@@ -117,8 +117,9 @@ class SlicingStage(Stage[SlicingState]):
                     came_ns=state.now_ns,
                 )
                 state.add(parent)
-                keep_time(state, parent, state.day(order.instrument))
-                yield from self._release(state, parent)  # what is due at once does not wait for a tick
+                day = state.day_of(parent)
+                keep_time(state, parent, day)
+                yield from self._release(state, parent, day)  # what is due at once does not wait for a tick
             return
         if known is None or known.finishing:
             # It has ended or is ending: its FINISH answers everything else, only an ask needs an answer of its own.
@@ -177,10 +178,11 @@ class SlicingStage(Stage[SlicingState]):
             day = state.day(symbol)
             for parent_id in parent_ids:
                 parent = state.parents[parent_id]
-                keep_time(state, parent, day)
-                yield from tell_if_at_risk(state, parent, day)
+                its_day = state.day_of(parent) if parent.order.allowed_venues else day
+                keep_time(state, parent, its_day)
+                yield from tell_if_at_risk(state, parent, its_day)
                 yield from self._finish_if_over(state, parent, day_over=tick.kind is TickKind.DAY_END)
-                yield from self._release(state, parent)
+                yield from self._release(state, parent, its_day)
         if tick.kind is TickKind.DAY_END:
             state.forget_prints()
 
@@ -195,13 +197,13 @@ class SlicingStage(Stage[SlicingState]):
             yield parent.next_slice(SliceKind.FINISH, state.now_ns, why=why)
             state.put(parent)
 
-    def _release(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
+    def _release(self, state: SlicingState, parent: WorkingParent, day: TradingDay | None = None) -> Iterator[Owned]:
         if parent.unreleased_qty == 0 or release.is_too_soon(parent, state.now_ns, self.parameters):
             return  # cheap checks first: this runs for every parent at every tick
-        day = state.day(parent.order.instrument, parent.order.allowed_venues)
+        day = state.day_of(parent) if day is None else day
         if day.instrument is None or not state.may_release(parent, day):
             return
-        decision = release.decide(state.view(parent, day.instrument))
+        decision = release.decide(state.view(parent, day.instrument, day))
         if decision.qty:
             yield parent.next_slice(
                 SliceKind.SLICE,

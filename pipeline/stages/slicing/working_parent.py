@@ -82,7 +82,8 @@ class WorkingParent(Entry):
     @property
     def end_ns(self) -> int:
         """When its schedule ends; never before it begins."""
-        return max(self.begin_ns, self.ends_ns)
+        begin_ns, ends_ns = self.begin_ns, self.ends_ns
+        return ends_ns if ends_ns > begin_ns else begin_ns
 
     @property
     def out_qty(self) -> int:

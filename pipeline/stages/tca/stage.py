@@ -28,7 +28,7 @@ from pipeline.domain.parents import ParentOrder
 from pipeline.domain.record import Owned, Record
 from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.shared.print_sums import TapeSums
-from pipeline.stages.shared.print_tape import Tape
+from pipeline.stages.shared.print_tape import Tape, trade_date_of
 from pipeline.stages.tca.cost_book import CostBook
 from pipeline.stages.tca.migrations import MIGRATIONS
 from pipeline.stages.tca.parameters import TCAParameters
@@ -96,7 +96,8 @@ class TCAStage(Stage[TCAState]):
                 before = state.clock.trade_date
                 state.apply_tick(message)
                 if state.clock.trade_date != before:
-                    state.tape.forget_before(state.clock.trade_date)
+                    # East of Greenwich a day begins on the UTC date before its own.
+                    state.tape.forget_before(min(state.clock.trade_date, trade_date_of(state.now_ns)))
                     state.book.begin_day(state.now_ns)
                 state.book.forget_some()
                 yield from state.book.rows_at_tick(state.now_ns)
