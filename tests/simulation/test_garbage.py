@@ -58,7 +58,8 @@ class Sender:
     def __call__(self, host: MemoryHost, at_ns: int) -> None:
         if self._draw.random() >= SHARE:
             return
-        kind = self._draw.choice([*VALIDATORS, OrderRequest])
+        kinds: list[type[Record]] = [*VALIDATORS, OrderRequest]
+        kind = self._draw.choice(kinds)
         record = unnumbered(Generator(self._draw, self._known, at_ns).like(kind))
         if isinstance(record, OrderRequest):
             record = self._from_a_stranger(record)
