@@ -115,10 +115,14 @@ def _told(key: str, row: SetAside, state: State) -> Alert:
         reason=reason,
         text=f"{more} of {topic} set aside, {row.count} in all; the last one: {row.text}. Effect: {row.effect}.",
         at_ns=state.now_ns,
+        count=row.count,
     )
 
 
-_IDENTITY: Final = ("feed", "venue", "print_id", "quote_no", "event_no", "wire_id", "exec_id", "control_id", "event_ns")
+_IDENTITY: Final = (
+    "feed", "venue", "print_id", "quote_no", "event_no", "wire_id", "exec_id", "control_id", "account", "scope",
+    "scope_id", "rule_id", "effective_ns", "event_ns",
+)  # fmt: skip
 
 
 def _identity(record: Record) -> str:

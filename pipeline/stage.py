@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
-from pipeline.domain.controls import Tick
+from pipeline.domain.controls import Alert, Tick
 from pipeline.domain.record import Owned, Record
+from pipeline.domain.validators.faults import Fault
 from pipeline.domain.validators.table import VALIDATORS, Validator
 from pipeline.door import DoorParameters, admit, due_alerts, note
 from pipeline.parameters import Parameters, Value, config_of
@@ -86,6 +87,14 @@ class Stage(ABC, Generic[S]):
             yield from self.step(state, checked.record, meta)
             if isinstance(message, Tick) and len(state.set_aside):
                 yield from due_alerts(state, self.door)
+
+    def set_aside(self, state: S, record: Record, fault: Fault, effect: str) -> Iterator[Alert]:
+        """Count, and tell the desk in turn, what only a stage can know to be wrong with a record that passed the door.
+
+        ``effect``: what it means for decisions, in words for the desk.
+        """
+        validator = VALIDATORS[type(record)]._replace(effect=effect)
+        return note(fault, record, validator, state, self.door, front=True)
 
     @abstractmethod
     def new_state(self, task: Task) -> S:

@@ -49,6 +49,7 @@ EXCUSED: Final = {
     "and comes out the same",
     "pipeline/stages/netting/eligibility.py:_MILLI_BPS_PER_PPM": "a unit",
     "pipeline/stages/routing/gate_counters.py:_WITHOUT_END": "stands for infinity: above any limit there may be",
+    "pipeline/stages/shared/print_identity.py:DAY_NS": "a unit: a day",
     "pipeline/stages/shared/print_tape.py:MINUTE_NS": "a unit: the minute of a one-minute bar",
     "pipeline/stages/shared/print_tape.py:_CHUNK": "the state's layout: another one is another state version",
     "pipeline/stages/tca/chunked_lists.py:_CHUNK": "the state's layout: a name's place follows from it",

@@ -34,9 +34,9 @@ PURE: Final = (
 )  # fmt: skip
 
 ALLOWED_IN_PURE: Final = {
-    "__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions", "functools",
-    "hashlib", "heapq", "hmac", "itertools", "json", "math", "msgspec", "operator", "pipeline", "re", "statistics",
-    "string", "struct", "textwrap", "tomllib", "types", "typing",
+    "__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions",
+    "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "msgspec", "operator", "pipeline", "re",
+    "statistics", "string", "struct", "textwrap", "tomllib", "types", "typing",
 }  # fmt: skip
 """Anything else is a clock, chance, I/O or numbers that vary with the machine, until somebody shows it is not."""
 CLOCKS: Final = {"now", "utcnow", "today"}

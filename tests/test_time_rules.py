@@ -42,10 +42,12 @@ def wrong(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "an age by hand: age_ns of pipeline/domain/times.py"
         elif isinstance(node, ast.Compare):
             pairs = list(zip([node.left, *node.comparators], node.comparators, strict=False))
+        else:
+            continue
         for one, other in pairs:
             names = {name_of(one), name_of(other)}
             if names & CLAIMED and names & WALL:
-                yield node.lineno, "a sender's time against wall time: session_ns of the state is between them"
+                yield one.lineno, "a sender's time against wall time: session_ns of the state is between them"
 
 
 def functions(path: Path) -> Iterator[tuple[str, ast.AST]]:

@@ -11,6 +11,8 @@ from pipeline.domain.validators.faults import MEANING, SetAsideReason
 from pipeline.domain.validators.table import VALIDATORS
 from pipeline.door import DoorParameters
 from pipeline.stages.intake import refusal_texts
+from pipeline.stages.slicing import completion
+from pipeline.stages.slicing.completion import RiskReason
 
 INTRO: Final = (
     "For upstream developers and the desk: every name by which the pipeline refuses, with its FIX code, and when."
@@ -30,6 +32,10 @@ LETTERS: Final = (
     "these."
 )
 
+AT_RISK: Final = (
+    "On `alerts`, kind COMPLETION_AT_RISK: a parent that must be completed may not be. It is said once for each "
+    "parent, as soon as one of these shows, and always before it ends with something unexecuted."
+)
 SET_ASIDE: Final = (
     "Every record from outside, orders excepted, passes a validator before any stage decides on it "
     "(`pipeline/door.py`). What is not believed is set aside: counted in the state of each stage that reads it, and "
@@ -110,7 +116,8 @@ def page() -> str:
     """The whole page."""
     lines = ["# Reasons", "", *wrapped(INTRO), "", "## Refused requests", "", *wrapped(REFUSED), "", *_refusals(), ""]
     lines += [*wrapped(REPEATED), "", "## Dead letters", "", *wrapped(LETTERS), "", *_letters(), ""]
-    lines += ["## Set aside", "", *wrapped(SET_ASIDE), "", *_set_aside(), "", EFFECTS, "", *_effects()]
+    lines += ["## Set aside", "", *wrapped(SET_ASIDE), "", *_set_aside(), "", EFFECTS, "", *_effects(), ""]
+    lines += ["## Completion at risk", "", *wrapped(AT_RISK), "", *_at_risk()]
     return "\n".join(lines)
 
 
@@ -139,6 +146,12 @@ def _set_aside() -> Iterator[str]:
     yield "| reason | when |"
     yield "|---|---|"
     yield from (f"| `{each}` | {MEANING[each]} |" for each in SetAsideReason if each is not each.UNKNOWN)
+
+
+def _at_risk() -> Iterator[str]:
+    yield "| reason | when, and what to do |"
+    yield "|---|---|"
+    yield from (f"| `{each}` | {completion.MEANING[each]} |" for each in RiskReason if each is not each.UNKNOWN)
 
 
 def _effects() -> Iterator[str]:

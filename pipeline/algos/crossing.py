@@ -35,6 +35,7 @@ class NoCross(StrEnum):
     TOO_SMALL = "TOO_SMALL"
     TOO_FAR_FROM_MEDIAN = "TOO_FAR_FROM_MEDIAN"
     OUTSIDE_BANDS = "OUTSIDE_BANDS"
+    TOO_FAR_FROM_REFERENCE = "TOO_FAR_FROM_REFERENCE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class Quote:
     """The NBBO and its surroundings. Prices 1e-9 currency, quantities units, times ns.
 
     A side that is not there is None. `recent_median_px` is the median midpoint of the last
-    moments, None when there is none; bands are None where none apply.
+    moments, None when there is none; bands are None where none apply. `reference_px` is a
+    price that is no quote (the last eligible sale, or the last close before any), and
+    `reference_distance_ppm_max` how far the midpoint may be from it; None when there is none.
     """
 
     bid_px: int | None
@@ -54,6 +57,8 @@ class Quote:
     recent_median_px: int | None
     lower_band_px: int | None = None
     upper_band_px: int | None = None
+    reference_px: int | None = None
+    reference_distance_ppm_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def midpoint_check(quote: Quote, now_ns: int, limits: CrossLimits) -> NoCross | 
     Limits include their own value: an age of exactly `age_ns_max` passes.
     """
     bid_px, offer_px = quote.bid_px, quote.offer_px
-    if bid_px is None or offer_px is None or quote.recent_median_px is None:
+    if bid_px is None or offer_px is None:
         return NoCross.MISSING
     if bid_px <= 0 or min(quote.bid_qty, quote.offer_qty) <= 0:
         return NoCross.MISSING
@@ -108,6 +113,8 @@ def midpoint_check(quote: Quote, now_ns: int, limits: CrossLimits) -> NoCross | 
         return NoCross.TOO_WIDE
     if min(quote.bid_qty, quote.offer_qty) < limits.quote_qty_min:
         return NoCross.TOO_SMALL
+    if quote.recent_median_px is None:
+        return NoCross.MISSING
     distance_px = abs(mid_px - quote.recent_median_px)
     if distance_px * PPM > limits.median_distance_ppm_max * quote.recent_median_px:
         return NoCross.TOO_FAR_FROM_MEDIAN
@@ -115,6 +122,12 @@ def midpoint_check(quote: Quote, now_ns: int, limits: CrossLimits) -> NoCross | 
         return NoCross.OUTSIDE_BANDS
     if quote.upper_band_px is not None and mid_px > quote.upper_band_px:
         return NoCross.OUTSIDE_BANDS
+    reference_px = quote.reference_px
+    # A quote that stands alone for long is its own median: something else must confirm it.
+    if reference_px is not None and (
+        abs(mid_px - reference_px) * PPM > quote.reference_distance_ppm_max * reference_px
+    ):
+        return NoCross.TOO_FAR_FROM_REFERENCE
     return None
 
 

@@ -36,7 +36,7 @@ class ExposureBooks:
         self._slices: dict[tuple[str, int], int] = {}
         self._out: dict[tuple[str, int], int] = {}
         self._returned: dict[tuple[str, int], tuple[int, int]] = {}
-        self._at_risk: dict[str, None] = {}
+        self._told_of: dict[str, None] = {}
 
     def on_parent(self, order: ParentOrder) -> None:
         """Enter a parent's record; its first one says whether it must be completed."""
@@ -58,9 +58,9 @@ class ExposureBooks:
             self._slices[slice_.parent_id, slice_.slice_no] = slice_.qty
 
     def on_alert(self, alert: Alert) -> None:
-        """Enter an alert; COMPLETION_AT_RISK names its parent."""
-        if alert.kind is AlertKind.COMPLETION_AT_RISK:
-            self._at_risk[alert.subject_id] = None
+        """Enter an alert; COMPLETION_AT_RISK, and a BREAK at the day's end, name their parent."""
+        if alert.kind in (AlertKind.COMPLETION_AT_RISK, AlertKind.BREAK):
+            self._told_of[alert.subject_id] = None
 
     def on_fill(self, fill: Fill) -> None:
         """Enter any fill."""
@@ -68,7 +68,7 @@ class ExposureBooks:
         slice_key = fill.parent_id, fill.slice_no
         if fill.kind is FillKind.RETURNED:
             self._returned[slice_key] = self._out.get(slice_key, 0), fill.last_qty
-        elif fill.kind is not FillKind.QUIET:
+        elif fill.kind not in (FillKind.QUIET, FillKind.CUT):
             qty = booked(fill)[0]
             parent.cum += qty
             parent.overfilled = max(0, parent.overfilled + (fill.overfill_qty if qty > 0 else qty))
@@ -88,6 +88,8 @@ class ExposureBooks:
         miscounted = sum(parent.miscounted for parent in parents)
         yield Line("fills whose count of their parent is not the sum of its fills", miscounted, 0)
         yield Line("slices that came back with more or less than was not executed", off, 0)
+        silent = sum(p.must and p.left > 0 and name not in self._told_of for name, p in self._parents.items())
+        yield Line("parents that had to be completed, were not, and nobody was told", silent, 0)
         if over:
             yield Line("slices released, and slices that came back", len(self._slices), len(self._returned))
             begun = sum(parent.begun for parent in parents)

@@ -41,6 +41,8 @@ class History:
         self._by_execution: dict[str, dict[str, None]] = {}
         self._by_allocation: dict[str, str] = {}
         self._crosses_of: dict[str, dict[str, None]] = {}
+        self._cross_roots: dict[str, str] = {}
+        """Of a cross, bust or correction: the cross that it was in the beginning."""
         for record in records:
             self.add(record)
 
@@ -71,6 +73,7 @@ class History:
                         self._by_execution.setdefault(execution, {})[record.parent_id] = None
             case Cross():
                 root = record.cross_id if record.kind is CrossKind.TRADE else record.ref_cross_id or record.cross_id
+                root = self._cross_roots.setdefault(record.cross_id, self._cross_roots.get(root, root))
                 _push(self.crosses, root, record)
                 for leg in (*record.buys, *record.sells):
                     self._crosses_of.setdefault(leg.order_id, {})[root] = None
@@ -98,8 +101,8 @@ class History:
         """
         if not wanted:
             return None
-        if wanted in self.crosses:
-            return list(self._cross(wanted))
+        if self._cross_roots.get(wanted, wanted) in self.crosses:
+            return list(self._cross(self._cross_roots.get(wanted, wanted)))
         if wanted in self.parents:
             return list(self._parent(wanted))
         if wanted in self.children:
@@ -143,7 +146,8 @@ class History:
         for record in self.lineage.get(order_id, ()):
             yield f"├─ {_joined(record, order_id)}"
         for cross_id in self._crosses_of.get(order_id, ()):
-            yield f"├─ crossed: {_cross_line(self.crosses[cross_id][0])}"
+            for cross in self.crosses[cross_id]:
+                yield f"├─ crossed: {_cross_line(cross)}"
         for allocation in self.allocations.get(order_id, ()):
             yield f"├─ {_allocation(allocation)}"
         for parent_id in self.parents_of.get(order_id, ()):
@@ -301,8 +305,9 @@ def _parent_line(parent: ParentOrder) -> str:
 
 
 def _cross_line(cross: Cross) -> str:
+    of = "" if cross.ref_cross_id is None else f" of {cross.ref_cross_id}"
     return (
-        f"cross {cross.cross_id} ({cross.kind}): {cross.qty} {cross.instrument} at {price(cross.px)} "
+        f"cross {cross.cross_id} ({cross.kind}{of}): {cross.qty} {cross.instrument} at {price(cross.px)} "
         f"({cross.price_rule}), {moment(cross.at_ns)}"
     )
 

@@ -113,7 +113,7 @@ def from_bytes(name: str, data: bytes) -> SealFile:
         if version != VERSION:
             raise BadSeal(f"{name}: version {version!r} of a seal; this code knows version {VERSION}")
         seal = msgspec.json.decode(data, type=Seal)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BadSeal(f"{name} is no seal: {error}") from error
     if to_bytes(seal) != data:
         raise BadSeal(f"{name} is not as a seal is written: it was edited, or changed on its way")

@@ -255,10 +255,9 @@ def _executed(epochs: dict[tuple[str, int], _Epoch], reconciled: _Reconciled) ->
         executed = sum(epoch.executed + epoch.aside for _, epoch in own)
         yield Line(f"executed to {side}", executed, sum(qty for _, qty in parts), tuple(parts))
     off = sum(_epoch_is_off(epoch, reconciled.get((*key, ""), {})) for key, epoch in epochs.items())
-    lost = sum(
-        key[:2] not in epochs and _sum(p.values(), "executed_qty") for key, p in reconciled.items() if not key[2]
-    )
-    yield Line("epochs whose reconciliation is not what fills and allocations say", off + bool(lost), 0)
+    without = [parts.values() for key, parts in reconciled.items() if not key[2] and key[:2] not in epochs]
+    lost = sum(_sum(told, "executed_qty") != 0 or _sum(told, "allocated_qty") != 0 for told in without)
+    yield Line("epochs whose reconciliation is not what fills and allocations say", off + lost, 0)
 
 
 def _epoch_is_off(epoch: _Epoch, parts: dict[int, Reconciliation]) -> bool:

@@ -1,14 +1,12 @@
-"""Compares what venues report with what we have booked, each execution by (venue, session, ExecID).
+"""Compares what venues report with what we have booked, each execution by venue, session and ExecID, across midnight.
 
-The auditor's own reading of the reports: in whatever order they came, a bust is final, else the correction holds that
-the venue made last. What routing has answered with DontKnow, or the door has set aside, is not expected in the books.
+Reports may come in any order: what restates an execution before it, a correction of a correction before that one. A
+bust is final; else the correction holds that the venue made last, by its own time, and never before the one it names.
 """
 
 from __future__ import annotations
 
 from typing import Final
-
-from msgspec.structs import replace
 
 from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.executions import Fill, FillKind, ReportKind, VenueReport
@@ -16,13 +14,16 @@ from pipeline.domain.validators.venue_reports import check_venue_report
 
 DESK_SESSION: Final = "DESK"
 """Session of fills that the desk declared: no venue has reported them."""
+_KEPT: Final = "EXECUTION_NOT_SEEN_YET"
+"""Reason of an answer to a venue that does not refuse: the restatement is kept until its execution comes."""
+
+_TOPIC: Final = "venue-reports"
+"""What an alert of set-aside reports bears as its subject."""
+_EXECUTIONS: Final = (ReportKind.TRADE, ReportKind.BUST, ReportKind.CORRECT)
 
 _Id = tuple[str, str, str]
 _Figures = tuple[int, int, int]
 """Quantity (units), money and fee (1e-9 currency units) of one execution."""
-
-_ANY_DATE: Final = 19700101
-"""The trading date is no part of what is compared: an execution under an impossible one is missed in our books."""
 
 _NOTHING: Final[_Figures] = (0, 0, 0)
 
@@ -32,98 +33,98 @@ class VenueBooks:
 
     def __init__(self) -> None:
         self._reported: dict[_Id, _Figures] = {}
-        self._said_ns: dict[_Id, int] = {}
         self._restatements: dict[_Id, VenueReport] = {}
+        self._said_ns: dict[_Id, int] = {}
         self._instrument: dict[_Id, str] = {}
         self._filled: dict[_Id, _Figures] = {}
         self._by_fill: dict[str, _Id] = {}
-        self._restated: dict[_Id, None] = {}
+        self._applied: dict[_Id, None] = {}
         self._doubled = 0
         self._not_ours: dict[tuple[str, str], None] = {}
+        self._aside: dict[str, None] = {}
+        self._aside_told: dict[str, None] = {}
 
-    def on_report(self, told: VenueReport) -> None:
+    def on_report(self, report: VenueReport) -> None:
         """Enter a venue's report; only executions, busts and corrections matter here."""
-        report = check_venue_report(replace(told, trade_date=_ANY_DATE)).record
-        if report is None:
+        if report.kind not in _EXECUTIONS:
+            return
+        if check_venue_report(report).record is None:
+            self._aside[report.instrument] = None  # no books could hold it; the first reader has told the desk
             return
         key = report.venue, report.session_id, report.exec_id
         if report.kind is ReportKind.TRADE:
-            # The same ExecID again is a repeat, whatever it says.
-            self._reported.setdefault(key, (report.last_qty, report.last_qty * (report.last_px or 0), report.fee))
-            self._said_ns.setdefault(key, report.venue_ns)
+            self._reported.setdefault(key, _figures(report))  # the same ExecID again is a repeat, whatever it says
             self._instrument.setdefault(key, report.instrument)
-        elif report.kind in (ReportKind.BUST, ReportKind.CORRECT):
+            self._said_ns.setdefault(key, report.venue_ns)
+        else:
             self._restatements.setdefault(key, report)
 
     def on_fill(self, fill: Fill) -> None:
         """Enter a booking of ours: ``fill`` is a TRADE, BUST or CORRECT."""
         if fill.session_id == DESK_SESSION:
             return
-        booked = fill.last_qty, fill.last_qty * (fill.last_px or 0), fill.fee
         if fill.kind is FillKind.TRADE:
             key = fill.venue, fill.session_id, fill.exec_id
             self._doubled += key in self._filled
-            self._filled[key] = booked
+            self._filled[key] = _figures(fill)
             self._by_fill[fill.fill_id] = key
         else:
-            self._restated[fill.venue, fill.session_id, fill.exec_id] = None
+            self._applied[fill.venue, fill.session_id, fill.exec_id] = None
             key = self._by_fill.get(fill.ref_fill_id or "", ("", "", fill.fill_id))
-            self._filled[key] = _NOTHING if fill.kind is FillKind.BUST else booked
+            self._filled[key] = _NOTHING if fill.kind is FillKind.BUST else _figures(fill)
 
     def on_alert(self, alert: Alert) -> None:
-        """Enter an alert: DONT_KNOW (FIX DontKnowTrade) and CONFLICTING_EXECUTION name a report that was not booked."""
-        if alert.kind in (AlertKind.DONT_KNOW, AlertKind.CONFLICTING_EXECUTION):
+        """Enter an alert. DONT_KNOW (FIX DontKnowTrade) names a report that we answered and did not book, and so does
+        CONFLICTING_EXECUTION, unless it was booked when it was told first."""
+        if alert.kind in (AlertKind.DONT_KNOW, AlertKind.CONFLICTING_EXECUTION) and alert.reason != _KEPT:
             self._not_ours[alert.instrument, alert.subject_id] = None
+        elif alert.kind is AlertKind.SET_ASIDE and alert.subject_id == _TOPIC:
+            self._aside_told[alert.instrument] = None
 
     def lines(self) -> list[tuple[str, int, int]]:
-        """The lines of the comparison: name, the venues' figure, ours; money in 1e-9 currency units."""
-        said: list[_Figures] = []
+        """The lines of the comparison: name, the venues' figure, ours; money and fees in 1e-9 currency units."""
         figures = self._as_restated()
-        for key in self._reported:
-            if key not in self._filled and (self._instrument[key], key[2]) in self._not_ours:
-                continue
-            said.append(figures[key])
+        said = [figures[key] for key in self._reported if key in self._filled or not self._is_refused(key)]
         ours = list(self._filled.values())
+        told = self._aside if "*" in self._aside_told else {name for name in self._aside if name in self._aside_told}
         unequal = sum(figures.get(key) != booked for key, booked in self._filled.items())
         return [
             ("executions counted more than once", self._doubled, 0),
             ("executions the venues report, and booked", len(said), len(ours)),
             ("quantity the venues report, and booked", sum(s[0] for s in said), sum(s[0] for s in ours)),
             ("money the venues report, and booked, 1e-9", sum(s[1] for s in said), sum(s[1] for s in ours)),
+            ("fees the venues report, and booked, 1e-9", sum(s[2] for s in said), sum(s[2] for s in ours)),
             ("executions booked otherwise than reported", unequal, 0),
+            ("instruments with executions that no books can hold, and alerts of it", len(self._aside), len(told)),
         ]
 
+    def _is_refused(self, key: _Id) -> bool:
+        return (self._instrument[key], key[2]) in self._not_ours
+
     def _as_restated(self) -> dict[_Id, _Figures]:
-        """Every execution as its venue has restated it."""
+        """Every execution as its venue last restated it. A restatement that we refused is left out."""
         figures = dict(self._reported)
-        holds: dict[_Id, tuple[int, int, int, str]] = {}
-        for key, report in self._restatements.items():
-            place = self._place(key)
-            if place is None or self._is_refused(key, report):
-                continue
-            root, order = place
-            if report.kind is ReportKind.BUST:
-                figures[root] = _NOTHING
-            elif figures[root] != _NOTHING and order >= holds.get(root, order):
-                holds[root] = order
-                figures[root] = report.last_qty, report.last_qty * (report.last_px or 0), report.fee
+        order = sorted((self._place(key), key) for key in self._restatements)
+        for (_, _, _, _, root), key in order:
+            report = self._restatements[key]
+            refused = (report.instrument, report.exec_id) in self._not_ours and key not in self._applied
+            if root in figures and figures[root] != _NOTHING and not refused:
+                figures[root] = _NOTHING if report.kind is ReportKind.BUST else _figures(report)
         return figures
 
-    def _place(self, key: _Id) -> tuple[_Id, tuple[int, int, int, str]] | None:
-        """The execution that a restatement belongs to, and which of its restatements is the later: by the venue's time,
-        never before the one it names, then by who names whom, then by ExecID. None when no execution is named."""
-        named, said_ns, depth = key, 0, 0
-        while (report := self._restatements.get(named)) is not None and depth <= len(self._restatements):
+    def _place(self, key: _Id) -> tuple[int, int, int, str, _Id]:
+        """Where a restatement comes among those of its execution, which is last: by the venue's time, how many others
+        it restates, and ExecID."""
+        exec_id = key[2]
+        said_ns, depth, seen = 0, 0, {key: None}
+        while (report := self._restatements.get(key)) is not None:
             said_ns, depth = max(said_ns, report.venue_ns), depth + 1
-            ref = report.venue, report.session_id, report.exec_ref_id or ""
-            if ref == named:  # a restatement under the execution's own id
+            key = key[0], key[1], report.exec_ref_id or ""
+            if key in seen:  # a venue's circle
                 break
-            named = ref
-        else:
-            ref = named
-        if ref not in self._reported:
-            return None
-        return ref, (max(said_ns, self._said_ns[ref]), depth, len(key[2]), key[2])
+            seen[key] = None
+        return max(said_ns, self._said_ns.get(key, 0)), depth, len(exec_id), exec_id, key
 
-    def _is_refused(self, key: _Id, report: VenueReport) -> bool:
-        return key not in self._restated and (report.instrument, report.exec_id) in self._not_ours
+
+def _figures(said: VenueReport | Fill) -> _Figures:
+    return said.last_qty, said.last_qty * (said.last_px or 0), said.fee

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from pipeline.audit.findings import Finding, FindingKind, Findings
+from pipeline.audit.findings import Finding, FindingKind, Findings, shortened
 from pipeline.audit.recorded import Stored, leading
 from pipeline.audit.seal_check import SealCheck
 from pipeline.domain.audit import JournalEntry, JournalKind
@@ -135,17 +135,26 @@ def against_code(entry: JournalEntry, code: Code) -> tuple[list[Finding], list[s
         )
 
     if entry.config:
-        recorded = json.loads(entry.config).get(entry.stage)
+        recorded = _json_object(entry.config).get(entry.stage)
         if not isinstance(recorded, dict):
             found(FindingKind.PARAMETERS, "config", "no parameters of this stage", f"{len(code.config)} of them")
         else:
             for name, was, now in _parameters(entry.stage, recorded, code, notes):
                 found(FindingKind.PARAMETERS, name, was, now)
     if entry.schemas:
-        for topic, (_, fingerprint) in sorted(json.loads(entry.schemas).items()):
-            due = code.fingerprints.get(topic)
-            if due is not None and due != fingerprint:
-                found(FindingKind.SCHEMA, f"contract of {topic}", fingerprint, due)
+        rows = _json_object(entry.schemas)
+        if not rows:
+            found(
+                FindingKind.SCHEMA,
+                "schemas",
+                shortened(entry.schemas, "")[0],
+                "topic, schema id and fingerprint of each",
+            )
+        for topic, row in sorted(rows.items()):
+            here = code.fingerprints.get(topic)
+            was = row[1] if isinstance(row, list) and len(row) == 2 else row
+            if here is not None and here != was:
+                found(FindingKind.SCHEMA, f"contract of {topic}", was if isinstance(was, str) else repr(was), here)
     for name, was, now in (
         ("commit", entry.commit, code.commit),
         ("dependency lock", entry.lock_hash, code.lock_hash),
@@ -154,6 +163,15 @@ def against_code(entry: JournalEntry, code: Code) -> tuple[list[Finding], list[s
         if was and was != now:
             notes.append(f"recorded under {name} {was[:64]}, replayed under {now[:64] or 'an unknown one'}")
     return findings, notes
+
+
+def _json_object(text: str) -> dict[str, object]:
+    """The JSON object that ``text`` is; an empty one for any other text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _parameters(

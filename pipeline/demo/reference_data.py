@@ -174,8 +174,8 @@ def _crossing_rules(effective_ns: int) -> Iterator[Owned]:
             allowed=allowed,
             price_rule=price_rule,
             max_quote_age_ns=5_000 * NS_PER_MS,
-            max_spread=300_000,  # 30 bps
-            max_move=500_000,  # 50 bps
+            max_spread=30_000,  # 30 bps
+            max_move=50_000,  # 50 bps
             authority=authority,
         )
 

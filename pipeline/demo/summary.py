@@ -160,7 +160,7 @@ def saved(day: DayBooks, alone: Sequence[Record]) -> list[str]:
     costs = f"{bps(together.total_mbps)} bps together, {bps(apart.total_mbps)} bps alone"
     return [
         "WHAT AGGREGATION AND CROSSING SAVED",
-        f"  all-in cost against arrival (price and fees) of {together.orders} sampled orders: {costs}: "
+        f"  all-in cost against arrival (price, fees, what was not done) of {together.orders} sampled orders: {costs}: "
         f"{bps(found.saved_mbps)} bps saved",
         f"  of {together.order_qty:,} asked, executed {together.executed_qty:,} together "
         f"({together.crossed_qty:,} of it crossed) and {apart.executed_qty:,} alone",

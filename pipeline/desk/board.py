@@ -87,10 +87,28 @@ class Whole:
         return {"complete": not self.missing, "minutes": rows}
 
     def alerts(self, last: int) -> Json:
-        """The newest ``last`` alerts, newest first."""
+        """The newest ``last`` alerts, newest first, and what was set aside of each topic."""
         alerts = [alert for part in self.parts for alert in part["alerts"]]
         alerts.sort(key=lambda alert: (alert["at_ns"], alert["writer"], alert["subject_id"]), reverse=True)
-        return {"complete": not self.missing, "alerts": alerts[:last]}
+        return {"complete": not self.missing, "alerts": alerts[:last], "set_aside": self._set_aside()}
+
+    def _set_aside(self) -> list[Json]:
+        """Records from outside that were not believed, by topic and reason: how many, of which instruments, and what
+        the last alert said of it, with the effect."""
+        rows: dict[tuple[str, str], Json] = {}
+        for part in self.parts:
+            for topic, reason, instrument, _, count, text, at_ns in part.get("set_aside", ()):
+                row = rows.setdefault(
+                    (topic, reason),
+                    {"topic": topic, "reason": reason, "count": 0, "instruments": {}, "text": "", "at_ns": 0},
+                )
+                row["count"] += count
+                row["instruments"][instrument] = row["instruments"].get(instrument, 0) + count
+                if (at_ns, text) > (row["at_ns"], row["text"]):
+                    row["at_ns"], row["text"] = at_ns, text
+        for row in rows.values():
+            row["instruments"] = dict(sorted(row["instruments"].items()))
+        return [rows[key] for key in sorted(rows)]
 
     def _last_full_minute(self) -> int | None:
         newest = max((row[0] for part in self.parts for row in part["minutes"]), default=None)

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from pipeline.desk.measures import Amounts, Cell, Memory, changes_of
-from pipeline.domain.controls import Alert
+from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.record import Owned, Record
 from pipeline.topics import ALERTS, BARS, CROSSES, FILLS, ORDER_EVENTS, ORDERS, VENUE_REPORTS, Topic
 
@@ -71,6 +71,8 @@ class PartitionTables:
         self.totals: dict[Cell, Amounts] = {}
         self.minutes: dict[int, dict[Cell, Amounts]] = {}
         self.alerts: deque[Alert] = deque(maxlen=ALERTS_KEPT)
+        self.set_aside: dict[tuple[str, str, str, str], Alert] = {}
+        """The last alert of each topic, reason, instrument and writer: it says how many in all."""
         self.memory = Memory()
         self._seqs: dict[str, int] = {}
 
@@ -125,6 +127,8 @@ class PartitionTables:
     def _count(self, record: Record) -> None:
         if isinstance(record, Alert):
             self.alerts.append(record)
+            if record.kind is AlertKind.SET_ASIDE:
+                self.set_aside[record.subject_id, record.reason, record.instrument, record.writer] = record
         for change in changes_of(self.memory, record):
             minute_ns = change.event_ns // MINUTE_NS * MINUTE_NS
             window = self._window(minute_ns) if minute_ns > 0 else None
@@ -171,6 +175,10 @@ class PartitionTables:
                     "writer": alert.writer,
                 }
                 for alert in self.alerts
+            ],
+            "set_aside": [
+                [*key, self.set_aside[key].count, self.set_aside[key].text, self.set_aside[key].at_ns]
+                for key in sorted(self.set_aside)
             ],
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.domain.record import Kind, Owned, Record
-from pipeline.domain.units import Money, Ns, Ppm, TradeDate
+from pipeline.domain.units import Count, Money, Ns, Ppm, TradeDate
 
 
 class TickKind(Kind):
@@ -154,3 +154,5 @@ class Alert(Owned, frozen=True, kw_only=True):
     """What happened and what to do."""
     at_ns: Ns = 0
     """Session time."""
+    count: Count = 0
+    """SET_ASIDE: how many of this topic, reason and instrument its writer has set aside in all. Else 0."""

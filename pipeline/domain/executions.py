@@ -163,27 +163,31 @@ class FillKind(Kind):
     CORRECT = "CORRECT"
     RETURNED = "RETURNED"
     QUIET = "QUIET"
+    CUT = "CUT"
 
 
 class Fill(Owned, frozen=True, kw_only=True):
     """An execution, counted once; its bust or correction; or quantity that came back. The contract of `fills`.
 
     Executions, and what comes back unexecuted, share a topic because their order is their meaning: after QUIET no
-    child of the parent's epochs up to this one is live, and every execution of them has been told.
+    child of the parent's epochs up to this one is live, and every execution of them has been told. CUT comes before it
+    when children of an epoch that is to end are still live: none is sent in it any more, what they execute is booked
+    to it, and the next epoch begins beside them; told again as fewer of them are live.
     """
 
     kind: FillKind = FillKind.UNKNOWN
-    """TRADE, BUST and CORRECT are executions; RETURNED: a slice is over, qty of it unexecuted; QUIET: none is live."""
+    """TRADE, BUST and CORRECT are executions; RETURNED: a slice is over, qty of it unexecuted; QUIET: none is live;
+    CUT: no more are sent."""
     fill_id: str
     """Our id."""
     parent_id: str
     """The parent."""
     epoch_no: int
-    """The epoch of the child that executed (QUIET: the latest that is over)."""
+    """The epoch of the child that executed (QUIET, CUT: the latest that is over)."""
     slice_no: Count
-    """The slice (QUIET: the RECALL or FINISH it answers)."""
+    """The slice (QUIET, CUT: the RECALL or FINISH it answers)."""
     child_id: str = ""
-    """The child; empty for RETURNED of a slice no child was made of, and for QUIET."""
+    """The child; empty for RETURNED of a slice no child was made of, and for QUIET and CUT."""
     instrument: str
     """The instrument; the key."""
     side: Side
@@ -197,7 +201,8 @@ class Fill(Owned, frozen=True, kw_only=True):
     ref_fill_id: str | None = None
     """BUST, CORRECT: the fill that is taken back or restated."""
     last_qty: Qty = 0
-    """TRADE: executed. BUST: taken back. CORRECT: the new quantity. RETURNED: what came back."""
+    """TRADE: executed. BUST: taken back. CORRECT: the new quantity. RETURNED: what came back.
+    CUT: what children of the epochs up to this one may still execute."""
     last_px: Px | None = None
     """TRADE, BUST: the price; CORRECT: the new price."""
     prior_qty: Qty = 0
@@ -219,7 +224,7 @@ class Fill(Owned, frozen=True, kw_only=True):
     parent_live_qty: Qty
     """The parent's quantity in children not known to be dead, after this."""
     crossed_qty: Qty = 0
-    """QUIET: the same field of the RECALL or FINISH it answers: what allocation waits for before it shares out."""
+    """QUIET, CUT: the same field of the RECALL or FINISH answered: what allocation waits for before it shares out."""
     final: bool = False
     """QUIET: the parent is over for good."""
     trade_date: TradeDate

@@ -25,8 +25,11 @@ def nearest(value: int) -> int:
 
 
 def parts(value: int) -> tuple[int, int]:
-    """(high, low): what an entry of state keeps of a sum that may not fit; low is 0 or more and below 2^62."""
-    return value >> _LOW_BITS, value & ((1 << _LOW_BITS) - 1)
+    """(high, low): what an entry of state keeps of a sum that may not fit; low is 0 or more and below 2^62.
+
+    Exact up to 2^125, which no sum of prices times quantities comes near.
+    """
+    return nearest(value >> _LOW_BITS), value & ((1 << _LOW_BITS) - 1)
 
 
 def whole(high: int, low: int) -> int:

@@ -244,8 +244,8 @@ class Order(Owned, frozen=True, kw_only=True):
     request: OrderRequest
     """The client's request, as it came."""
     settlement_date: TradeDate = 0
-    """When its executions settle (FIX SettlDate 64), by its type and the instrument's record of the day. 0: written by
-    a version that did not say."""
+    """When its executions settle (FIX SettlDate 64), by its type and the instrument's record of the day. 0: not
+    known."""
 
 
 class OrderEventKind(Kind):

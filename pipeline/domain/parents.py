@@ -86,9 +86,10 @@ class ParentKind(Kind):
 class ParentOrder(Owned, frozen=True, kw_only=True):
     """A parent order and its changes. The contract of `parents`, keyed by instrument.
 
-    NEW and EPOCH begin an epoch (statement in `lineage`: member_count, members_hash); RECALL asks that all its
-    children be taken back, so that a new epoch can begin; CROSS_ASK asks slicing to set quantity aside, CROSS_DONE
-    says how much of that was crossed (the rest goes back to work); DONE ends it.
+    NEW and EPOCH begin an epoch (statement in `lineage`: member_count, members_hash; an EPOCH without members rests
+    until somebody may be worked again); RECALL asks that the epoch be closed to new children; CROSS_ASK
+    asks slicing to set quantity aside, CROSS_DONE says how much of that was crossed (the rest goes back to work); DONE
+    ends it.
     """
 
     kind: ParentKind = ParentKind.UNKNOWN
@@ -237,6 +238,7 @@ class SliceKind(Kind):
     RECALL = "RECALL"
     FINISH = "FINISH"
     SET_ASIDE = "SET_ASIDE"
+    PERMIT = "PERMIT"
 
 
 class Style(Kind):
@@ -252,8 +254,9 @@ class Style(Kind):
 class Slice(Owned, frozen=True, kw_only=True):
     """A wish of the schedule; it has no venue yet. The contract of `slices`, keyed by instrument.
 
-    SLICE asks routing to execute; RECALL and FINISH ask it to take back every child of the parent (FINISH: for good);
-    SET_ASIDE answers netting's CROSS_ASK with what was set aside.
+    SLICE asks routing to execute; RECALL asks it to send nothing more in the epoch, FINISH to take back every child of
+    the parent for good; SET_ASIDE answers netting's CROSS_ASK with what was set aside; PERMIT says only what is
+    permitted from now on, as a new epoch begins while children are out.
     """
 
     kind: SliceKind = SliceKind.UNKNOWN
@@ -261,7 +264,7 @@ class Slice(Owned, frozen=True, kw_only=True):
     parent_id: str
     """The parent."""
     slice_no: Count
-    """Counts the parent's slices from 1; RECALL, FINISH and SET_ASIDE take a number too."""
+    """Counts the parent's slices from 1; the other kinds take a number too."""
     epoch_no: int
     """The epoch it belongs to."""
     instrument: str
@@ -312,9 +315,10 @@ class EpochShare(Record, frozen=True, kw_only=True):
 
 
 class EpochClosed(Owned, frozen=True, kw_only=True):
-    """An epoch is over: no child of it is live, its executions are shared out. The contract of `epochs`.
+    """An epoch is over: no more is sent in it, its executions are shared out. The contract of `epochs`.
 
-    Allocation tells netting, which begins the next epoch with what remains or ends the parent. In chunks.
+    Allocation tells netting, which begins the next epoch with what remains or ends the parent. In chunks. Told again
+    while children of it are live, with what they have executed since, and a last time with ``live_qty`` 0.
     """
 
     parent_id: str
@@ -335,3 +339,5 @@ class EpochClosed(Owned, frozen=True, kw_only=True):
     """This chunk's members."""
     at_ns: Ns
     """Session time."""
+    live_qty: Qty = 0
+    """What children of this epoch and of earlier ones may still execute."""

@@ -1,8 +1,8 @@
 """When a trade settles: the regular cycle by market and date, the two shorter ones, counted over settlement days.
 
 Sources: SEC Rule 15c6-1 (three days from 1995-06-07, two from 2017-09-05, one from 2024-05-28; five before, by custom);
-Canada's National Instrument 24-101 (2024: one day from 2024-05-27); the London market's change to two days on
-2014-10-06, ahead of the EU's CSDR. FIX SettlType (63): 0 regular, 1 cash, 2 next day.
+the London market's change to two days on 2014-10-06, ahead of the EU's CSDR (2014). FIX SettlType (63): 0 regular, 1
+cash, 2 next day.
 
 A settlement day is one on which the exchange trades *and* banks pay: in the United States Columbus Day and Veterans Day
 are trading days on which nothing settles (NASD Notice to Members 95-77). Which days those are is the calendar's
@@ -20,13 +20,14 @@ from pipeline.domain.orders import SettlementType
 from pipeline.domain.reference import Instrument
 
 _US: Final = ((0, 5), (19950607, 3), (20170905, 2), (20240528, 1))
-_CANADA: Final = ((0, 3), (20170905, 2), (20240527, 1))
 _LONDON: Final = ((0, 3), (20141006, 2))
-CYCLES: Final[dict[str, tuple[tuple[int, int], ...]]] = {"XNYS": _US, "XTSE": _CANADA, "XLON": _LONDON}
+CYCLES: Final[dict[str, tuple[tuple[int, int], ...]]] = {"XNYS": _US, "XLON": _LONDON}
 """By calendar: (first trade date of the rule, yyyymmdd; settlement days from trade to regular settlement), by date.
-What is said of Canada and London is meant for trades from 2005 on."""
-DEFAULT_CALENDAR: Final = "XNYS"
-"""The calendar whose cycle holds for an instrument that names none."""
+What is said of London is meant for trades from 2005 on. A calendar belongs here once it is known on which of the
+exchange's days nothing settles (`gateways/calendars.py`): for these two it is."""
+ASSUMED_CALENDAR: Final = "XNYS"
+ASSUMED_CURRENCY: Final = "USD"
+"""Whose cycle is assumed, and for which instruments, where no record says when trades settle."""
 
 
 class SettlementDates(NamedTuple):
@@ -37,7 +38,7 @@ class SettlementDates(NamedTuple):
     regular: int
 
 
-def regular_days(trade_date: int, calendar: str = DEFAULT_CALENDAR) -> int:
+def regular_days(trade_date: int, calendar: str = ASSUMED_CALENDAR) -> int:
     """Settlement days from a trade of ``trade_date`` (yyyymmdd) to its regular settlement, 1 or more.
 
     Raises KeyError for a calendar whose cycle is not in :data:`CYCLES`.
@@ -62,7 +63,7 @@ def settlement_dates(trade_date: int, days: int, settles: Callable[[date], bool]
 
 @lru_cache(maxsize=64)
 def weekday_dates(trade_date: int) -> SettlementDates:
-    """The dates where no calendar is known: weekdays by the cycle of :data:`DEFAULT_CALENDAR`, holidays not skipped.
+    """The dates where no calendar is known: weekdays by the cycle of :data:`ASSUMED_CALENDAR`, holidays not skipped.
 
     Zeros for a number that is no date.
     """
@@ -72,18 +73,26 @@ def weekday_dates(trade_date: int) -> SettlementDates:
         return SettlementDates(0, 0, 0)
 
 
+def assumed_date(currency: str, settlement_type: SettlementType, trade_date: int) -> int:
+    """When a trade settles of which no record says it (yyyymmdd): over weekdays, or 0, not known, where even the cycle
+    is not: outside of :data:`ASSUMED_CURRENCY`."""
+    if currency != ASSUMED_CURRENCY:
+        return 0
+    return of_type(weekday_dates(trade_date), settlement_type)
+
+
 def knows_settlement(instrument: Instrument, trade_date: int) -> bool:
     """Whether the instrument's record is that of ``trade_date`` and says when its trades settle."""
     return instrument.trade_date == trade_date and instrument.regular_settlement_date > 0
 
 
 def settlement_date(instrument: Instrument, settlement_type: SettlementType, trade_date: int) -> int:
-    """When a trade of ``trade_date`` settles (yyyymmdd): by the instrument's record of the day, else over weekdays.
+    """When a trade of ``trade_date`` settles (yyyymmdd): by the instrument's record of the day, else as assumed.
 
-    Whoever learns a record without these dates tells the desk: see :func:`knows_settlement`.
+    What is assumed is told to the desk: see :func:`knows_settlement`.
     """
     if not knows_settlement(instrument, trade_date):
-        return of_type(weekday_dates(trade_date), settlement_type)
+        return assumed_date(instrument.currency, settlement_type, trade_date)
     dates = SettlementDates(
         instrument.cash_settlement_date, instrument.next_day_settlement_date, instrument.regular_settlement_date
     )

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.algos.rounding import divide_half_even
+from pipeline.algos.shortfall import shortfall
 from pipeline.domain.analytics import TCALevel, TCARow
 from pipeline.domain.market import NBBO
-from pipeline.domain.parents import Cross, CrossKind
 from pipeline.domain.record import Record
 from pipeline.domain.text import money
 from pipeline.domain.units import MILLI_BPS_ONE
+from pipeline.tca.crosses import standing
 
 
 class Against(NamedTuple):
@@ -55,6 +56,51 @@ class Against(NamedTuple):
         return divide_half_even(self.weighted, self.qty) if self.qty else None
 
 
+class Lost(NamedTuple):
+    """Implementation shortfall of rows that have one, in parts (`pipeline.algos.shortfall`); 1e-9 currency units."""
+
+    paper: int = 0
+    """All that was asked, at the arrival price."""
+    delay: int = 0
+    trading: int = 0
+    opportunity: int = 0
+    explicit: int = 0
+
+    def plus(self, row: TCARow) -> Lost:
+        """The parts with one row more; a row that has no shortfall (yet) changes nothing."""
+        arrival_px, last_px = row.arrival_px, row.last_px
+        if row.shortfall_cost_mbps is None or arrival_px is None:
+            return self
+        asked_qty = row.executed_qty + row.unexecuted_qty
+        parts = shortfall(
+            row.side.sign,
+            asked_qty,
+            row.executed_qty,
+            row.executed_qty * (row.avg_px or 0),
+            row.fees,
+            arrival_px,
+            arrival_px if last_px is None else last_px,
+            row.release_px,
+        )
+        return Lost(
+            self.paper + arrival_px * asked_qty,
+            self.delay + parts.delay,
+            self.trading + parts.trading,
+            self.opportunity + parts.opportunity,
+            self.explicit + parts.explicit,
+        )
+
+    @property
+    def cost(self) -> int:
+        """The parts together."""
+        return self.delay + self.trading + self.opportunity + self.explicit
+
+    @property
+    def cost_mbps(self) -> int | None:
+        """``cost`` over ``paper``, in 1e-3 bps; None without a row that has one."""
+        return divide_half_even(self.cost * MILLI_BPS_ONE, self.paper) if self.paper else None
+
+
 class Group(NamedTuple):
     """Sums over the rows of one strategy, venue or instrument; quantities in units, money in 1e-9 currency units."""
 
@@ -69,6 +115,7 @@ class Group(NamedTuple):
     vwap: Against = Against()
     delay: Against = Against()
     """Release against arrival, on the executed quantity: what waiting in our own netting window cost."""
+    lost: Lost = Lost()
 
     def plus(self, row: TCARow) -> Group:
         """The sums with one row more."""
@@ -92,6 +139,7 @@ class Group(NamedTuple):
             self.arrival.plus(row, row.arrival_px),
             self.vwap.plus(row, row.interval_vwap_px),
             delay,
+            self.lost.plus(row),
         )
 
     @property
@@ -135,8 +183,8 @@ class Markout(NamedTuple):
 
     @property
     def mbps(self) -> int:
-        """``gained`` over ``traded``, in 1e-3 bps."""
-        return divide_half_even(self.gained * MILLI_BPS_ONE, self.traded)
+        """``gained`` over ``traded``, in 1e-3 bps; 0 when nothing was traded."""
+        return divide_half_even(self.gained * MILLI_BPS_ONE, self.traded) if self.traded > 0 else 0
 
 
 def fairness(records: Iterable[Record], horizon_ns: int) -> list[Markout]:
@@ -144,20 +192,15 @@ def fairness(records: Iterable[Record], horizon_ns: int) -> list[Markout]:
 
     Corrected crosses count as corrected. Busted ones are left out, and those after which the quotes end too early.
     """
-    crosses: dict[str, Cross | None] = {}
-    quotes: dict[str, list[tuple[int, int]]] = {}
+    records = list(records)
+    quotes: dict[str, list[tuple[int, int, int]]] = {}
     for record in records:
-        if isinstance(record, Cross):
-            root = record.cross_id if record.kind is CrossKind.TRADE else record.ref_cross_id or record.cross_id
-            crosses[root] = None if record.kind is CrossKind.BUST else record
-        elif isinstance(record, NBBO) and record.midpoint_px is not None:
-            quotes.setdefault(record.instrument, []).append((record.event_ns, record.midpoint_px))
+        if isinstance(record, NBBO) and record.midpoint_px is not None:
+            quotes.setdefault(record.instrument, []).append((record.event_ns, record.quote_no, record.midpoint_px))
     for known in quotes.values():
         known.sort()
     found: dict[str, Markout] = {}
-    for cross in crosses.values():
-        if cross is None:
-            continue
+    for cross in standing(records):
         later_px = _midpoint_at(quotes.get(cross.instrument, []), cross.at_ns + horizon_ns)
         if later_px is None:
             continue
@@ -174,12 +217,12 @@ def fairness(records: Iterable[Record], horizon_ns: int) -> list[Markout]:
     return [found[account] for account in sorted(found)]
 
 
-def _midpoint_at(quotes: Sequence[tuple[int, int]], at_ns: int) -> int | None:
+def _midpoint_at(quotes: Sequence[tuple[int, int, int]], at_ns: int) -> int | None:
     """The midpoint that held at a moment; None when the record ends before it."""
     if not quotes or quotes[-1][0] < at_ns:
         return None
     index = bisect_right(quotes, at_ns, key=lambda quote: quote[0])
-    return quotes[index - 1][1] if index else None
+    return quotes[index - 1][2] if index else None
 
 
 # ---------------------------------------------------------------------- rendering
@@ -196,12 +239,14 @@ def bps(mbps: int | None) -> str:
 def table(title: str, groups: Sequence[Group]) -> list[str]:
     """A table as text, one line per group: counts, money in currency units, costs in bps."""
     lines = [
-        f"{title:<16}{'rows':>7}{'asked':>9}{'done':>9}{'money':>16}{'arrival':>9}{'VWAP':>9}{'delay':>9}{'fees':>9}"
+        f"{title:<16}{'rows':>7}{'asked':>9}{'done':>9}{'money':>16}{'shortfall':>11}{'arrival':>9}{'VWAP':>9}"
+        f"{'delay':>9}{'fees':>9}"
     ]
     for group in groups:
         lines.append(
             f"  {group.name or '-':<14}{group.rows:>7,}{group.order_qty:>9,}{group.executed_qty:>9,}"
-            f"{_rounded(group.traded):>16}{bps(group.arrival.cost_mbps):>9}{bps(group.vwap.cost_mbps):>9}"
+            f"{_rounded(group.traded):>16}{bps(group.lost.cost_mbps):>11}{bps(group.arrival.cost_mbps):>9}"
+            f"{bps(group.vwap.cost_mbps):>9}"
             f"{bps(group.delay.cost_mbps):>9}{bps(group.fee_mbps):>9}"
         )
     return lines
@@ -215,6 +260,7 @@ def report(records: Iterable[Record]) -> list[str]:
     }
     lines = [
         "Cost in basis points of the benchmark, money-weighted; + hurt, - helped. Parents' lines are from prints.",
+        "Shortfall: of all that was asked, what was not done at the price it left behind; the others of what was done.",
         "",
     ]
     for title, level, by in _TABLES:

@@ -15,12 +15,13 @@ from pipeline.audit.invariants import booked
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource
 from pipeline.domain.analytics import TCALevel, TCARow
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill
-from pipeline.domain.market import NBBO
+from pipeline.domain.market import NBBO, midpoint_of
 from pipeline.domain.orders import Order, OrderKind, Side
-from pipeline.domain.parents import Cross, CrossKind
+from pipeline.domain.parents import Cross
 from pipeline.domain.record import Record
 from pipeline.domain.text import money
 from pipeline.domain.units import MILLI_BPS_ONE
+from pipeline.tca.crosses import standing
 from pipeline.tca.report import bps
 
 OrderKey = tuple[str, str]
@@ -37,25 +38,28 @@ class DayCost(NamedTuple):
     """The part of executed_qty that crossed with other clients' orders."""
     children: int
     paper: int
-    """The money of executed_qty at the arrival price."""
+    """The money of all that was asked at the arrival price; orders without one left out."""
+    executed_paper: int
+    """The part of it that was executed."""
     cost: int
-    """Money paid beyond ``paper``, side applied."""
+    """Money paid beyond ``executed_paper``, side applied."""
     fees: int
     spread_paid: int
     """Executions at venues: price against the midpoint at the moment the child was sent, times quantity."""
     opportunity: int
-    """Quantity not executed, times the last midpoint against arrival."""
+    """Quantity not executed, times the midpoint at the order's end (the day's last, where its row has none) against
+    arrival."""
     without_arrival: int
     """Orders left out of paper and cost, since no quote was there when they came."""
 
     @property
     def total(self) -> int:
-        """Cost with fees."""
-        return self.cost + self.fees
+        """What was paid beyond arrival, fees, and the cost of what was not executed: not trading saves nothing."""
+        return self.cost + self.fees + self.opportunity
 
     @property
     def total_mbps(self) -> int | None:
-        """``total`` over ``paper`` in 1e-3 bps; None when nothing was executed."""
+        """``total`` over ``paper`` in 1e-3 bps; None without an order that has an arrival price."""
         return divide_half_even(self.total * MILLI_BPS_ONE, self.paper) if self.paper else None
 
 
@@ -69,14 +73,13 @@ class Savings(NamedTuple):
 
     @property
     def saved_mbps(self) -> int | None:
-        """Cost alone less cost together, in 1e-3 bps of what each executed; positive when working together was
-        cheaper."""
+        """Cost alone less cost together, in 1e-3 bps of what was asked; positive when working together was cheaper."""
         together, alone = self.together.total_mbps, self.alone.total_mbps
         return None if together is None or alone is None else alone - together
 
     @property
     def saved(self) -> int | None:
-        """``saved_mbps`` of the money executed together, in 1e-9 currency units."""
+        """``saved_mbps`` of the money asked together, in 1e-9 currency units."""
         saved = self.saved_mbps
         return None if saved is None else divide_half_even(saved * self.together.paper, MILLI_BPS_ONE)
 
@@ -95,14 +98,14 @@ class Savings(NamedTuple):
         if self.saved is not None:
             word = "saved" if self.saved >= 0 else "cost"
             lines.append(
-                f"Working together {word} {_cents(abs(self.saved))}, {bps(self.saved_mbps)} bps of what was executed. "
+                f"Working together {word} {_cents(abs(self.saved))}, {bps(self.saved_mbps)} bps of what was asked. "
                 f"Crossing, upper bound: {_cents(self.crossing_bound)} had both sides crossed the spread."
             )
         missing = self.together.order_qty - self.together.executed_qty, self.alone.order_qty - self.alone.executed_qty
         if any(missing):
             lines.append(
-                f"Not executed: {missing[0]:,} and {missing[1]:,}, at the last midpoint worth "
-                f"{_cents(self.together.opportunity)} and {_cents(self.alone.opportunity)} (not in the figures above)."
+                f"Not executed: {missing[0]:,} and {missing[1]:,}, at the midpoint they left behind worth "
+                f"{_cents(self.together.opportunity)} and {_cents(self.alone.opportunity)} (in the figures above)."
             )
         return lines
 
@@ -126,13 +129,13 @@ class _Taken(NamedTuple):
 class _Day:
     def __init__(self, records: Iterable[Record]) -> None:
         self.orders: dict[OrderKey, _Taken] = {}
-        self._arrivals: dict[str, tuple[int, int | None]] = {}
+        self._rows: dict[str, TCARow] = {}
         self._allocations: dict[str, Allocation] = {}
         self._restated: dict[str, None] = {}
-        self._crosses: dict[str, Cross | None] = {}
+        self._crosses: list[Cross] = []
         self._midpoints: dict[str, int | None] = {}
         self._fills: list[Fill] = []
-        self._last_px: dict[str, tuple[int, int]] = {}
+        self._last_px: dict[str, tuple[int, int, int]] = {}
         self._children = 0
         for record in records:
             self._add(record)
@@ -146,46 +149,52 @@ class _Day:
                     self.orders[request.source, request.cl_ord_id] = taken
             case TCARow():
                 if record.level is TCALevel.ORDER:
-                    known = self._arrivals.get(record.subject_id, (0, None))
-                    if record.revision > known[0]:
-                        self._arrivals[record.subject_id] = record.revision, record.arrival_px
+                    known = self._rows.get(record.subject_id)
+                    if known is None or record.revision > known.revision:
+                        self._rows[record.subject_id] = record
             case Allocation():
-                if record.kind is not AllocKind.CANCEL:
+                if record.kind in (AllocKind.NEW, AllocKind.REPLACE):
                     self._allocations[record.alloc_id] = record
-                if record.ref_alloc_id is not None:
+                if record.kind in (AllocKind.REPLACE, AllocKind.CANCEL) and record.ref_alloc_id is not None:
                     self._restated[record.ref_alloc_id] = None
             case Cross():
-                root = record.cross_id if record.kind is CrossKind.TRADE else record.ref_cross_id or record.cross_id
-                self._crosses[root] = None if record.kind is CrossKind.BUST else record
+                self._crosses.append(record)
             case ChildOrder():
                 if record.kind is ChildKind.NEW:
                     self._children += 1
-                    both = record.bid_px is not None and record.offer_px is not None
-                    self._midpoints[record.child_id] = (
-                        (record.bid_px + record.offer_px) // 2 if both else None  # type: ignore[operator]
-                    )
+                    self._midpoints[record.child_id] = midpoint_of(record.bid_px, record.offer_px)
             case Fill():
                 self._fills.append(record)
             case NBBO():
-                known_quote = self._last_px.get(record.instrument, (0, 0))
-                if record.midpoint_px is not None and record.event_ns >= known_quote[0]:
-                    self._last_px[record.instrument] = record.event_ns, record.midpoint_px
+                known_quote = self._last_px.get(record.instrument, (0, 0, 0))
+                if record.midpoint_px is not None and (record.event_ns, record.quote_no) >= known_quote[:2]:
+                    self._last_px[record.instrument] = record.event_ns, record.quote_no, record.midpoint_px
             case _:
                 pass
 
     def arrival(self, key: OrderKey) -> int | None:
         """Midpoint at receipt, as the order's row of ``tca`` has it."""
-        return self._arrivals.get(self.orders[key].order_id, (0, None))[1]
+        row = self._rows.get(self.orders[key].order_id)
+        return None if row is None else row.arrival_px
+
+    def last_px(self, key: OrderKey) -> int | None:
+        """The midpoint when the order ended, as its row has it; else the last one of the day, None without any."""
+        taken = self.orders[key]
+        row = self._rows.get(taken.order_id)
+        if row is not None and row.last_px is not None:
+            return row.last_px
+        quote = self._last_px.get(taken.instrument)
+        return None if quote is None else quote[2]
 
     def crossing_bound(self) -> int:
-        return sum(cross.qty * (cross.offer_px - cross.bid_px) for cross in self._crosses.values() if cross is not None)
+        return sum(cross.qty * (cross.offer_px - cross.bid_px) for cross in standing(self._crosses))
 
     def cost(self, keys: list[OrderKey], arrivals: dict[OrderKey, int | None]) -> DayCost:
         given: dict[str, list[Allocation]] = {}
         for alloc_id, allocation in self._allocations.items():
             if alloc_id not in self._restated:
                 given.setdefault(allocation.order_id, []).append(allocation)
-        asked = done = crossed = paper = cost = fees = opportunity = without = 0
+        asked = done = crossed = paper = executed_paper = cost = fees = opportunity = without = 0
         for key in keys:
             taken = self.orders[key]
             own = given.get(taken.order_id, [])
@@ -198,10 +207,13 @@ class _Day:
                 without += 1
                 continue
             fees += sum(allocation.fee for allocation in own)
-            paper += arrival_px * qty
+            undone_qty = max(0, taken.qty - qty)
+            paper += arrival_px * (qty + undone_qty)
+            executed_paper += arrival_px * qty
             cost += taken.side.sign * (sum(allocation.net_money for allocation in own) - arrival_px * qty)
-            last_px = self._last_px.get(taken.instrument, (0, arrival_px))[1]
-            opportunity += taken.side.sign * (last_px - arrival_px) * (taken.qty - qty)
+            last_px = self.last_px(key)
+            if last_px is not None:
+                opportunity += taken.side.sign * (last_px - arrival_px) * undone_qty
         return DayCost(
             len(keys),
             asked,
@@ -209,6 +221,7 @@ class _Day:
             crossed,
             self._children,
             paper,
+            executed_paper,
             cost,
             fees,
             self._spread_paid(),

@@ -367,8 +367,8 @@ def test_no_record_of_any_topic_is_acted_on_when_a_newer_contract_says_more_than
 ) -> None:
     """What is our own and comes through no door is a dead letter, whole; the numbers of its writer go on."""
     tomorrow = Tomorrow()
-    first = msgspec.structs.replace(sample(record_type), writer="other/0", seq=1)  # type: ignore[call-arg]
-    second = msgspec.structs.replace(first, seq=2)  # type: ignore[call-arg]
+    first = msgspec.structs.replace(sample(record_type), writer="other/0", seq=1)
+    second = msgspec.structs.replace(first, seq=2)
     topic = topic_of(record_type)
     host = MemoryHost([Reader(record_type)], 1, Codec(tomorrow))
     more = tomorrow.write(first, added=({**STOP_PX, "value": 7},))

@@ -88,7 +88,7 @@ def test_a_report_about_an_order_that_is_not_ours_is_answered_with_dont_know(kin
         ({"last_px": 10**16, "cum_qty": 0}, AlertKind.DONT_KNOW, "PRICE_NOT_BELIEVABLE", 0),
         ({"fee": 10**18}, AlertKind.DONT_KNOW, "FEE_NOT_BELIEVABLE", 0),
         ({"fee": -(10**18)}, AlertKind.DONT_KNOW, "FEE_NOT_BELIEVABLE", 0),
-        ({"cum_qty": 10**11}, AlertKind.DONT_KNOW, "COUNT_NOT_BELIEVABLE", 0),
+        ({"cum_qty": 10**11}, AlertKind.DONT_KNOW, "COUNT_NOT_BELIEVABLE", 40),
         ({"last_px": -1}, SET_ASIDE, "PRICE_NOT_POSITIVE", 0),
         ({"last_qty": 0}, SET_ASIDE, "QUANTITY_NOT_POSITIVE", 0),
         ({"cum_qty": 2**63}, SET_ASIDE, "OUT_OF_RANGE", 40),

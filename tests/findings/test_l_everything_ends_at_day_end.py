@@ -267,6 +267,22 @@ def test_a_share_out_that_no_tick_can_go_on_with_is_finished_at_the_days_end(mos
     assert stage.state.work.settling == []
 
 
+def test_rounds_of_progress_that_the_day_ended_are_not_gone_on_with() -> None:
+    stage = bench(max_records=1, progress_ns=1)
+    stage.tick(1 * S)
+    stage.feed(*begin([2] * 5)[1], fill("f", 10))
+    stage.tick(2 * S)
+    assert stage.state.work.sweeping == ["P|000001"]
+    stage.feed(fill("g", 1, parent_id="P"), *begin([2], "R")[1][1:], fill("h", 1, parent_id="R"))
+    assert stage.state.work.dirty == ["P|000001", "R|000001"]
+    end_of_day(stage)
+    assert (stage.state.work.sweeping, stage.state.work.dirty) == ([], [])
+    for day in (2, 3):
+        assert stage.tick(day * END) == []
+        end_of_day(stage, day * END + S)
+    assert stage.tick(4 * END) == []
+
+
 def test_what_ended_by_force_is_forgotten_a_day_later() -> None:
     stage = bench()
     ghost = cross("X", [("GHOST", 5, None)], [("PHANTOM", 5, "NOWHERE")])

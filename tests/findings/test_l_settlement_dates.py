@@ -70,6 +70,20 @@ def test_an_order_settles_by_its_type_on_the_calendars_day(
     assert taken_in(trade_date, kind, dates).settlement_date == settles
 
 
+def test_no_date_is_assumed_where_not_even_the_cycle_is_known() -> None:
+    """A yen share was given a date by the US cycle; now 0 says that it is not known, on the allocation too."""
+    made = bench()
+    made.feed(instrument(**UNDATED, currency="JPY"), tick(NOW + S))
+    assert accepted(made, new()).settlement_date == 0
+    made.feed(tick(NOW + 2 * S))
+    assert [alert.reason for alert in made.all(Alert)] == ["SETTLEMENT_DATE_ASSUMED"]
+    stage = allocation()
+    _, records = begin([10])
+    in_yen = [replace(each, settlement_date=0, currency="JPY") if isinstance(each, Order) else each for each in records]
+    stage.feed(*in_yen, fill("f", 10), quiet())
+    assert [each.settlement_date for each in stage.all(Allocation)] == [0]
+
+
 def test_a_settlement_date_by_weekdays_is_told_to_the_desk_once_a_day_and_instrument() -> None:
     made = bench()
     made.feed(instrument(**UNDATED), tick(NOW + S))

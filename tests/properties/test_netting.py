@@ -431,7 +431,7 @@ def test_as_much_crosses_as_owners_allow_and_pieces_stay_balanced(
     buys: list[tuple[int, int]], sells: list[tuple[int, int]]
 ) -> None:
     bench = NettingBench()
-    conditions = bench.state.market.for_cross("AMZN", T0)[1]
+    conditions = bench.state.market.for_cross("AMZN", T0, None)[1]
     rights = Rights([rule()], conditions, bench.state.instruments.get("AMZN", T0), T0)
     outcome = cross(offers("b", buys), offers("s", sells), MID, rights, "salt", 48)
     total = sum(part.qty for met in outcome.met for part in met.buys)
@@ -442,10 +442,10 @@ def test_as_much_crosses_as_owners_allow_and_pieces_stay_balanced(
     ordered = {f"b{n}": q for n, (_, q) in enumerate(buys)} | {f"s{n}": q for n, (_, q) in enumerate(sells)}
     assert all(0 < qty <= ordered[order_id] for order_id, qty in outcome.crossed.items())
     for met in outcome.met:
-        pieces = in_bounds(met, 3)
+        pieces = in_bounds(met, 3, 40)
         parts: list[CrossPart] = []
         for piece in pieces:
             assert len(piece.buys) + len(piece.sells) <= 3
-            assert sum(p.qty for p in piece.buys) == sum(p.qty for p in piece.sells) > 0
+            assert 40 >= sum(p.qty for p in piece.buys) == sum(p.qty for p in piece.sells) > 0
             parts += [*piece.buys, *piece.sells]
         assert sum(p.qty for p in parts) == sum(p.qty for p in (*met.buys, *met.sells))

@@ -247,6 +247,7 @@ def test_every_fault_is_counted_and_the_desk_is_told_at_once_and_then_once_a_min
         text=f"1 of prints set aside, 1 in all; the last one: px is -1 (venue V, print_id 1, event_ns {NOW}). Effect: "
         "the print is left out of volume, VWAP and last sale; a CANCEL holds whatever its time.",
         at_ns=NOW,
+        count=1,
     )
     assert made.feed(bad, bad, bad) == [first]
     other = made.feed(replace(bad, instrument="Y"), replace(bad, px=100 * PX, qty=0))
@@ -256,8 +257,8 @@ def test_every_fault_is_counted_and_the_desk_is_told_at_once_and_then_once_a_min
     ]
     assert made.tick(NOW + 60 * S - 1) == []
     rest = made.all(Alert, made.tick(NOW + 60 * S))
-    assert [(alert.reason, alert.text[:37]) for alert in rest] == [
-        ("PRICE_NOT_POSITIVE", "2 of prints set aside, 3 in all; the ")
+    assert [(alert.reason, alert.count, alert.text[:37]) for alert in rest] == [
+        ("PRICE_NOT_POSITIVE", 3, "2 of prints set aside, 3 in all; the ")
     ]
     assert made.tick(NOW + 200 * S) == []
     assert made.state.set_aside["prints/PRICE_NOT_POSITIVE/X"].count == 3

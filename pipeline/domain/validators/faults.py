@@ -35,6 +35,10 @@ class SetAsideReason(Kind):
     FUTURE_STAMP = "FUTURE_STAMP"
     BAD_NAME = "BAD_NAME"
     CONTRADICTION = "CONTRADICTION"
+    OTHER_CONTENT = "OTHER_CONTENT"
+    DAY_IS_FINAL = "DAY_IS_FINAL"
+    CORRECTED_TWICE = "CORRECTED_TWICE"
+    NEVER_CAME = "NEVER_CAME"
 
 
 MEANING: Final[dict[SetAsideReason, str]] = {
@@ -54,6 +58,10 @@ MEANING: Final[dict[SetAsideReason, str]] = {
     SetAsideReason.FUTURE_STAMP: "its time lies after the moment at which the broker had it",
     SetAsideReason.BAD_NAME: "a name is not of the form that such names have: nothing could match it",
     SetAsideReason.CONTRADICTION: "its fields contradict one another",
+    SetAsideReason.OTHER_CONTENT: "a print of this id was read before, with other content; the first one stands",
+    SetAsideReason.DAY_IS_FINAL: "a print of a day whose prints are forgotten: its bars and costs stay as they are",
+    SetAsideReason.CORRECTED_TWICE: "corrections of a print that do not name one another: the highest id stands",
+    SetAsideReason.NEVER_CAME: "a print was cancelled or corrected, and its day has passed without it",
 }
 """What each reason says. The page of all reasons shows it."""
 

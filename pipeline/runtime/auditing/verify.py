@@ -31,6 +31,7 @@ from pipeline.runtime.auditing.reading import Recording as Recording
 from pipeline.runtime.auditing.reading import copy_of as copy_of
 from pipeline.runtime.auditing.replaying import MemoryLog, journal_of, places_of, replay_of
 from pipeline.runtime.contracts.codec import Codec, SchemaSource, Undecodable
+from pipeline.runtime.contracts.recorded_schemas import fingerprint_or_none
 from pipeline.runtime.contracts.schemas import contract_text, fingerprint_of
 from pipeline.runtime.memory.host import MemoryHost
 from pipeline.runtime.settings import Settings
@@ -276,10 +277,10 @@ def _replay(recording: Recording, stages: Sequence[AnyStage], job: _Job, at: Cal
 
 
 def guarded(findings: Iterator[Finding], stage: str, partition: int) -> Iterator[Finding]:
-    """The findings, and one more when the journal cannot be read at all."""
+    """The findings, and one more when the journal cannot be read: what stands in a topic is no reason to stop."""
     try:
         yield from findings
-    except (Undecodable, KeyError, ValueError) as error:
+    except Exception as error:
         text = f"{type(error).__name__}: {error}"
         yield Finding(
             FindingKind.ENTRY,
@@ -331,7 +332,9 @@ def swept(recording: Recording, stages: Sequence[AnyStage], say: Say = lambda _:
     def fingerprint_of_id(schema_id: int) -> str:
         if schema_id not in known:
             found = recording.schemas.lookup(schema_id)
-            known[schema_id] = "an unknown one" if found is None else fingerprint_of(found.text)
+            known[schema_id] = (
+                "an unknown one" if found is None else fingerprint_or_none(found.text) or "no Avro schema"
+            )
         return known[schema_id]
 
     progress, records = ReadingProgress(say, "looking at every record", recording.records), 0

@@ -50,7 +50,7 @@ def recorded_schemas(
     texts: dict[int, Registered] = {}
     for value in copies:
         copy = _copy(value)
-        if copy is not None and fingerprint_of(copy.text) == copy.fingerprint:
+        if copy is not None and fingerprint_or_none(copy.text) == copy.fingerprint != "":
             known = texts.get(copy.schema_id)
             subjects = frozenset((copy.subject,)) | (known.subjects if known is not None else frozenset())
             texts[copy.schema_id] = Registered(copy.text, subjects)
@@ -64,7 +64,7 @@ def recorded_schemas(
         known = texts[schema_id]
         due = fingerprint_of(contract_text(topic_named(topic_name).record))
         fits = not known.subjects or subject_of(topic_name) in known.subjects
-        if fits and _fingerprint(known.text) == due:
+        if fits and fingerprint_or_none(known.text) == due:
             own[topic_name] = schema_id
     return RecordedSchemas(texts, own)
 
@@ -78,7 +78,8 @@ def _copy(value: bytes) -> SchemaCopy | None:
     return record if isinstance(record, SchemaCopy) and end == len(value) else None
 
 
-def _fingerprint(text: str) -> str:
+def fingerprint_or_none(text: str) -> str:
+    """The fingerprint of a schema found in a registry; empty for a text that is no Avro schema."""
     try:
         return fingerprint_of(text)
     except Exception:  # a registry may hold schemas of others that are no Avro

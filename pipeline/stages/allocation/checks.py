@@ -113,7 +113,9 @@ def _fill(fill: Fill) -> str:
         case FillKind.CORRECT:
             before = fill.prior_qty, fill.prior_px or 0
             wrong = qty < 0 or px < 0 or min(before) < 0 or (qty > 0 and px == 0) or (before[0] > 0 and before[1] == 0)
-        case FillKind.QUIET:
+        case FillKind.QUIET | FillKind.CUT:
+            if fill.last_qty < 0:
+                return f"{fill.last_qty} may still execute"
             return "" if fill.crossed_qty >= 0 else f"{fill.crossed_qty} were crossed"
         case FillKind.RETURNED:
             return ""

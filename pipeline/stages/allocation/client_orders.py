@@ -15,7 +15,7 @@ from pipeline.domain.orders import ClosedOrder, Order, OrderEvent, OrderEventKin
 from pipeline.domain.parents import Lineage, LineageKind
 from pipeline.domain.record import Owned, Record
 from pipeline.domain.rejections import RejectReason, fix_code
-from pipeline.domain.settlement import of_type, weekday_dates
+from pipeline.domain.settlement import assumed_date
 from pipeline.stage import Meta
 from pipeline.stages.allocation.records import broken
 from pipeline.stages.allocation.state import AllocationState, ClientOrder, WaitingLineage
@@ -97,7 +97,8 @@ def accept_order(state: AllocationState, order: Order) -> Iterator[Owned]:
         capacity=request.capacity,
         currency=order.currency,
         order_qty=request.order_qty or 0,
-        settlement_date=order.settlement_date or of_type(weekday_dates(order.trade_date), request.settlement_type),
+        settlement_date=order.settlement_date
+        or assumed_date(order.currency, request.settlement_type, order.trade_date),
     )
     state.orders.put(order.order_id, known)
     yield from catch_up(state, order.order_id)

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.domain.controls import Alert
-from pipeline.domain.executions import FillKind
 from pipeline.domain.orders import OrdStatus
 from pipeline.domain.record import Owned
 from pipeline.stages.allocation.client_orders import close
 from pipeline.stages.allocation.crosses import book_crosses
 from pipeline.stages.allocation.records import broken
-from pipeline.stages.allocation.settling import close_unasked, end_parent, lacks, settle_queue
+from pipeline.stages.allocation.settling import CLOSING, close_unasked, end_parent, lacks, settle_queue
 from pipeline.stages.allocation.state import AllocationState, Budget, ParentBook, chunk_key, epoch_key
 
 
@@ -82,7 +81,7 @@ def _is_done(state: AllocationState, order_id: str) -> bool:
 def _open_parent(state: AllocationState, parent: ParentBook) -> Alert:
     text = "the parent is not over"
     queue = state.queues.get(parent.instrument)
-    quiets = [f for f in queue.fills if f.kind is FillKind.QUIET and f.parent_id == parent.parent_id] if queue else []
+    quiets = [f for f in queue.fills if f.kind in CLOSING and f.parent_id == parent.parent_id] if queue else []
     for epoch_no in parent.epochs:
         epoch = state.epochs[epoch_key(parent.parent_id, epoch_no)]
         if not epoch.closed:

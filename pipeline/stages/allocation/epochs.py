@@ -1,7 +1,7 @@
 """An epoch while it is open: its statement assembled and verified, its executions added up, its progress reported.
 
 Statement, parent and executions are on different topics, so any of them may be read first. Executions are only added
-up here; ``settling.py`` shares them out once routing reports the epoch as quiet (none of its children is live).
+up here; ``settling.py`` shares them out once routing reports that no child is sent in the epoch any more.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def _state(state: AllocationState, epoch: Epoch, order: ParentOrder) -> Iterator
 
 def _verify_if_complete(state: AllocationState, epoch: Epoch) -> Iterator[Alert]:
     state.epochs.put(epoch.key, epoch)
-    if epoch.unusable or not (epoch.stated and 0 < epoch.chunk_count == epoch.chunks_seen):
+    told = epoch.chunk_count == epoch.chunks_seen and (epoch.chunk_count > 0 or epoch.member_count == 0)
+    if epoch.unusable or not (epoch.stated and told):
         return
     epoch.complete = True
     members = state.members_of(epoch)

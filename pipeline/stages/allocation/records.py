@@ -12,14 +12,15 @@ from msgspec.structs import replace
 
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource, Reconciliation
 from pipeline.domain.controls import Alert, AlertKind
-from pipeline.domain.settlement import weekday_dates
+from pipeline.domain.orders import SettlementType
+from pipeline.domain.settlement import assumed_date
 from pipeline.stages.allocation.amounts import parts_that_fit, quantities_that_fit, spread
 from pipeline.stages.allocation.state import AllocationState, ClientOrder
 
 
 def settles_on(order: ClientOrder, trade_date: int) -> int:
     """When an allocation of ``trade_date`` to this order settles (both yyyymmdd)."""
-    return order.settlement_date or weekday_dates(trade_date).regular
+    return order.settlement_date or assumed_date(order.currency, SettlementType.REGULAR, trade_date)
 
 
 class Share(NamedTuple):

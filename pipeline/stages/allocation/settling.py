@@ -1,15 +1,20 @@
-"""An epoch is shared out when routing reports that none of its children is live, and again at each restatement.
+"""An epoch is shared out when routing reports that no child is sent in it any more, and again at each restatement.
 
-QUIET records, and what comes later for epochs that are quiet (late executions, busts, corrections), are queued per
+It reports so by QUIET when none of its children is live, else by CUT: then what they execute yet restates the epoch,
+and goes to those members who are still worked in the parent, as far as they have room; only what nobody else has room
+for goes to a member that has left or is held since. (Each had joined before those children were sent.)
+
+These records, and what comes later for epochs that are quiet (late executions, busts, corrections), are queued per
 instrument in the order of the topic ``fills``. The head of the queue waits until what it needs from other topics has
-been read, and everything behind it waits with it: so the carried balances, and with them every share, are the same
-whatever the order in which the topics are read. A pass over many members may take several steps; the queue waits for
-that too.
+been read, and everything behind it waits with it: so the carried balances, and with them every first share, are the
+same whatever the order in which the topics are read; who is still worked as a late execution comes is as far as has
+been read. A pass over many members may take several steps; the queue waits for that too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from pipeline.algos.rounding import average_px
 from pipeline.algos.tie_break import tie_break
@@ -35,6 +40,9 @@ from pipeline.stages.allocation.state import (
     epoch_key,
 )
 
+CLOSING: Final = (FillKind.QUIET, FillKind.CUT)
+"""Records on `fills` that close an epoch."""
+
 
 def queue_fill(state: AllocationState, fill: Fill) -> None:
     """Append it to its instrument's queue."""
@@ -56,11 +64,11 @@ def settle_queue(
         epoch = _target(state, fill)
         if epoch is not None:
             if not epoch.settling:
-                if fill.kind is not FillKind.QUIET:
+                if fill.kind not in CLOSING:
                     yield from add_up(state, epoch, fill)
                 elif not at_day_end and lacks(state, epoch, fill):
                     return
-                _share(state, epoch, fill.kind, fill.final)
+                _share(state, epoch, fill.kind, fill.final, fill.last_qty)
             yield from _settle(state, epoch, budget)
             if epoch.settling:
                 _remember(state, instrument)
@@ -69,6 +77,11 @@ def settle_queue(
             if not at_day_end and not _parent_is_done(state, fill):
                 return
             yield from end_parent(state, state.parents[fill.parent_id], fill.epoch_no)
+        elif fill.kind in CLOSING:
+            epoch = state.epoch(fill.parent_id, fill.epoch_no, fill.instrument)
+            epoch.live_qty = fill.last_qty
+            state.epochs.put(epoch.key, epoch)
+            yield from _told(state, epoch, final=False)
         queue = state.queues[instrument]
         queue.fills = queue.fills[1:]
         state.queues.put(instrument, queue)
@@ -79,7 +92,7 @@ def close_unasked(state: AllocationState, epoch: Epoch, *, final: bool) -> Itera
 
     What comes of it later finds the members' orders ended, and is the error account's.
     """
-    _share(state, epoch, FillKind.QUIET, final)
+    _share(state, epoch, FillKind.QUIET, final, 0)
     yield from _settle(state, epoch, Budget.without_end())
 
 
@@ -94,13 +107,13 @@ def _remember(state: AllocationState, instrument: str) -> None:
 
 
 def _target(state: AllocationState, fill: Fill) -> Epoch | None:
-    """The epoch that ``fill`` closes or restates; None for a QUIET that closes none.
+    """The epoch that ``fill`` closes or restates; None for a QUIET or CUT that closes none.
 
     A final QUIET may name an epoch that a recall has closed already; if netting has begun another since, that is the
     one it closes.
     """
     epoch = state.epoch(fill.parent_id, fill.epoch_no, fill.instrument)
-    if fill.kind is not FillKind.QUIET or not epoch.closed:
+    if fill.kind not in CLOSING or not epoch.closed:
         return epoch
     if fill.final:
         latest = state.epochs[epoch_key(fill.parent_id, state.parents[fill.parent_id].epochs[-1])]
@@ -170,34 +183,36 @@ def end_parent(state: AllocationState, parent: ParentBook, epoch_no: int) -> Ite
 # ---------------------------------------------------------------- shares
 
 
-def _share(state: AllocationState, epoch: Epoch, cause: FillKind, final: bool) -> None:
+def _share(state: AllocationState, epoch: Epoch, cause: FillKind, final: bool, live_qty: int) -> None:
     """Compute every member's share of the epoch's totals; :func:`_settle` then writes the records.
 
-    ``cause``: QUIET closes the epoch, and with ``final`` its parent; any other restates it. An epoch without a usable
+    ``cause``: QUIET or CUT closes the epoch (``live_qty`` of it may still execute), and with ``final`` its parent; any
+    other restates it. An epoch without a usable
     statement has no members: all of it is the error account's.
     """
-    if cause is FillKind.QUIET and any(each.order_id not in state.orders for each in state.members_of(epoch)):
+    if cause in CLOSING and any(each.order_id not in state.orders for each in state.members_of(epoch)):
         epoch.complete, epoch.unusable = False, True  # at a day's end only: else it waits for them
     chunks = state.chunks_of(epoch)
     members = [member for _, chunk in chunks for member in chunk.members]
     orders = [state.orders[member.order_id] for member in members]
     closed: list[int] | None = None
-    if cause is FillKind.QUIET:
+    if cause in CLOSING:
         _note_balances_and_caps(state, epoch, members, orders)
-        epoch.final, epoch.quiet = final, True
-        caps = [member.cap_qty for member in members]
+        epoch.final, epoch.quiet, epoch.live_qty = final, True, live_qty
+        caps = rooms = [member.cap_qty for member in members]
     else:
-        caps = [_restated_cap(member, order) for member, order in zip(members, orders, strict=True)]
+        rooms = [_restated_cap(member, order) for member, order in zip(members, orders, strict=True)]
         closed = [member.closed_qty for member in members]
+        worked = _still_worked(state, epoch)
+        caps = [
+            room if worked is None or member.order_id in worked else min(room, max(member.share_qty, member.closed_qty))
+            for member, room in zip(members, rooms, strict=True)
+        ]
     ties = [tie_break(epoch.parent_id, member.order_id) for member in members]
-    shared = share_out(
-        [member.contributed_qty for member in members],
-        caps,
-        epoch.shareable_qty,
-        [member.carried for member in members],
-        ties,
-        closed,
-    )
+    weights, carried = [member.contributed_qty for member in members], [member.carried for member in members]
+    shared = share_out(weights, caps, epoch.shareable_qty, carried, ties, closed)
+    if shared.unplaced and caps != rooms:
+        shared = share_out(weights, rooms, epoch.shareable_qty, carried, ties, shared.shares)
     epoch.error_qty = epoch.overfill_qty + shared.unplaced
     fees = share_fee(
         [*shared.shares, epoch.error_qty],
@@ -222,6 +237,14 @@ def _share(state: AllocationState, epoch: Epoch, cause: FillKind, final: bool) -
     for key, chunk in chunks:
         state.chunks.put(key, chunk)
     state.epochs.put(epoch.key, epoch)
+
+
+def _still_worked(state: AllocationState, epoch: Epoch) -> set[str] | None:
+    """The orders of the parent's latest epoch; None when that is ``epoch`` itself, or its statement is not complete."""
+    latest = state.epochs[epoch_key(epoch.parent_id, state.parents[epoch.parent_id].epochs[-1])]
+    if latest.epoch_no == epoch.epoch_no or not latest.complete:
+        return None
+    return {member.order_id for member in state.members_of(latest)}
 
 
 _ERROR = ""
@@ -281,7 +304,12 @@ def _settle(state: AllocationState, epoch: Epoch, budget: Budget) -> Iterator[Ow
         if epoch.error_qty:
             yield _overfill(state, epoch)
         if not epoch.closed:
-            yield from _close_epoch(state, epoch, members)
+            epoch.closed = True
+            if epoch.final:
+                parent = state.parents[epoch.parent_id]
+                parent.ended = True
+                state.parents.put(parent.parent_id, parent)
+            yield from _told(state, epoch, final=epoch.final)
     state.epochs.put(epoch.key, epoch)
 
 
@@ -377,14 +405,10 @@ def _reconciliation(
     )
 
 
-def _close_epoch(state: AllocationState, epoch: Epoch, members: list[MemberBook]) -> Iterator[EpochClosed]:
-    epoch.closed = True
-    if epoch.final:
-        parent = state.parents[epoch.parent_id]
-        parent.ended = True
-        state.parents.put(parent.parent_id, parent)
+def _told(state: AllocationState, epoch: Epoch, *, final: bool) -> Iterator[EpochClosed]:
+    """What became of each member of a closed epoch, and what its children may still execute, for netting."""
     shares = []
-    for member in members:
+    for member in state.members_of(epoch):
         order = state.orders[member.order_id]
         remaining = order.order_qty - order.cum_qty if order.end is OrdStatus.EXPIRED else order.leaves_qty
         shares.append(EpochShare(order_id=member.order_id, executed_qty=member.share_qty, remaining_qty=remaining))
@@ -395,12 +419,13 @@ def _close_epoch(state: AllocationState, epoch: Epoch, members: list[MemberBook]
             parent_id=epoch.parent_id,
             instrument=epoch.instrument,
             epoch_no=epoch.epoch_no,
-            final=epoch.final,
+            final=final,
             chunk_no=number,
             chunk_count=chunk_count,
             executed_qty=epoch.executed_qty,
             shares=tuple(shares[(number - 1) * size : number * size]),
             at_ns=state.now_ns,
+            live_qty=epoch.live_qty,
         )
 
 

@@ -11,8 +11,8 @@
   to the last unit, with the residual of the rounded average price stated; no order gets more than its quantity; what
   a client was shown as executed is reduced by a TRADE_CANCEL or TRADE_CORRECT only.
 
-There is no order between the topics. Executions of an epoch are added up as they come; an epoch is shared out once it
-is quiet (none of its children is live) and its statement, orders and crosses are complete (``settling.py``). What
+There is no order between the topics. Executions of an epoch are added up as they come; an epoch is shared out once no
+child is sent in it any more and its statement, orders and crosses are complete (``settling.py``). What
 venues do, over-fills, late fills, busts, is booked and raises an alert; no record raises an exception. At the day's end
 everything open ends (``day_end.py``).
 
@@ -42,7 +42,7 @@ from pipeline.stages.allocation.day_end import end_day
 from pipeline.stages.allocation.epochs import continue_progress, on_execution, on_members, on_parent, start_round
 from pipeline.stages.allocation.parameters import AllocationParameters
 from pipeline.stages.allocation.records import broken
-from pipeline.stages.allocation.settling import queue_fill, settle_queue
+from pipeline.stages.allocation.settling import CLOSING, queue_fill, settle_queue
 from pipeline.stages.allocation.state import AllocationState, Budget
 from pipeline.state import Task
 
@@ -154,7 +154,7 @@ def _on_fill(state: AllocationState, fill: Fill, budget: Budget) -> Iterator[Own
     if fill.kind is FillKind.RETURNED:
         return  # slicing's business
     epoch = state.epoch(fill.parent_id, fill.epoch_no, fill.instrument)
-    if fill.kind is FillKind.QUIET or epoch.quiet:
+    if fill.kind in CLOSING or epoch.quiet:
         epoch.quiet = True
         state.epochs.put(epoch.key, epoch)
         queue_fill(state, fill)

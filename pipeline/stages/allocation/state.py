@@ -209,7 +209,7 @@ class Epoch(Entry):
     """The CROSS_ASK of netting's that has no CROSS_DONE yet: one more cross may come."""
     recalled: bool = False
     quiet: bool = False
-    """Routing reported that none of its children is live: an execution that comes later restates the epoch."""
+    """Routing reported that no child is sent in it any more: an execution that comes later restates the epoch."""
     executed_qty: int = 0
     executed_low: int = 0
     fee: int = 0
@@ -236,6 +236,8 @@ class Epoch(Entry):
     executed_high: int = 0
     unusable: bool = False
     """Its statement is not what the parent's record says: no member can be given anything."""
+    live_qty: int = 0
+    """What children of it and of earlier epochs could still execute as it was shared out (CUT); 0 after QUIET."""
 
     @property
     def executed_money(self) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from pipeline.domain.int64 import nearest
 from pipeline.domain.market import NBBO, ReferencePrice, SessionState, VenueStatus
 from pipeline.domain.units import NS_PER_S, PPM_ONE
 from pipeline.stages.analytics.parameters import ReferencePriceParameters
@@ -76,7 +77,7 @@ class ReferencePrices:
         if (quote.event_ns, quote.quote_no) < (known.quote_ns, known.quote_no):
             return
         known.px = quote.midpoint_px or 0
-        known.width_px = (quote.offer_px or 0) - (quote.bid_px or 0)
+        known.width_px = nearest((quote.offer_px or 0) - (quote.bid_px or 0))
         known.quote_ns, known.quote_no = quote.event_ns, quote.quote_no
         self._midpoints.put(quote.instrument, known)
 

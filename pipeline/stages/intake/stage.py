@@ -317,6 +317,7 @@ def _assumed_settlements(state: IntakeState) -> Iterator[Alert]:
             subject_id=instrument,
             reason="SETTLEMENT_DATE_ASSUMED",
             text=f"no record of {instrument} says when its trades of the day settle: its orders were given dates by "
-            "weekdays, holidays not skipped. Load the record of the day (`pipeline reference sessions` makes it)",
+            "weekdays, holidays not skipped (none at all outside of USD). Load the record of the day (`pipeline "
+            "reference sessions` makes it)",
             at_ns=state.now_ns,
         )

@@ -3,7 +3,7 @@
 Orders are first grouped into parties of equal rights (see ``eligibility.py``), because the cost of matching grows with
 the number of pairs. An owner or control group that is on one side only needs no party of its own: nobody opposite may
 not cross with it. Then as much is crossed as possible (maximum flow), in pairs of parties that form no cycle, and so
-are few; each party's quantity goes to its orders by largest remainder.
+are few; each party's quantity goes to its orders by largest remainder. All of it is in whole lots, order by order.
 
 No cross has one owner or control group on both of its sides: it is one buying party against sellers that each may
 cross with it.
@@ -73,16 +73,24 @@ class CrossOutcome(NamedTuple):
 
 
 def cross(
-    buys: Sequence[Offer], sells: Sequence[Offer], px: int | None, rights: Rights, salt: str, max_parties: int
+    buys: Sequence[Offer],
+    sells: Sequence[Offer],
+    px: int | None,
+    rights: Rights,
+    salt: str,
+    max_parties: int,
+    lot_qty: int = 1,
 ) -> CrossOutcome:
     """Match two sides at a price.
 
     px            the price, 1e-9 currency; None when there is no quote: nothing crosses, ``rights`` give the reasons
     salt          breaks ties together with the order's id; another one for each close, so that no order always wins
     max_parties   the most parties of a side that are matched, largest first; the others take no part
+    lot_qty       every order crosses a multiple of it
 
-    Orders whose limit does not allow the price take no part; that counts as no refusal.
+    Orders whose limit does not allow the price, or that have less than a lot, take no part; that counts as no refusal.
     """
+    buys, sells = _in_lots(buys, lot_qty), _in_lots(sells, lot_qty)
     if px is not None:
         buys = [offer for offer in buys if offer.limit_px is None or offer.limit_px >= px]
         sells = [offer for offer in sells if offer.limit_px is None or offer.limit_px <= px]
@@ -126,18 +134,32 @@ def cross(
                 refused[str(verdict.refusal)] = refused.get(str(verdict.refusal), 0) + 1
     if buyers_over or sellers_over:
         refused[str(CrossRefusal.TOO_MANY_PARTIES)] = buyers_over + sellers_over
+    met = [CrossMatch(each.rule, _in_units(each.buys, lot_qty), _in_units(each.sells, lot_qty)) for each in met]
     return CrossOutcome(met, {reason: refused[reason] for reason in sorted(refused)})
 
 
-def in_bounds(met: CrossMatch, max_legs: int) -> list[CrossMatch]:
-    """The same cross in pieces of at most ``max_legs`` legs, each balanced; a leg may be split between two pieces."""
-    if len(met.buys) + len(met.sells) <= max_legs:
+def _in_lots(offers: Sequence[Offer], lot_qty: int) -> Sequence[Offer]:
+    """The offers counted in whole lots; those below one are left out."""
+    if lot_qty == 1:
+        return offers
+    return [offer._replace(qty=offer.qty // lot_qty) for offer in offers if offer.qty >= lot_qty]
+
+
+def _in_units(parts: list[CrossPart], lot_qty: int) -> list[CrossPart]:
+    """The parts counted in units again. (What each one offered stays counted in lots: nobody reads it any more.)"""
+    return parts if lot_qty == 1 else [CrossPart(part.offer, part.qty * lot_qty) for part in parts]
+
+
+def in_bounds(met: CrossMatch, max_legs: int, most_qty: int) -> list[CrossMatch]:
+    """The same cross in pieces of at most ``max_legs`` legs and ``most_qty`` units, each balanced; a leg may be split
+    between two pieces."""
+    if len(met.buys) + len(met.sells) <= max_legs and _total_parts(met.buys) <= most_qty:
         return [met]
     half = max_legs // 2
     buys, sells = list(met.buys), list(met.sells)
     pieces: list[CrossMatch] = []
     while buys:
-        qty = min(_total_parts(buys[:half]), _total_parts(sells[:half]))
+        qty = min(_total_parts(buys[:half]), _total_parts(sells[:half]), most_qty)
         pieces.append(CrossMatch(met.rule, _take(buys, qty), _take(sells, qty)))
     return pieces
 

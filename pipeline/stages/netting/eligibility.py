@@ -47,6 +47,7 @@ class CrossRefusal(StrEnum):
     UNEVEN_SHARE = "UNEVEN_SHARE"
     OUTSIDE_SESSION = "OUTSIDE_SESSION"
     TOO_MANY_PARTIES = "TOO_MANY_PARTIES"
+    BEYOND_64_BITS = "BEYOND_64_BITS"
 
 
 class Party(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from pipeline.domain.units import NS_PER_S
-from pipeline.parameters import Conflict, Parameters, count, nanos
+from pipeline.parameters import Conflict, Parameters, count, nanos, ppm
 
 
 class MandateParameters(Parameters, frozen=True, kw_only=True):
@@ -61,6 +61,16 @@ class NettingParameters(Parameters, frozen=True, kw_only=True):
         nanos("A midpoint is held against the median of the midpoints of this long, each weighted by its time.", 1),
     ] = 10 * NS_PER_S
     history_ns: Annotated[int, nanos("How far back midpoints are kept, to price receipt.", 1)] = 30 * NS_PER_S
+    ahead_ns: Annotated[
+        int,
+        nanos("A sale or status stamped further ahead of the last tick than this gives way to whatever comes next."),
+    ] = 5 * NS_PER_S
+    sale_distance_ppm: Annotated[
+        int, ppm("How far the midpoint of a cross may be from the last eligible sale.")
+    ] = 20_000  # fmt: skip
+    reference_distance_ppm: Annotated[
+        int, ppm("The same from the instrument's reference price (the last close), before any sale.")
+    ] = 100_000  # fmt: skip
     max_parties: Annotated[
         int, count("Parties of a side that are matched apart from the others, largest first.", most=1_000)
     ] = 48  # fmt: skip

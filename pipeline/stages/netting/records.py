@@ -17,6 +17,7 @@ from pipeline.domain.parents import (
     ParentOrder,
 )
 from pipeline.domain.rejections import RejectReason
+from pipeline.domain.validators.faults import LONG_MAX
 from pipeline.stages.netting.crossing import CrossOutcome, CrossPart, Offer, cross, in_bounds
 from pipeline.stages.netting.eligibility import CrossRefusal, Rights
 from pipeline.stages.netting.quote_history import QuoteAt
@@ -80,10 +81,19 @@ def begin_epoch(
     crossed_qty: int = 0,
     first_received_ns: int = 0,
     arrival_px: int | None = None,
-) -> Iterator[Lineage | ParentOrder]:
-    """The statement of the parent's epoch, in chunks, and the record that begins it."""
+) -> Iterator[Lineage | ParentOrder | Alert]:
+    """The statement of the parent's epoch, in chunks, and the record that begins it.
+
+    An alert before them when a part of its quantity is below a lot: it can be neither sent nor crossed.
+    """
     parent, at_ns, size = state.parents[parent_id], state.now_ns, state.parameters.chunk_members
-    members = [member(located) for located in state.members(parent_id)]
+    odd_qty = parent.order_qty % state.lot_qty(parent.terms.instrument)
+    if odd_qty != parent.odd_qty:
+        parent.odd_qty = odd_qty
+        state.parents.put(parent_id, parent)
+        if odd_qty:
+            yield _below_lot(state, parent_id, parent)
+    members = [member(located) for located in state.members(parent_id) if not located.row.outside]
     chunk_count = -(-len(members) // size)
     for no in range(chunk_count):
         yield Lineage(
@@ -148,7 +158,7 @@ def parent_record(
         currency=terms.currency,
         limit_px=terms.limit_px,
         start_ns=parent.start_ns,
-        end_ns=terms.end_ns,
+        end_ns=parent.end_ns or terms.end_ns,
         participation_cap=terms.participation_cap,
         min_qty=terms.min_qty,
         allowed_venues=terms.allowed_venues,
@@ -159,6 +169,28 @@ def parent_record(
         arrival_px=arrival_px,
         at_ns=at_ns,
     )
+
+
+def at_risk(state: NettingState, subject_id: str, terms: Terms, reason: str, text: str) -> Alert:
+    """What must be done may not be, or not all of it: told once it is known, not at its end."""
+    return Alert(
+        kind=AlertKind.COMPLETION_AT_RISK,
+        instrument=terms.instrument,
+        subject_id=subject_id,
+        reason=reason,
+        text=text,
+        at_ns=state.now_ns,
+    )
+
+
+def _below_lot(state: NettingState, parent_id: str, parent: NettedParent) -> Alert:
+    instrument = parent.terms.instrument
+    text = (
+        f"{parent.odd_qty} of {parent.order_qty} in parent {parent_id} are below the lot of "
+        f"{state.lot_qty(instrument)}: they cannot be sent, and end unfilled with their orders; cancel them, or change "
+        f"the lot"
+    )
+    return at_risk(state, parent_id, parent.terms, "BELOW_LOT", text)
 
 
 def arrival_px(state: NettingState, members: Sequence[Located]) -> int | None:
@@ -228,10 +260,13 @@ def cross_now(
     if not buys or not sells:
         return CrossOutcome([], {}), []
     now_ns = state.now_ns
-    quote, conditions = state.market.for_cross(instrument, now_ns)
-    rights = Rights(state.rules.standing(now_ns), conditions, state.instruments.get(instrument, now_ns), now_ns)
-    px = None if quote is None else quote.midpoint_px
-    outcome = cross(buys, sells, px, rights, salt, state.parameters.max_parties)
+    known = state.instruments.get(instrument, now_ns)
+    quote, conditions = state.market.for_cross(instrument, now_ns, None if known is None else known.reference_px)
+    rights = Rights(state.rules.standing(now_ns), conditions, known, now_ns)
+    px, lot_qty = None if quote is None else quote.midpoint_px, state.lot_qty(instrument)
+    if px is not None and px * lot_qty > LONG_MAX:
+        return CrossOutcome([], {str(CrossRefusal.BEYOND_64_BITS): 1}), []
+    outcome = cross(buys, sells, px, rights, salt, state.parameters.max_parties, lot_qty)
     if dry or quote is None or px is None:
         return outcome, []
     return outcome, _cross_records(state, instrument, outcome, quote, px)
@@ -239,8 +274,10 @@ def cross_now(
 
 def _cross_records(state: NettingState, instrument: str, outcome: CrossOutcome, quote: QuoteAt, px: int) -> list[Cross]:
     assert quote.bid_px is not None and quote.offer_px is not None, "a midpoint has both sides"
-    market = state.market.of(instrument)
-    pieces = [piece for met in outcome.met for piece in in_bounds(met, state.parameters.max_legs)]
+    market, lot_qty = state.market.of(instrument), state.lot_qty(instrument)
+    # No piece is of more money than a field of a message can carry; both its sides together are written nowhere.
+    most_qty = LONG_MAX // px // lot_qty * lot_qty
+    pieces = [piece for met in outcome.met for piece in in_bounds(met, state.parameters.max_legs, most_qty)]
     return [
         Cross(
             kind=CrossKind.TRADE,

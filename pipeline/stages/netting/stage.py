@@ -5,15 +5,16 @@
 - Keeps: open windows with their buckets, working parents with their members, open asks; recent quotes. Only live
   orders have rows: what is done leaves none.
 - Writes: lineage (which order is in which bucket or parent, and every epoch's allocation statement); parents (new ones
-  and their changes); crosses with their evidence; alerts (CROSS_REFUSED once per close and reason, STALE_HOLD, BREAK).
+  and their changes); crosses with their evidence; alerts (CROSS_REFUSED once per close and reason, COMPLETION_AT_RISK
+  of what is below a lot, held or never worked, STALE_HOLD, BREAK).
 - Refuses: crosses that no rule allows or no sound quote prices; cancels that come too late; while an instrument is
-  killed, paused or stale: every cross and every new parent (cancels pass, and orders at their end expire).
+  killed, paused or stale: every cross and every new parent (cancels pass, and orders at their end expire); while a
+  source or account is: to work its orders, wherever they are (they are held, the others go on).
 - Conserves: per side: ordered = crossed + waiting + in parents + left; crossed to buy = crossed to sell.
 
 First form: crosses are priced from one quote, neither averaged over time nor taken at a random moment; orders cross
-all at once, not along their schedule; a kill of a source or account keeps its waiting orders waiting and its working
-ones from crossing, but does not recall the parents they are in; every close makes new parents, no order joins one that
-is working; at the day's end waiting orders expire, nothing is carried. The quote used is the newest by event time,
+all at once, not along their schedule; every close makes new parents, no order joins one that is working; at the day's
+end waiting orders expire, nothing is carried. The quote used is the newest by event time,
 whatever feed it is from.
 """
 
@@ -141,8 +142,10 @@ class NettingStage(Stage[NettingState]):
                 yield from working.ask(state, instrument, parent_ids)
 
     def _on_control(self, state: NettingState, control: Control) -> Iterator[Owned]:
-        state.switches.apply(control)
+        changed = state.switches.apply(control)
         state.stale.release(control)
+        if changed and control.scope in (ControlScope.SOURCE, ControlScope.ACCOUNT):
+            yield from working.hold_or_resume(state)
         match control.kind, control.scope:
             case ControlKind.CANCEL_PARENT, ControlScope.PARENT:
                 if control.scope_id in state.parents:

@@ -71,12 +71,17 @@ class LiveOrder(Entry):
     open_qty: int
     """The same less what was crossed since. Executions in the epoch become known only when allocation closes it."""
     leaving: bool = False
-    """Its cancel is pending until the recall of its parent is done."""
+    """Its cancel is pending until its parent's epoch is closed, or until less is live."""
     leaving_cl_ord_id: str | None = None
     """ClOrdID of the client's cancel; None when the desk cancelled the parent."""
     told_epoch: int = 0
     """The last epoch that allocation closed for it, and what was left of it then."""
     remaining_qty: int = 0
+
+    @property
+    def outside(self) -> bool:
+        """In a parent, but no member of its epoch: held, or waiting to leave until less is live."""
+        return self.parent_id != "" and self.contributed_qty == 0
 
 
 class Bucket(Entry):
@@ -106,6 +111,12 @@ class NettedParent(Entry):
     """Slicing wrote FINISH: no recall and no ask begins any more."""
     chunks: list[int] = []
     """Numbers of the chunks read so far of allocation's statement that closes the epoch."""
+    end_ns: int = 0
+    """When its work ends: its terms' end, or the session's close as it was known when the parent was made."""
+    odd_qty: int = 0
+    """What was told of its quantity as below a lot: it cannot be sent."""
+    held_qty: int = 0
+    """What of its members was held as the epoch began."""
 
 
 class Round(Entry):
@@ -148,7 +159,7 @@ class NettingState(State):
     def __init__(self, task: Task, parameters: NettingParameters) -> None:
         super().__init__(task)
         self.parameters = parameters
-        self.market = Markets(self, parameters.history_ns, parameters.median_ns)
+        self.market = Markets(self, parameters)
         self.switches = Switches(self)
         self.instruments = reference_data.instruments(self)
         self.limits = reference_data.limits(self)
@@ -197,6 +208,25 @@ class NettingState(State):
             return None
         return bucket_id
 
+    def span_ns(self, terms: Terms) -> tuple[int, int]:
+        """When work on orders of these terms can begin, now or later, and when it ends.
+
+        Not before the session opens, and not after it closes: a close may have been pulled in since the order came.
+        """
+        instrument, begin_ns, end_ns = self.instruments.get(terms.instrument, self.now_ns), self.now_ns, terms.end_ns
+        if terms.start_ns is not None:
+            begin_ns = max(begin_ns, terms.start_ns)
+        if instrument is not None:
+            end_ns = min(end_ns, instrument.session_close_ns)
+            if instrument.session_open_ns < end_ns:
+                begin_ns = max(begin_ns, instrument.session_open_ns)
+        return begin_ns, end_ns
+
+    def lot_qty(self, instrument: str) -> int:
+        """Orders of the instrument are multiples of this; 1 when it is not known."""
+        known = self.instruments.get(instrument, self.now_ns)
+        return 1 if known is None else max(1, known.lot_qty)
+
     def own_mandate(self, order: Order) -> str:
         """The order's mandate when it has windows of its own, else empty."""
         mandate = order.request.mandate or ""
@@ -223,10 +253,11 @@ class NettingState(State):
         )
 
     def barred(self, source: str, account: str) -> bool:
-        """Whether source or account is killed or paused: its orders stay where they are and do not cross."""
-        return self.switches.killed(source=source, account=account) or self.switches.paused(
-            source=source, account=account
-        )
+        """Whether source or account is killed or paused by name: its orders wait, are not worked and do not cross.
+
+        A stop of everything is not meant: that stops instruments and parents, see :meth:`stopped`.
+        """
+        return self.switches.party_stopped(source, account)
 
     # ---------------------------------------------------------------- changes
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from pipeline.domain.controls import Alert
-from pipeline.domain.orders import AccountClass, Order, OrdType
+from pipeline.domain.orders import AccountClass, Completion, Order, OrdType
 from pipeline.domain.parents import Cross, Lineage, LineageKind, Member, ParentKind, ParentOrder
+from pipeline.domain.validators.faults import QTY_MAX
 from pipeline.stages.netting import records as records
 from pipeline.stages.netting.crossing import Offer
 from pipeline.stages.netting.state import Bucket, Located, NettedParent, NettingState, Terms
@@ -24,10 +25,11 @@ from pipeline.stages.netting.state import Bucket, Located, NettedParent, Netting
 Made = Lineage | ParentOrder | Cross | Alert
 
 
-def terms_of(order: Order) -> Terms:
+def terms_of(order: Order, now_ns: int) -> Terms:
     """What must be equal for two orders to share a bucket and later a parent: all that a parent has only one of.
 
-    The list is in docs/design-rules.md, Netting and aggregation.
+    The list is in docs/design-rules.md, Netting and aggregation. A start that has passed at ``now_ns`` is no start: it
+    means as soon as possible.
     """
     request = order.request
     match order.account_class:
@@ -49,7 +51,7 @@ def terms_of(order: Order) -> Terms:
         urgency=request.urgency,
         completion=request.completion,
         risk_aversion=request.risk_aversion,
-        start_ns=None if request.start_ns is None else order.start_ns,
+        start_ns=None if request.start_ns is None or order.start_ns <= now_ns else order.start_ns,
         end_ns=order.end_ns,
         limit_px=order.limit_px,
         pegged=request.ord_type is OrdType.PEGGED_MIDPOINT,
@@ -74,12 +76,14 @@ def key_of(terms: Terms, mandate: str = "") -> str:
 def join(state: NettingState, order: Order) -> Iterator[Made]:
     """A new order enters its bucket; a held one leaves it at once, and so does a bucket that is full."""
     qty = order.request.order_qty
-    if order.order_id in state.orders or not qty or qty < 0:
-        reason = "REPEATED_ORDER" if order.order_id in state.orders else "NO_QUANTITY"
+    if order.order_id in state.orders or not qty or not 0 < qty <= QTY_MAX:
+        reason = "QUANTITY_TOO_LARGE" if qty and qty > QTY_MAX else "NO_QUANTITY"
+        if order.order_id in state.orders:
+            reason = "REPEATED_ORDER"
         text = "intake let through an order that netting cannot take: it is not worked"
         yield records.broken(order.instrument, order.order_id, reason, text, state.now_ns)
         return
-    terms = terms_of(order)
+    terms = terms_of(order, max(state.now_ns, order.received_ns))
     mandate = state.own_mandate(order)
     key = key_of(terms, mandate)
     bucket_id = state.joinable(key)
@@ -112,13 +116,14 @@ def join(state: NettingState, order: Order) -> Iterator[Made]:
 def _new_bucket(state: NettingState, terms: Terms, key: str, mandate: str) -> Bucket:
     parameters, now_ns = state.parameters.of_mandate(mandate), state.now_ns
     begin_ns = now_ns if terms.start_ns is None else max(now_ns, terms.start_ns)
+    _, end_ns = state.span_ns(terms)
     if terms.held:
         return Bucket(terms, key, begin_ns, begin_ns)
     window_close_ns = state.window_close_ns(terms.instrument, mandate)
     if window_close_ns <= now_ns:
         window_close_ns = now_ns + parameters.window_ns
         state.open_window(terms.instrument, mandate, window_close_ns)
-    patience_ns = max(0, terms.end_ns - begin_ns) // parameters.wait_part
+    patience_ns = max(0, end_ns - begin_ns) // parameters.wait_part
     close_ns = min(max(window_close_ns, begin_ns), begin_ns + patience_ns)
     return Bucket(terms, key, close_ns, close_ns + min(parameters.max_wait_ns, patience_ns))
 
@@ -166,7 +171,15 @@ def _release(state: NettingState, instrument: str, bucket_ids: Sequence[str]) ->
 def expire(state: NettingState, instrument: str, *, day_over: bool) -> Iterator[Made]:
     """Expire waiting orders whose end has come; at the day's end all that wait."""
     for bucket_id in state.book(instrument).buckets:
-        if day_over or state.buckets[bucket_id].terms.end_ns <= state.now_ns:
+        terms = state.buckets[bucket_id].terms
+        if day_over or state.span_ns(terms)[1] <= state.now_ns:
+            if terms.completion is Completion.MUST:
+                qty = sum(row.open_qty for _, row in state.members(bucket_id))
+                text = (
+                    f"{qty} in bucket {bucket_id} must be done and were never worked: their window never closed before "
+                    f"their end (a kill, a pause, a stale hold, or no market data)"
+                )
+                yield records.at_risk(state, bucket_id, terms, "NEVER_WORKED", text)
             for located in state.members(bucket_id):
                 yield records.left(located, located.row.open_qty, state.now_ns, expired=True)
                 state.drop_order(located.order_id)
@@ -225,8 +238,8 @@ def _make_parent(state: NettingState, bucket_id: str, members: Sequence[Located]
         return
     terms = state.buckets[bucket_id].terms
     parent_id = state.next_id("P")
-    start_ns = state.now_ns if terms.start_ns is None else terms.start_ns
-    state.open_parent(parent_id, NettedParent(terms, bucket_id, start_ns, 1, order_qty))
+    start_ns, end_ns = state.span_ns(terms)
+    state.open_parent(parent_id, NettedParent(terms, bucket_id, start_ns, 1, order_qty, end_ns=end_ns))
     for each in remaining:
         state.move(each.order_id, parent_id)
     yield from records.begin_epoch(

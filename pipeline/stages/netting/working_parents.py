@@ -1,8 +1,13 @@
-"""Working parents: cancels by recall and a new epoch, the end, and crossing with opposing parents by ask and answer.
+"""Working parents: who leaves or is held by a recall and a new epoch, the end, and crossing by ask and answer.
 
-    WORKING --cancel--> RECALL sent --EpochClosed--> cancelled members leave, a new epoch begins (or DONE)
+    WORKING --cancel, kill, pause, resume--> RECALL sent --EpochClosed--> a new epoch of who may be worked (or DONE)
     WORKING --tick--> CROSS_ASK sent --all have answered--> crosses, CROSS_DONE --> WORKING
     any --EpochClosed(final)--> forgotten
+
+The new epoch begins at once, children of the old one or not: what they may still execute is reserved for them out of
+what the new epoch's members have. Who leaves is gone at once too, unless more is live than the others have room for:
+then it waits until that is cancelled. Who is held (source or account killed or paused) stays in the parent without
+being worked, until it is resumed, cancelled or at its end. With nobody to be worked the epoch has no members.
 
 A recall waits until an open ask is answered, and serves all cancels that come meanwhile. After slicing's FINISH neither
 begins any more: the final EpochClosed decides what is pending.
@@ -19,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.algos.pro_rata import share_with_caps
 from pipeline.algos.tie_break import tie_break
 from pipeline.domain.controls import Alert
+from pipeline.domain.orders import Completion
 from pipeline.domain.parents import Cross, EpochClosed, Lineage, ParentKind, ParentOrder, Slice, SliceKind
 from pipeline.domain.rejections import RejectReason
 from pipeline.stages.netting import records as records
@@ -36,7 +42,7 @@ def leave(state: NettingState, located: Located, cl_ord_id: str) -> Iterator[Mad
     reason: RejectReason | None = None
     if row.leaving and row.leaving_cl_ord_id is not None:
         reason = RejectReason.ALREADY_PENDING
-    elif not row.open_qty:
+    elif not (row.open_qty or row.outside):
         reason = RejectReason.TOO_LATE_TO_CANCEL  # all of it was crossed
     if reason is not None:
         yield records.cancel_refused(row.instrument, order_id, cl_ord_id, reason, state.now_ns, row)
@@ -49,10 +55,18 @@ def leave(state: NettingState, located: Located, cl_ord_id: str) -> Iterator[Mad
 def cancel_parent(state: NettingState, parent_id: str) -> Iterator[Made]:
     """The desk cancels a parent: every member leaves."""
     for order_id, row in state.members(parent_id):
-        if row.open_qty and not row.leaving:
+        if (row.open_qty or row.outside) and not row.leaving:
             row.leaving = True
             state.orders.put(order_id, row)
     yield from _want_recall(state, parent_id)
+
+
+def hold_or_resume(state: NettingState) -> Iterator[Made]:
+    """A source or account was stopped or resumed: a new epoch in every parent with a member that it concerns."""
+    for parent_id in state.parents.keys():
+        members = state.members(parent_id)
+        if any(not row.leaving and row.outside is not state.barred(row.source, row.account) for _, row in members):
+            yield from _want_recall(state, parent_id)
 
 
 def _want_recall(state: NettingState, parent_id: str) -> Iterator[Made]:
@@ -73,17 +87,24 @@ def _recall_if_free(state: NettingState, parent_id: str) -> Iterator[Made]:
 def on_epoch_closed(state: NettingState, closed: EpochClosed) -> Iterator[Made]:
     """A chunk of allocation's statement that closes an epoch: what each member executed and has left.
 
-    With the last chunk the next epoch begins, or the parent is forgotten.
+    With the last chunk the next epoch begins, or the parent is forgotten. What is told of an earlier epoch says how far
+    its last children have come.
     """
     parent_id = closed.parent_id
     parent = state.parents.get(parent_id)
-    if parent is None or closed.epoch_no != parent.epoch_no:
+    if parent is None:
         return  # the close that follows DONE: the parent is forgotten already
     for share in closed.shares:
         row = state.orders.get(share.order_id)
         if row is not None and row.parent_id == parent_id:
-            row.told_epoch, row.remaining_qty = closed.epoch_no, share.remaining_qty
+            row.remaining_qty = share.remaining_qty
+            if closed.epoch_no == parent.epoch_no:
+                row.told_epoch = closed.epoch_no
             state.orders.put(share.order_id, row)
+    if closed.epoch_no != parent.epoch_no:
+        if closed.chunk_no == closed.chunk_count:
+            yield from _let_go(state, parent_id, closed.live_qty)
+        return
     parent.chunks = [*parent.chunks, closed.chunk_no]
     state.parents.put(parent_id, parent)
     if len(parent.chunks) < closed.chunk_count:
@@ -91,56 +112,119 @@ def on_epoch_closed(state: NettingState, closed: EpochClosed) -> Iterator[Made]:
     if closed.final:
         yield from _end(state, parent_id)
         return
-    missing = sum(row.told_epoch != closed.epoch_no for _, row in state.members(parent_id))
+    told = closed.epoch_no
+    missing = sum(row.told_epoch != told and not row.outside for _, row in state.members(parent_id))
     if missing:
         text = f"allocation closed epoch {closed.epoch_no} without {missing} of its members: the parent stays recalled"
         yield records.broken(closed.instrument, parent_id, "MEMBERS_UNTOLD", text, state.now_ns)
         return
-    yield from _next_epoch(state, parent_id)
+    yield from _next_epoch(state, parent_id, closed.live_qty)
 
 
 def _end(state: NettingState, parent_id: str) -> Iterator[Made]:
-    """End the parent: allocation reports to the members; pending cancels came too late."""
+    """End the parent: allocation reports to the epoch's members; their pending cancels came too late.
+
+    Who is outside the epoch ends here: by its cancel, or expired.
+    """
     parent = state.parents[parent_id]
     parent.ending = True
     state.parents.put(parent_id, parent)
     yield from _answer(state, parent_id, 0)
-    for order_id, row in state.members(parent_id):
-        if row.leaving_cl_ord_id is not None:
-            yield records.cancel_refused(
-                row.instrument,
-                order_id,
-                row.leaving_cl_ord_id,
-                RejectReason.TOO_LATE_TO_CANCEL,
-                state.now_ns,
-                row,
-            )
+    for located in state.members(parent_id):
+        if located.row.outside:
+            yield from _leave_now(state, located)
+        elif located.row.leaving_cl_ord_id is not None:
+            yield _too_late(state, located)
     state.drop_parent(parent_id)
 
 
-def _next_epoch(state: NettingState, parent_id: str) -> Iterator[Made]:
-    now_ns = state.now_ns
-    for order_id, row in state.members(parent_id):
-        if row.leaving and row.remaining_qty:
-            yield records.left(Located(order_id, row), row.remaining_qty, now_ns, cl_ord_id=row.leaving_cl_ord_id)
-        elif row.leaving_cl_ord_id is not None:
-            reason = RejectReason.TOO_LATE_TO_CANCEL
-            yield records.cancel_refused(row.instrument, order_id, row.leaving_cl_ord_id, reason, now_ns, row)
-        if row.leaving or not row.remaining_qty:
-            state.drop_order(order_id)
+def _next_epoch(state: NettingState, parent_id: str, live_qty: int) -> Iterator[Made]:
+    """Begin the next epoch, of every member that may be worked, or end the parent.
+
+    ``live_qty``: what children of earlier epochs may still execute.
+    """
+    members = state.members(parent_id)
+    worked = {each.order_id for each in members if _may_be_worked(state, each)}
+    room_qty = sum(each.row.remaining_qty for each in members if each.order_id in worked)
+    for each in members:
+        row = each.row
+        if not row.remaining_qty:
+            if row.leaving_cl_ord_id is not None:
+                yield _too_late(state, each)
+            state.drop_order(each.order_id)
+        elif row.leaving and live_qty <= room_qty:
+            yield from _leave_now(state, each)
         else:
-            row.contributed_qty = row.open_qty = row.remaining_qty
-            state.orders.put(order_id, row)
+            row.contributed_qty = row.open_qty = row.remaining_qty if each.order_id in worked else 0
+            state.orders.put(each.order_id, row)
     parent = state.parents[parent_id]
-    parent.order_qty = sum(row.contributed_qty for _, row in state.members(parent_id))
+    parent.order_qty = room_qty
     parent.crossed_qty, parent.recall_wanted, parent.recalled, parent.chunks = 0, False, False, []
-    if not parent.order_qty:
-        yield records.parent_record(ParentKind.DONE, parent_id, parent, now_ns)
-        state.drop_parent(parent_id)
+    state.parents.put(parent_id, parent)
+    if not state.member_count(parent_id):
+        yield from _done(state, parent_id)
         return
     parent.epoch_no += 1
     state.parents.put(parent_id, parent)
+    yield from _held_at_risk(state, parent_id, parent)
     yield from records.begin_epoch(state, ParentKind.EPOCH, parent_id)
+
+
+def _held_at_risk(state: NettingState, parent_id: str, parent: NettedParent) -> Iterator[Made]:
+    """What is held of a parent that must be done may end undone: told as it changes."""
+    held_qty = sum(row.remaining_qty for _, row in state.members(parent_id) if row.outside and not row.leaving)
+    if held_qty == parent.held_qty:
+        return
+    parent.held_qty = held_qty
+    state.parents.put(parent_id, parent)
+    if held_qty and parent.terms.completion is Completion.MUST:
+        text = (
+            f"{held_qty} of parent {parent_id} are held, as their source or account is killed or paused: they end "
+            f"unfilled with it unless the desk resumes them"
+        )
+        yield records.at_risk(state, parent_id, parent.terms, "HELD", text)
+
+
+def _may_be_worked(state: NettingState, located: Located) -> bool:
+    row = located.row
+    return not row.leaving and not state.barred(row.source, row.account)
+
+
+def _let_go(state: NettingState, parent_id: str, live_qty: int) -> Iterator[Made]:
+    """Fewer children of earlier epochs are live: who waits to leave goes once the others have room for the rest."""
+    members = state.members(parent_id)
+    room_qty = sum(row.remaining_qty for _, row in members if not row.outside)
+    if live_qty > room_qty:
+        return
+    for each in members:
+        if each.row.outside and each.row.leaving:
+            yield from _leave_now(state, each)
+    if not state.member_count(parent_id):
+        yield from _done(state, parent_id)
+
+
+def _leave_now(state: NettingState, located: Located) -> Iterator[Made]:
+    """An order outside the epoch leaves with all it has: by its cancel or the desk's, else expired; or it is full."""
+    row = located.row
+    if row.remaining_qty:
+        cl_ord_id = row.leaving_cl_ord_id
+        yield records.left(located, row.remaining_qty, state.now_ns, cl_ord_id=cl_ord_id, expired=not row.leaving)
+    elif row.leaving_cl_ord_id is not None:
+        yield _too_late(state, located)
+    state.drop_order(located.order_id)
+
+
+def _too_late(state: NettingState, located: Located) -> Lineage:
+    row, reason = located.row, RejectReason.TOO_LATE_TO_CANCEL
+    return records.cancel_refused(
+        row.instrument, located.order_id, row.leaving_cl_ord_id or "", reason, state.now_ns, row
+    )
+
+
+def _done(state: NettingState, parent_id: str) -> Iterator[Made]:
+    """Nobody is left in the parent."""
+    yield records.parent_record(ParentKind.DONE, parent_id, state.parents[parent_id], state.now_ns)
+    state.drop_parent(parent_id)
 
 
 # -------------------------------------------------------------------- crossing
@@ -215,7 +299,7 @@ def _may_ask(state: NettingState, parent_id: str) -> bool:
 def _may_meet(state: NettingState, parent_id: str) -> bool:
     parent = state.parents[parent_id]
     return (
-        parent.start_ns <= state.now_ns < parent.terms.end_ns
+        parent.start_ns <= state.now_ns < (parent.end_ns or parent.terms.end_ns)
         and not state.switches.killed(parent=parent_id)
         and not state.switches.paused(parent=parent_id)
     )
@@ -240,8 +324,9 @@ def _wanted(state: NettingState, crossed: dict[str, int]) -> dict[str, int]:
     wanted = {}
     for parent_id, (qty, open_qty) in total.items():
         parent = state.parents[parent_id]
-        whole = parent.order_qty - parent.crossed_qty
-        wanted[parent_id] = min(whole, -(-qty * whole // open_qty))
+        whole, lot_qty = parent.order_qty - parent.crossed_qty, state.lot_qty(parent.terms.instrument)
+        needed = -(-qty * whole // open_qty)
+        wanted[parent_id] = min(whole // lot_qty * lot_qty, -(-needed // lot_qty) * lot_qty)
     return wanted
 
 

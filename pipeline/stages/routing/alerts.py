@@ -39,6 +39,17 @@ def unknown_child(state: RoutingState, child: BookedChild, why: str) -> Alert:
     return alert(state, AlertKind.UNKNOWN_CHILD, order.instrument, order.child_id, str(life.state), text)
 
 
+def child_open_at_day_end(state: RoutingState, child: BookedChild) -> Alert:
+    """The day is over, and a child is not known to have ended: the clients' orders end without it."""
+    order, life = child.order, child.life
+    text = (
+        f"{life.live_qty} of {order.order_qty} at {order.venue} (ClOrdID {order.wire_id}, {life.state}) may still "
+        f"execute as the day ends: its clients' orders end without it; what it executes yet is the error account's. "
+        f"Ask the venue, then DECLARE_DEAD, or DECLARE_FILLED with qty@px"
+    )
+    return alert(state, AlertKind.BREAK, order.instrument, order.child_id, "CHILD_OPEN_AT_DAY_END", text)
+
+
 def venue_differs(state: RoutingState, child: BookedChild) -> Alert:
     """A break: what the venue says of an order is not what we have booked."""
     order, life = child.order, child.life

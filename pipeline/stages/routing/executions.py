@@ -27,6 +27,8 @@ from pipeline.stages.routing.venue_scorecards import ScoreSums
 DESK_SESSION: Final = "DESK"
 """Session id of executions the desk has declared; no venue uses it."""
 
+EXECUTIONS: Final = (ReportKind.TRADE, ReportKind.BUST, ReportKind.CORRECT)
+
 RESENT: Final = "RESENT"
 """Kind of a :class:`Restatement` that restates nothing: the same execution, sent again in another session."""
 
@@ -53,10 +55,14 @@ def not_believed(state: RoutingState, report: VenueReport, child: BookedChild) -
         return "PRICE_NOT_BELIEVABLE"
     if abs(report.fee) > value_most:
         return "FEE_NOT_BELIEVABLE"
+    return "COUNT_NOT_BELIEVABLE" if count_not_believed(state, report, child) else ""
+
+
+def count_not_believed(state: RoutingState, report: VenueReport, child: BookedChild) -> bool:
+    """Whether the venue's count of an order, or what it says is open, is beyond that measure."""
+    gate, times = state.parameters.gate, state.parameters.believed_times
     stated_qty = max(report.cum_qty, report.leaves_qty)
-    if stated_qty > qty_most or stated_qty * child.value_px > value_most:
-        return "COUNT_NOT_BELIEVABLE"
-    return ""
+    return stated_qty > gate.max_child_qty * times or stated_qty * child.value_px > gate.max_child_value * times
 
 
 def dont_know(state: RoutingState, report: VenueReport, reason: str) -> Alert:
@@ -224,10 +230,11 @@ def flagged(
 
 def counted(state: RoutingState, parent: ParentExposure, change_qty: int) -> int:
     """Change the parent's executed quantity; returns by how much that exceeds what is permitted more than before."""
-    before = max(0, parent.cum_qty - parent.permitted_qty)
+    permitted_qty = parent.permitted_qty + parent.unconfirmed_qty
+    before = max(0, parent.cum_qty - permitted_qty)
     parent.cum_qty += change_qty
     state.ledger.put_parent(parent)
-    return max(0, max(0, parent.cum_qty - parent.permitted_qty) - before)
+    return max(0, max(0, parent.cum_qty - permitted_qty) - before)
 
 
 def _score(state: RoutingState, child: BookedChild, qty: int, px: int, fee: int) -> None:

@@ -31,6 +31,8 @@ class Ask(Entry):
     final: bool
     crossed_qty: int = 0
     """What slicing counts as crossed in the epoch: QUIET passes it on, so that allocation waits for those crosses."""
+    told_qty: int = -1
+    """What CUT last said may still execute; negative: it has not been written."""
 
 
 class ParentExposure(Entry):
@@ -46,6 +48,20 @@ class ParentExposure(Entry):
     asks: list[Ask] = msgspec.field(default_factory=list)
     over: bool = False
     """Its last QUIET has been written (FINISH); the row stays for reports that come late."""
+    unconfirmed_qty: int = 0
+    """What was live and filled beyond ``permitted_qty`` as that was lowered, and has not been cancelled yet: if it
+    executes it is no over-fill, but whose cancel is not confirmed."""
+
+    @property
+    def excess_qty(self) -> int:
+        """By how much live and filled exceed what is permitted."""
+        return max(0, self.cum_qty + self.live_qty - self.permitted_qty)
+
+    def permit(self, qty: int) -> None:
+        """From now on ``qty`` is permitted, over all epochs. What is out beyond a lower one is to be taken back."""
+        if qty < self.permitted_qty:
+            self.unconfirmed_qty = max(0, self.cum_qty + self.live_qty - qty)
+        self.permitted_qty = qty
 
 
 class BookedChild(Entry):
@@ -83,6 +99,8 @@ class BookedChild(Entry):
     """Since when, session time."""
     asked_ns: int = 0
     """When the venue was last asked how the order stands, session time; 0: never."""
+    left_open: bool = False
+    """Its day ended while it could still execute; the desk has been alerted."""
 
 
 class WireId(Entry):
@@ -108,8 +126,8 @@ class Ledger:
         self._live_of: dict[str, dict[str, None]] = {}
         self._resting: dict[tuple[str, int], dict[str, None]] = {}
         self._shown: dict[tuple[str, int], tuple[Resting, ...]] = {}
-        self._open_count: dict[str, int] = {}
-        """Open slices of each parent that has any."""
+        self._open_of: dict[str, dict[str, None]] = {}
+        """Keys of the open slices of each parent that has any."""
         self._changed: dict[str, None] = {}
         """Parents whose live, filled or permitted quantity has changed in this step."""
 
@@ -121,6 +139,11 @@ class Ledger:
         self.parents.put(parent.parent_id, parent)
         self._changed[parent.parent_id] = None
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether any parent has, in this step."""
+        return bool(self._changed)
+
     def take_changed(self) -> list[ParentExposure]:
         """The parents that have changed since the last call, in the order they did."""
         changed, self._changed = self._changed, {}
@@ -131,16 +154,12 @@ class Ledger:
     def open(self, open_slice: OpenSlice) -> None:
         """Add a new slice."""
         self.open_slices.put(slice_key(open_slice.slice), open_slice)
-        parent_id = open_slice.slice.parent_id
-        self._open_count[parent_id] = self._open_count.get(parent_id, 0) + 1
+        _mark(self._open_of, open_slice.slice.parent_id, slice_key(open_slice.slice), True)
 
     def close(self, open_slice: OpenSlice) -> None:
         """Remove a slice that was closed with RETURNED."""
         self.open_slices.remove(slice_key(open_slice.slice))
-        parent_id = open_slice.slice.parent_id
-        self._open_count[parent_id] -= 1
-        if not self._open_count[parent_id]:
-            del self._open_count[parent_id]
+        _mark(self._open_of, open_slice.slice.parent_id, slice_key(open_slice.slice), False)
 
     def slice_of(self, order: ChildOrder) -> OpenSlice | None:
         """The slice a child belongs to, while it is open."""
@@ -196,7 +215,16 @@ class Ledger:
 
     def quiet(self, parent: ParentExposure) -> bool:
         """Whether no slice of the parent is open and none of its children can still execute."""
-        return parent.live_qty == 0 and parent.parent_id not in self._open_count
+        return parent.live_qty == 0 and parent.parent_id not in self._open_of
+
+    def live_until(self, parent: ParentExposure, epoch_no: int) -> list[BookedChild]:
+        """A parent's children of this epoch and of earlier ones that can still execute, by id."""
+        return [child for child in self.live_of(parent) if child.order.epoch_no <= epoch_no]
+
+    def open_of(self, parent: ParentExposure) -> list[OpenSlice]:
+        """A parent's open slices, by number."""
+        found = [self.open_slices[key] for key in self._open_of.get(parent.parent_id, ())]
+        return sorted(found, key=lambda each: each.slice.slice_no)
 
     def forget_child(self, child: BookedChild) -> None:
         """Drop a child that has ended, once nothing late can come for it."""
@@ -206,12 +234,11 @@ class Ledger:
 
     def restored(self) -> None:
         """Rebuild the indexes."""
-        self._live, self._live_of, self._resting, self._shown, self._open_count = {}, {}, {}, {}, {}
+        self._live, self._live_of, self._resting, self._shown, self._open_of = {}, {}, {}, {}, {}
         for child_id in self.children.keys():
             self._index(self.children[child_id])
         for key in self.open_slices.keys():
-            parent_id = self.open_slices[key].slice.parent_id
-            self._open_count[parent_id] = self._open_count.get(parent_id, 0) + 1
+            _mark(self._open_of, self.open_slices[key].slice.parent_id, key, True)
 
     def _index(self, child: BookedChild) -> None:
         order = child.order

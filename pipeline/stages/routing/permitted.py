@@ -20,9 +20,11 @@ def hold_to_permitted(state: RoutingState) -> Iterator[Owned]:
     that lowered what is permitted. The newest children go first, the others work on.
     """
     for parent in state.ledger.take_changed():
-        excess_qty = parent.cum_qty + parent.live_qty - parent.permitted_qty
-        if excess_qty > 0:
-            yield from take_back(state, _to_take_back(state, parent, excess_qty), "OVER_PERMITTED")
+        if parent.unconfirmed_qty > parent.excess_qty:
+            parent.unconfirmed_qty = parent.excess_qty  # so much of it is cancelled or executed by now
+            state.ledger.parents.put(parent.parent_id, parent)
+        if parent.excess_qty:
+            yield from take_back(state, _to_take_back(state, parent, parent.excess_qty), "OVER_PERMITTED")
 
 
 def _to_take_back(state: RoutingState, parent: ParentExposure, excess_qty: int) -> list[BookedChild]:

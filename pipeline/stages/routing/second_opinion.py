@@ -62,7 +62,8 @@ class SecondOpinion:
 
     def __init__(self, state: State, parameters: SecondOpinionParameters) -> None:
         self._state = state
-        self._parameters = parameters
+        self._interval_ns, self._intervals = parameters.interval_ns, parameters.intervals
+        self._widest_spread = parameters.widest_spread
         self._middles = state.table("middles", RecentMiddles)
         self._feeds = state.table("feeds", FeedHeard)
 
@@ -75,23 +76,22 @@ class SecondOpinion:
             self._feeds.put(quote.feed, FeedHeard(now_ns))
         if not is_held:
             return
-        known = self._middles.get(quote.instrument)
-        recent = RecentMiddles() if known is None else known
-        fresh = RecentMiddles(
-            now_ns // self._parameters.interval_ns,
-            self._up_to_now(recent),
-            self._witnessed_px(quote),
-            max(0, now_ns - quote.event_ns),
-        )
-        if fresh != known:
-            self._middles.put(quote.instrument, fresh)
+        recent = self._middles.get(quote.instrument) or RecentMiddles()
+        interval_no, standing_px = now_ns // self._interval_ns, self._witnessed_px(quote)
+        late_ns = max(0, now_ns - quote.event_ns)
+        if interval_no != recent.interval_no:
+            recent.middles, recent.interval_no = self._up_to_now(recent), interval_no
+        elif (standing_px, late_ns) == (recent.standing_px, recent.late_ns):
+            return
+        recent.standing_px, recent.late_ns = standing_px, late_ns
+        self._middles.put(quote.instrument, recent)
 
     def px(self, instrument: Instrument) -> int | None:
         """The price that others are held against, 1e-9 currency; None when nothing at all is known."""
         recent = self._middles.get(instrument.instrument)
         middles = [] if recent is None else self._up_to_now(recent)
         if instrument.reference_px > 0:
-            middles += [instrument.reference_px] * (self._parameters.intervals - len(middles))
+            middles += [instrument.reference_px] * (self._intervals - len(middles))
         return sorted(middles)[len(middles) // 2] if middles else None
 
     def quote_age_ns(self, quote: NBBO) -> int:
@@ -102,8 +102,8 @@ class SecondOpinion:
 
     def _up_to_now(self, recent: RecentMiddles) -> list[int]:
         """The middles of the intervals that are over, the standing one's among them."""
-        most = self._parameters.intervals
-        over = self._state.now_ns // self._parameters.interval_ns - recent.interval_no
+        most = self._intervals
+        over = self._state.now_ns // self._interval_ns - recent.interval_no
         if not recent.standing_px or over <= 0:
             return list(recent.middles)
         return [*recent.middles, *[recent.standing_px] * min(over, most)][-most:]
@@ -113,7 +113,7 @@ class SecondOpinion:
         if bid_px is None or offer_px is None or bid_px <= 0 or bid_px > offer_px:
             return 0
         middle_px = (bid_px + offer_px) // 2
-        wide = (offer_px - bid_px) * MILLI_BPS_ONE > self._parameters.widest_spread * middle_px
+        wide = (offer_px - bid_px) * MILLI_BPS_ONE > self._widest_spread * middle_px
         return 0 if wide else middle_px
 
 

@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final
 
+import msgspec
+
 from pipeline.domain.controls import (
     Alert,
     AlertKind,
@@ -41,10 +43,12 @@ from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.routing.alerts import alert, lapsed, stale_hold, unknown_child
 from pipeline.stages.routing.child_lifecycle import ChildState, LifeEvent, apply_report, happen, lapse
 from pipeline.stages.routing.child_orders import ask_again, cancel, compare
-from pipeline.stages.routing.closing import answer_quiet, take_back
+from pipeline.stages.routing.closing import answer_quiet, end_day, take_back
 from pipeline.stages.routing.executions import (
     DESK_SESSION,
+    EXECUTIONS,
     book_trade,
+    count_not_believed,
     declared_report,
     dont_know,
     execution_key,
@@ -129,16 +133,18 @@ class RoutingStage(Stage[RoutingState]):
                     yield stale_hold(state)
             case _:
                 raise TypeError(f"routing does not read {type(message).__name__}")
-        yield from hold_to_permitted(state)
+        if state.ledger.has_changed:
+            yield from hold_to_permitted(state)
 
     # ------------------------------------------------------------------ slices
 
     def _on_slice(self, state: RoutingState, slice_: Slice) -> Iterator[Owned]:
-        """A slice to execute, or (RECALL, FINISH) all of a parent's children to be cancelled."""
+        """A slice to execute, an epoch that is to end (RECALL), or all of a parent's children to be cancelled (FINISH);
+        each says what is permitted from now on."""
         parent = state.ledger.parents.get(slice_.parent_id)
         if parent is None:
             parent = ParentExposure(slice_.parent_id, slice_.instrument, slice_.side, state.clock.trade_date)
-        parent.permitted_qty = slice_.permitted_qty
+        parent.permit(slice_.permitted_qty)
         state.ledger.put_parent(parent)
         match slice_.kind:
             case SliceKind.SLICE:
@@ -149,7 +155,8 @@ class RoutingStage(Stage[RoutingState]):
                 final = slice_.kind is SliceKind.FINISH
                 parent.asks.append(Ask(slice_.slice_no, slice_.epoch_no, final, slice_.crossed_qty))
                 state.ledger.parents.put(parent.parent_id, parent)
-                yield from take_back(state, state.ledger.live_of(parent), str(slice_.kind))
+                if final:
+                    yield from take_back(state, state.ledger.live_of(parent), str(slice_.kind))
                 yield from answer_quiet(state, parent)
             case _:
                 pass  # SET_ASIDE is for netting; kinds of a later version are not acted on
@@ -159,6 +166,9 @@ class RoutingStage(Stage[RoutingState]):
     def _on_report(self, state: RoutingState, report: VenueReport) -> Iterator[Owned]:
         """Any report of a venue: its execution is booked once, its statement compared, its child goes on."""
         child = _child_of(state, report)
+        if child is not None and report.kind in EXECUTIONS and count_not_believed(state, report, child):
+            yield dont_know(state, report, "COUNT_NOT_BELIEVABLE")
+            report = msgspec.structs.replace(report, cum_qty=0, leaves_qty=0)  # the execution is booked all the same
         match report.kind:
             case ReportKind.TRADE:
                 repeated = repeated_trade(state, report, child)
@@ -231,6 +241,7 @@ class RoutingStage(Stage[RoutingState]):
         if state.stale.on_tick(tick):
             yield stale_hold(state)
         state.apply_tick(tick)
+        state.begin_or_end_day(tick)
         now_ns, parameters = state.now_ns, state.parameters
         # For every child that can still execute, at every tick: so the cheap checks come first.
         shortest_ns = state.silence_ns(
@@ -251,6 +262,7 @@ class RoutingStage(Stage[RoutingState]):
                     yield from self._after_child(state, child)
         elif tick.kind is TickKind.DAY_END:
             yield from take_back(state, state.ledger.live(), "DAY_END")
+            yield from end_day(state)
             _forget(state, tick.trade_date)
 
     # ------------------------------------------------------------------ the desk

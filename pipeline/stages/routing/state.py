@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.domain.controls import Tick, TickKind
 from pipeline.domain.executions import Liquidity, VenueReport
 from pipeline.domain.orders import OrdStatus, Side
 from pipeline.domain.reference import LimitScope
@@ -84,6 +85,10 @@ class SessionsOfExecId(Entry):
     session_ids: list[str]
 
 
+class DayOver(Entry):
+    """The trading day is over: nothing waits for a venue any more."""
+
+
 class RoutingState(State):
     """Exposure, executions, scorecards, gate counters, displayed market and reference data."""
 
@@ -103,10 +108,23 @@ class RoutingState(State):
         self.executions = self.table("executions", BookedExecution)
         self.restatements = self.table("restatements", Restatement)
         self.early = self.table("early", EarlyRestatements)
+        self._day_over = self.table("day-over", DayOver)
         self.exec_ids = self.table("exec-ids", SessionsOfExecId)
 
     def restored(self) -> None:
         self.ledger.restored()
+
+    @property
+    def day_over(self) -> bool:
+        """Whether the last tick was the day's end."""
+        return "" in self._day_over
+
+    def begin_or_end_day(self, tick: Tick) -> None:
+        """Note whether a tick ends the day, or shows that another has begun."""
+        if tick.kind is TickKind.DAY_END:
+            self._day_over.put("", DayOver())
+        elif self.day_over:
+            self._day_over.remove("")
 
     def silence_ns(self, wall_ns: int) -> int:
         """A span of wall time as session time at the clock's rate; never less than ``wall_ns``."""

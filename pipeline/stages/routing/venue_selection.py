@@ -102,7 +102,9 @@ class VenueChoice:
         ``remaining_qty``: what of the parent is not executed; its minimum quantity applies only as far as that goes.
         """
         slice_ = open_slice.slice
-        qty -= qty % instrument.lot_qty
+        # Only a slice that is itself below a lot, the very last of its parent, is sent as an odd lot.
+        if qty >= instrument.lot_qty or slice_.qty % instrument.lot_qty == 0:
+            qty -= qty % instrument.lot_qty
         if qty <= 0:
             return "BELOW_LOT"
         min_qty = slice_.min_qty if remaining_qty is None else min(slice_.min_qty, remaining_qty)

@@ -18,6 +18,7 @@ import msgspec
 
 from pipeline.domain.market import NBBO, Depth, DepthKind, Level, QuoteKind, SessionState, VenueStatus
 from pipeline.domain.orders import Side
+from pipeline.domain.times import age_ns
 from pipeline.stages.shared.market_entries import LatestQuote, Levels, Status
 from pipeline.state import State
 
@@ -105,7 +106,7 @@ class MarketState:
 
     def _is_ahead(self, event_ns: int) -> bool:
         now_ns = self._state.now_ns
-        return now_ns > 0 and event_ns - now_ns > self._ahead_ns
+        return now_ns > 0 and age_ns(event_ns, now_ns, self._ahead_ns) is None
 
     # ------------------------------------------------------------------ what is asked
 

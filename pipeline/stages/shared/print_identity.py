@@ -22,24 +22,10 @@ from typing import Final, NamedTuple
 from pipeline.domain.int64 import fits
 from pipeline.domain.market import PrintKind, TradePrint
 from pipeline.domain.units import NS_PER_S
+from pipeline.domain.validators.faults import Fault, SetAsideReason
 from pipeline.state import Entry, State
 
 DAY_NS: Final = 86_400 * NS_PER_S
-
-IMPOSSIBLE: Final = "PRINT_IMPOSSIBLE"
-"""Its price or quantity is not above zero, or their product does not fit 64 bits."""
-UNKNOWN_KIND: Final = "PRINT_OF_UNKNOWN_KIND"
-"""Neither a trade nor a cancel nor a correction."""
-NAMES_NOTHING: Final = "PRINT_NAMES_NOTHING"
-"""A cancel or a correction that does not say of which other print."""
-OTHER_CONTENT: Final = "PRINT_WITH_OTHER_CONTENT"
-"""The id of a print that was read, with other content; the first one stands."""
-DAY_IS_FINAL: Final = "PRINT_OF_A_FINAL_DAY"
-"""It is of a day whose prints are forgotten."""
-TWO_CORRECTIONS: Final = "PRINT_CORRECTED_TWICE"
-"""Corrections that do not name one another, or in a circle; the one with the highest id stands, of a circle none."""
-NEVER_CAME: Final = "PRINT_NEVER_CAME"
-"""It was cancelled or corrected, and its day has passed without it."""
 
 
 class KeptPrint(Entry):
@@ -93,18 +79,19 @@ class FinalDay(Entry):
 class Applied(NamedTuple):
     """What a print, cancel or correction has changed: prints that no longer count, prints that now do.
 
-    ``fault`` is the name of what was wrong with it; empty when nothing was.
+    ``fault`` is what was wrong with it; None when nothing was.
     """
 
     off: tuple[KeptPrint, ...] = ()
     on: tuple[KeptPrint, ...] = ()
-    fault: str = ""
+    fault: Fault | None = None
 
 
 class NeverCame(NamedTuple):
-    """A print that was cancelled or corrected and never came itself: instrument, and venue and id."""
+    """A print that was cancelled or corrected and never came itself."""
 
     instrument: str
+    venue: str
     print_id: str
 
 
@@ -128,15 +115,17 @@ class PrintIdentity:
     def apply(self, trade: TradePrint) -> Applied:
         """Take in a print, its cancel or correction."""
         if trade.kind not in (PrintKind.TRADE, PrintKind.CORRECT, PrintKind.CANCEL):
-            return Applied(fault=UNKNOWN_KIND)
+            return Applied(fault=Fault(SetAsideReason.UNKNOWN_KIND, "kind is none of TRADE, CANCEL, CORRECT"))
+        if trade.event_ns < 0:
+            return Applied(fault=Fault(SetAsideReason.BAD_TIME, f"event_ns is {trade.event_ns}"))
         day = trade.event_ns // DAY_NS
         final = self._final.get(trade.instrument)
         if final is not None and day <= final.day:
-            return Applied(fault=DAY_IS_FINAL)
+            return Applied(fault=Fault(SetAsideReason.DAY_IS_FINAL, f"event_ns is {trade.event_ns}"))
         if trade.kind is PrintKind.TRADE:
             return self._trade(trade, day)
         if not trade.ref_print_id:
-            return Applied(fault=NAMES_NOTHING)
+            return Applied(fault=Fault(SetAsideReason.MISSING_REFERENCE, f"a {trade.kind} without ref_print_id"))
         ref_key = self._named(trade, day, trade.ref_print_id)
         # A correction to nothing takes the trade back.
         if trade.kind is PrintKind.CANCEL or trade.qty == 0:
@@ -150,7 +139,9 @@ class PrintIdentity:
             family = self._families[name]
             if all(_day_of(key) >= day for key in family.keys):
                 continue
-            never.extend(NeverCame(family.instrument, _id_of(key)) for key in family.keys if key not in self._prints)
+            never.extend(
+                NeverCame(family.instrument, *_venue_and_id_of(key)) for key in family.keys if key not in self._prints
+            )
             for key in family.keys:
                 self._family_of.remove(key)
             self._families.remove(name)
@@ -176,8 +167,9 @@ class PrintIdentity:
 
     def _trade(self, trade: TradePrint, day: int) -> Applied:
         key = _key(day, trade.instrument, trade.venue, trade.print_id)
-        fault = self._read(trade, key)
-        if fault is not None:
+        if key in self._prints:
+            return self._again(trade, key)
+        if fault := _size_fault(trade):
             return Applied(fault=fault)
         kept = self._keep(trade, day, key)
         named = self._family_of.get(key)
@@ -192,8 +184,11 @@ class PrintIdentity:
 
     def _correct(self, trade: TradePrint, day: int, ref_key: str) -> Applied:
         key = _key(day, trade.instrument, trade.venue, trade.print_id)
-        fault = NAMES_NOTHING if key == ref_key else self._read(trade, key)
-        if fault is not None:
+        if key == ref_key:
+            return Applied(fault=Fault(SetAsideReason.MISSING_REFERENCE, f"{trade.print_id} corrects itself"))
+        if key in self._prints:
+            return self._again(trade, key)
+        if fault := _size_fault(trade):
             return Applied(fault=fault)
         name, family = self._family(trade.instrument, ref_key)
         before = [family.standing]
@@ -217,14 +212,13 @@ class PrintIdentity:
 
     # ---------------------------------------------------------------- parts
 
-    def _read(self, trade: TradePrint, key: str) -> str | None:
-        """A fault when it cannot count; empty for a repeat, which changes nothing; None when it is news."""
-        known = self._prints.get(key)
-        if known is not None:
-            return "" if known == _kept(trade) else OTHER_CONTENT
-        if trade.px <= 0 or trade.qty <= 0 or not fits(trade.px * trade.qty):
-            return IMPOSSIBLE
-        return None
+    def _again(self, trade: TradePrint, key: str) -> Applied:
+        """A print of an id that is known: a repeat changes nothing."""
+        known = self._prints[key]
+        if known == _kept(trade):
+            return _NOTHING
+        text = f"{trade.qty} at {trade.px} after {known.qty} at {known.px}"
+        return Applied(fault=Fault(SetAsideReason.OTHER_CONTENT, text))
 
     def _keep(self, trade: TradePrint, day: int, key: str) -> KeptPrint:
         kept = _kept(trade)
@@ -257,7 +251,10 @@ class PrintIdentity:
         self._families.put(name, family)
         off = tuple(self._prints[key] for key in before if key and key != family.standing)
         on = family.standing and family.standing not in before
-        fault = TWO_CORRECTIONS if family.corrected and len(last) != 1 and not family.cancelled else ""
+        fault = None
+        if family.corrected and len(last) != 1 and not family.cancelled:
+            text = ", ".join(sorted(_id_of(key) for key in last)) or "in a circle"
+            fault = Fault(SetAsideReason.CORRECTED_TWICE, text)
         return Applied(off, (self._prints[family.standing],) if on else (), fault)
 
     def _order(self, key: str) -> tuple[int, str, str]:
@@ -303,6 +300,12 @@ class PrintIdentity:
         self._families.put(name, family)
 
 
+def _size_fault(trade: TradePrint) -> Fault | None:
+    if trade.px > 0 and trade.qty > 0 and fits(trade.px * trade.qty):
+        return None
+    return Fault(SetAsideReason.OUT_OF_RANGE, f"{trade.qty} at {trade.px}")
+
+
 def _kept(trade: TradePrint) -> KeptPrint:
     return KeptPrint(
         f"{trade.venue}@{trade.print_id}",
@@ -326,10 +329,14 @@ def _key(day: int, instrument: str, venue: str, print_id: str) -> str:
     return f"{day:06d}@{len(instrument)}@{instrument}@{len(venue)}@{venue}@{print_id}"
 
 
-def _id_of(key: str) -> str:
+def _venue_and_id_of(key: str) -> tuple[str, str]:
     _, length, rest = key.split("@", 2)
-    _, rest = rest[int(length) + 1 :].split("@", 1)
-    return rest
+    length, rest = rest[int(length) + 1 :].split("@", 1)
+    return rest[: int(length)], rest[int(length) + 1 :]
+
+
+def _id_of(key: str) -> str:
+    return _venue_and_id_of(key)[1]
 
 
 def _instrument_of(key: str) -> str:

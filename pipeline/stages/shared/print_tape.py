@@ -17,7 +17,6 @@ from pipeline.stages.shared.print_sums import TapeSums
 from pipeline.state import Entry, State
 
 MINUTE_NS: Final = 60 * NS_PER_S
-_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _CHUNK: Final = 64
 """Prints in an entry. A changed entry is written whole, so the prints of a busy minute are spread over several."""
 
@@ -40,7 +39,7 @@ class TapeChange(NamedTuple):
     """What a print, its cancel or correction has changed.
 
     ``minutes``: the minutes that changed and by how much their eligible volume did, [(start of the minute in ns,
-    quantity)]; empty for a repeat. ``applied``: the prints themselves, and the name of what was wrong.
+    quantity)]; empty for a repeat. ``applied``: the prints themselves, and what was wrong.
     """
 
     minutes: list[tuple[int, int]]
@@ -171,6 +170,7 @@ def _chunk_key(minute: str, number: int) -> str:
 def _day_no(trade_date: int) -> int:
     """Days since 1970 of a date (yyyymmdd); 0, so that nothing is forgotten, for what is no date."""
     try:
-        return date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100).toordinal() - _EPOCH_DAY
+        day = date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)
     except ValueError:
         return 0
+    return (day - date(1970, 1, 1)).days

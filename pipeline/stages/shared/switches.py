@@ -93,6 +93,11 @@ class Switches:
             switch.paused for switch in self._of(instrument, source, account, parent, venue)
         )
 
+    def party_stopped(self, source: str, account: str) -> bool:
+        """Whether this source or account itself is killed or paused; a stop of everything does not count here."""
+        keys = (_key(ControlScope.SOURCE, source), _key(ControlScope.ACCOUNT, account)) if len(self._table) else ()
+        return any(switch.killed or switch.paused for key in keys if (switch := self._table.get(key)) is not None)
+
     def venue_blocked(self, venue: str) -> bool:
         """Whether the desk has blocked this venue. A kill of the venue is a different switch: see :meth:`killed`."""
         if not len(self._table):

@@ -58,7 +58,7 @@ class _Risk(NamedTuple):
 def tell_if_at_risk(state: SlicingState, parent: WorkingParent, day: TradingDay) -> list[Alert]:
     """The alert that a parent may not be completed, the first time that this shows.
 
-    ``day``: of the parent's instrument, at all venues.
+    ``day``: of the parent.
     """
     if not _is_watched(parent) or parent.finishing:
         return []
@@ -91,7 +91,7 @@ def _risk(state: SlicingState, parent: WorkingParent, day: TradingDay) -> _Risk 
             return risk
     if instrument is None:
         return None
-    view = state.view(parent, instrument)
+    view = state.view(parent, instrument, day)
     if order.participation_cap > 0 and release.is_cap_below_need(view):
         return _Risk(RiskReason.CAP_BELOW_NEED)
     if not is_last_moment:
@@ -118,14 +118,12 @@ def _has_fallen_behind(parent: WorkingParent, opened_ns: int, now_ns: int, at_ri
 def _why_not_traded(state: SlicingState, parent: WorkingParent, day: TradingDay) -> _Risk | None:
     """Why nothing of it could be executed at this moment."""
     order = parent.order
-    if order.allowed_venues:
-        day = state.day(order.instrument, order.allowed_venues)
     barred = state.why_not_worked(order, day)
     if barred or day.instrument is None:
         return _Risk(RiskReason.NOT_WORKED, barred)
     if state.market.spread_px(order.instrument) is None:
         return _Risk(RiskReason.NO_SPREAD)
-    if release.depth_qty(state.view(parent, day.instrument)) == 0:
+    if release.depth_qty(state.view(parent, day.instrument, day)) == 0:
         return _Risk(RiskReason.OUT_OF_LIMIT)
     return None
 

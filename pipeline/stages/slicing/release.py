@@ -31,8 +31,9 @@ NOTHING: Final = Release(0, Style.PASSIVE, 0, "")
 def is_too_soon(parent: WorkingParent, now_ns: int, parameters: SlicingParameters) -> bool:
     """Whether to wait: returned quantity is released again at growing intervals, never at once, or a refusal would
     loop."""
-    last_moment = now_ns >= last_moment_starts_ns(parent, parameters)
-    doublings = 0 if last_moment else min(parent.in_vain, parameters.interval_doublings_max)
+    doublings = min(parent.in_vain, parameters.interval_doublings_max)
+    if doublings and now_ns >= last_moment_starts_ns(parent, parameters):
+        doublings = 0
     return now_ns - parent.released_ns < parameters.interval_ns << doublings
 
 
@@ -45,7 +46,6 @@ def decide(view: SlicingView) -> Release:
         return NOTHING
     last_moment_ns = last_moment_starts_ns(parent, view.parameters)
     last_moment = now_ns >= last_moment_ns
-    time_left_ppm = view.time_left_ns * PPM_ONE // max(1, parent.end_ns - parent.begin_ns)
     schedule, done_qty = SCHEDULES[order.strategy], view.done_qty
     # In the last moment all of it is due: at the end itself there is no time left to trade.
     target_qty = schedule.target_qty(view, parent.end_ns if last_moment else now_ns)
@@ -56,6 +56,7 @@ def decide(view: SlicingView) -> Release:
     if behind_qty <= 0 or (behind_qty < min(min_slice_qty, leaves_qty) and not last_moment):
         # NOTHING_DUE, or BELOW_MINIMUM_SLICE whatever the row: so at most ticks, and known without the rest.
         return NOTHING
+    time_left_ppm = view.time_left_ns * PPM_ONE // max(1, parent.end_ns - parent.begin_ns)
     decision = trilemma.decide(
         trilemma.Situation(
             leaves_qty=leaves_qty,
@@ -151,7 +152,7 @@ def _volume_expected_qty(view: SlicingView, from_ns: int, end_ns: int) -> int:
         part = volume_between(curve.fractions, curve.bin_ns, view.day_start_ns, from_ns, end_ns)
         return curve.daily_volume_qty * part // (PPB_ONE * curve.bin_ns)
     session_ns = max(1, instrument.session_close_ns - instrument.session_open_ns)
-    return instrument.daily_volume_qty * max(0, end_ns - from_ns) // session_ns
+    return max(0, instrument.daily_volume_qty) * max(0, end_ns - from_ns) // session_ns
 
 
 def _risk_budget(urgency: Urgency, leaves_qty: int, median_spread_px: int, parameters: SlicingParameters) -> int | None:

@@ -2,14 +2,14 @@
 
 - Reads: parents (new ones and their changes); fills, with quantity returned; nbbo, prints, depth, venue-status,
   volume-curves; instruments, limits; clock, controls.
-- Keeps: per parent what is executed, outstanding and set aside (`working_parent.py`); per instrument the market's
-  volume and state.
+- Keeps: per parent what is executed, outstanding and set aside (`working_parent.py`), and the window it is really
+  worked in (`window.py`); per instrument the market's state, samples of its quote, and the volume behind caps.
 - Writes: slices (SLICE, RECALL, FINISH, SET_ASIDE), alerts (COMPLETION_AT_RISK, STALE_HOLD).
 - Refuses: to release anything while killed, paused, stale, halted, outside the parent's window or the session.
 - Conserves: outstanding + executed + crossed + set aside <= the epoch's quantity.
 
 A schedule (`schedules/twap.py`, `schedules/vwap.py`) says how much is due by when; `release.py` decides how much of it
-is released now, and how.
+is released now, and how; `completion.py` tells the desk when a parent that must be completed may not be.
 
 First form: TWAP and VWAP; out of limit means pause; POV and IS parents are worked as TWAP under their cap (intake
 refuses them for now).
@@ -33,7 +33,7 @@ from pipeline.stages.slicing import release
 from pipeline.stages.slicing.completion import tell_if_at_risk, tell_if_unfilled
 from pipeline.stages.slicing.migrations import MIGRATIONS
 from pipeline.stages.slicing.parameters import SlicingParameters
-from pipeline.stages.slicing.state import SlicingState
+from pipeline.stages.slicing.state import SlicingState, TradingDay
 from pipeline.stages.slicing.window import keep_time
 from pipeline.stages.slicing.working_parent import WorkingParent, working
 from pipeline.state import Task
@@ -117,8 +117,9 @@ class SlicingStage(Stage[SlicingState]):
                     came_ns=state.now_ns,
                 )
                 state.add(parent)
-                keep_time(state, parent, state.day(order.instrument))
-                yield from self._release(state, parent)  # what is due at once does not wait for a tick
+                day = state.day_of(parent)
+                keep_time(state, parent, day)
+                yield from self._release(state, parent, day)  # what is due at once does not wait for a tick
             return
         if known is None or known.finishing:
             # It has ended or is ending: its FINISH answers everything else, only an ask needs an answer of its own.
@@ -128,6 +129,8 @@ class SlicingStage(Stage[SlicingState]):
         match order.kind:
             case ParentKind.EPOCH:
                 known.begin_epoch(order)
+                if known.out:
+                    yield known.next_slice(SliceKind.PERMIT, state.now_ns, why="a new epoch")
             case ParentKind.RECALL:
                 known.recalled = True
                 yield known.next_slice(SliceKind.RECALL, state.now_ns, why="a member leaves")
@@ -151,9 +154,8 @@ class SlicingStage(Stage[SlicingState]):
         state.count_own(fill)
         if parent is None:
             return
-        if fill.kind is FillKind.QUIET:
-            if fill.final:
-                state.forget(parent)
+        if fill.kind is FillKind.QUIET and fill.final:
+            state.forget(parent)
             return
         parent.apply(fill)
         state.put(parent)
@@ -176,30 +178,32 @@ class SlicingStage(Stage[SlicingState]):
             day = state.day(symbol)
             for parent_id in parent_ids:
                 parent = state.parents[parent_id]
-                keep_time(state, parent, day)
-                yield from tell_if_at_risk(state, parent, day)
+                its_day = state.day_of(parent) if parent.order.allowed_venues else day
+                keep_time(state, parent, its_day)
+                yield from tell_if_at_risk(state, parent, its_day)
                 yield from self._finish_if_over(state, parent, day_over=tick.kind is TickKind.DAY_END)
-                yield from self._release(state, parent)
+                yield from self._release(state, parent, its_day)
         if tick.kind is TickKind.DAY_END:
             state.forget_prints()
 
     def _finish_if_over(self, state: SlicingState, parent: WorkingParent, day_over: bool = False) -> Iterator[Owned]:
-        if parent.finishing or parent.recalled or parent.set_aside_qty:
-            return  # a recall or an ask must be answered first; checked again at the next tick
-        if parent.done or day_over or state.now_ns >= parent.ends_ns:
+        if parent.finishing or parent.set_aside_qty:
+            return  # an ask must be answered first; checked again at the next tick
+        over = day_over or state.now_ns >= parent.ends_ns
+        if over or (parent.done and not parent.recalled):
             yield from tell_if_unfilled(state, parent)
             parent.finishing = True
             why = "all done" if parent.done else "the end of its window"
             yield parent.next_slice(SliceKind.FINISH, state.now_ns, why=why)
             state.put(parent)
 
-    def _release(self, state: SlicingState, parent: WorkingParent) -> Iterator[Owned]:
+    def _release(self, state: SlicingState, parent: WorkingParent, day: TradingDay | None = None) -> Iterator[Owned]:
         if parent.unreleased_qty == 0 or release.is_too_soon(parent, state.now_ns, self.parameters):
             return  # cheap checks first: this runs for every parent at every tick
-        day = state.day(parent.order.instrument, parent.order.allowed_venues)
+        day = state.day_of(parent) if day is None else day
         if day.instrument is None or not state.may_release(parent, day):
             return
-        decision = release.decide(state.view(parent, day.instrument))
+        decision = release.decide(state.view(parent, day.instrument, day))
         if decision.qty:
             yield parent.next_slice(
                 SliceKind.SLICE,

@@ -66,8 +66,8 @@ class SlicingState(State):
         """The instrument's totals; empty ones that are in no table when there are none."""
         return self.totals.get(instrument) or InstrumentTotals()
 
-    def view(self, parent: WorkingParent, instrument: Instrument) -> SlicingView:
-        """What the decisions about a parent are made from now."""
+    def view(self, parent: WorkingParent, instrument: Instrument, day: TradingDay | None = None) -> SlicingView:
+        """What the decisions about a parent are made from now; ``day``: :meth:`day_of` the parent, when known."""
         order = parent.order
         curve = self.curves.get(order.instrument)
         return SlicingView(
@@ -76,7 +76,7 @@ class SlicingState(State):
             side_own_qty=self.totals_of(order.instrument).own_qty(order.side),
             market=self.market,
             sampled=self.samples.of(order.instrument),
-            venues=self.day(order.instrument, order.allowed_venues).venues,
+            venues=(self.day_of(parent) if day is None else day).venues,
             instrument=instrument,
             curve=None if curve is None else curve.curve,
             now_ns=self.now_ns,
@@ -103,6 +103,10 @@ class SlicingState(State):
             open_venues,
             self._why_not_traded(instrument, open_venues),
         )
+
+    def day_of(self, parent: WorkingParent) -> TradingDay:
+        """How a parent's instrument trades now at the venues that it may go to."""
+        return self.day(parent.order.instrument, parent.order.allowed_venues)
 
     def _close_ns(self, instrument: Instrument, venues: list[str]) -> int:
         """When the session ends: as announced, or as it has ended already at every venue."""
@@ -189,7 +193,9 @@ class SlicingState(State):
         self._prints.forget_before(self.now_ns // DAY_NS)
 
     def learn_curve(self, curve: VolumeCurve) -> None:
-        """Keep a volume curve, unless a later version is known."""
+        """Keep a volume curve, unless a later version is known or it is none: then the day counts evenly."""
+        if curve.bin_ns < 1 or curve.daily_volume_qty < 0 or min(curve.fractions, default=-1) < 0:
+            return
         known = self.curves.get(curve.instrument)
         if known is None or curve.version > known.curve.version:
             self.curves.put(curve.instrument, Curve(curve))

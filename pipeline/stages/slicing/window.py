@@ -20,13 +20,11 @@ from pipeline.stages.slicing.working_parent import WorkingParent
 def keep_time(state: SlicingState, parent: WorkingParent, day: TradingDay) -> None:
     """Bring a parent's window up to now; call it at each tick, and when the parent comes.
 
-    ``day``: of the parent's instrument, at all venues.
+    ``day``: of the parent.
     """
     order, now_ns = parent.order, state.now_ns
     if now_ns == 0 or parent.finishing:
         return
-    if order.allowed_venues:
-        day = state.day(order.instrument, order.allowed_venues)
     ends_ns = order.end_ns if day.close_ns is None else min(order.end_ns, day.close_ns)
     may = not state.why_not_worked(order, day)
     has_begun = now_ns >= order.start_ns
@@ -56,4 +54,4 @@ def _due_qty(state: SlicingState, parent: WorkingParent, day: TradingDay) -> int
     """What is due by now, by the window as it was until now."""
     if day.instrument is None:
         return parent.from_qty  # without its record there is no schedule: it goes on as from its last beginning
-    return SCHEDULES[parent.order.strategy].target_qty(state.view(parent, day.instrument), state.now_ns)
+    return SCHEDULES[parent.order.strategy].target_qty(state.view(parent, day.instrument, day), state.now_ns)

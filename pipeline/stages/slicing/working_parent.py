@@ -5,8 +5,9 @@ The one sum that must hold at all times:
     outstanding + executed + taken + set aside <= order_qty        (of the current epoch)
 
 *Outstanding* (``out``) is what was released in slices and neither executed nor returned yet; *taken* is what was
-crossed inside. A late execution by a child of an earlier epoch reduces the epoch's quantity. An over-fill by a venue is
-booked and may break the sum; it only ever reduces what is still to be released.
+crossed inside. Children of an earlier epoch may still be out when a new one begins: they are outstanding like its own,
+and what they execute reduces the epoch's quantity. An over-fill by a venue is booked and may break the sum; it only
+ever reduces what is still to be released.
 """
 
 from __future__ import annotations
@@ -61,6 +62,12 @@ class WorkingParent(Entry):
     """When it really ends: as asked, or with the session; 0: not known yet."""
     stands_still: bool = False
     """It may not be worked at the moment, so nothing more comes due."""
+    since_cut_qty: int = 0
+    """Executed in the epoch since it was closed: its successor's quantity does not know of it."""
+    cut: bool = False
+    """The epoch is closed to new children; its successor has not begun."""
+    resting: bool = False
+    """The epoch has no members: everybody left in the parent is held or waits for earlier children to end."""
 
     @property
     def begin_ns(self) -> int:
@@ -75,7 +82,8 @@ class WorkingParent(Entry):
     @property
     def end_ns(self) -> int:
         """When its schedule ends; never before it begins."""
-        return max(self.begin_ns, self.ends_ns)
+        begin_ns, ends_ns = self.begin_ns, self.ends_ns
+        return ends_ns if ends_ns > begin_ns else begin_ns
 
     @property
     def out_qty(self) -> int:
@@ -95,7 +103,7 @@ class WorkingParent(Entry):
     @property
     def permitted_qty(self) -> int:
         """The most that routing may have live and filled, over all epochs."""
-        return self.earlier_executed_qty + self.order_qty - self.taken_qty - self.set_aside_qty
+        return max(0, self.earlier_executed_qty + self.order_qty - self.taken_qty - self.set_aside_qty)
 
     @property
     def min_qty(self) -> int:
@@ -116,15 +124,16 @@ class WorkingParent(Entry):
     @property
     def done(self) -> bool:
         """Nothing is left to execute, outstanding or set aside."""
-        return self.unexecuted_qty == 0 and not self.out and self.set_aside_qty == 0
+        return self.unexecuted_qty == 0 and not self.out and self.set_aside_qty == 0 and not self.resting
 
     def begin_epoch(self, order: ParentOrder) -> None:
         """Begin a new epoch: its quantity is new, the schedule goes on."""
         self.earlier_executed_qty += self.executed_qty
         self.earlier_taken_qty += self.taken_qty
-        self.epoch_no, self.order_qty = order.epoch_no, order.order_qty
-        self.executed_qty = self.taken_qty = 0
-        self.recalled = False
+        self.epoch_no, self.order_qty = order.epoch_no, order.order_qty - self.since_cut_qty
+        self.executed_qty = self.taken_qty = self.since_cut_qty = 0
+        self.recalled = self.cut = False
+        self.resting = order.member_count == 0
 
     def apply(self, fill: Fill) -> None:
         """Book an execution, bust, correction or returned quantity of this parent."""
@@ -132,19 +141,27 @@ class WorkingParent(Entry):
             case FillKind.TRADE if fill.epoch_no < self.epoch_no:
                 self.earlier_executed_qty += fill.last_qty
                 self.order_qty -= fill.last_qty
+                self._reduce(fill.slice_no, fill.last_qty)
             case FillKind.TRADE:
                 self.in_vain = 0
-                self.executed_qty += fill.last_qty
+                self._count(fill.last_qty)
                 self._reduce(fill.slice_no, fill.last_qty)
             case FillKind.BUST if fill.epoch_no == self.epoch_no:
-                self.executed_qty -= fill.last_qty
+                self._count(-fill.last_qty)
             case FillKind.CORRECT if fill.epoch_no == self.epoch_no:
-                self.executed_qty += fill.last_qty - fill.prior_qty
+                self._count(fill.last_qty - fill.prior_qty)
+            case FillKind.CUT | FillKind.QUIET if fill.epoch_no == self.epoch_no:
+                self.cut = True
             case FillKind.RETURNED:
                 self.in_vain += fill.last_qty > 0
                 self.out = [(no, qty) for no, qty in self.out if no != fill.slice_no]
             case _:
                 pass
+
+    def _count(self, qty: int) -> None:
+        self.executed_qty += qty
+        if self.cut:
+            self.since_cut_qty += qty
 
     def _reduce(self, slice_no: int, qty: int) -> None:
         self.out = [(no, max(0, open_qty - qty) if no == slice_no else open_qty) for no, open_qty in self.out]
@@ -183,7 +200,7 @@ class WorkingParent(Entry):
             capacity=order.capacity,
             ask_id=ask_id,
             strategy=order.strategy,
-            parent_order_qty=self.order_qty,
+            parent_order_qty=max(0, self.order_qty),
             crossed_qty=self.taken_qty if kind in (SliceKind.RECALL, SliceKind.FINISH) else 0,
             why=why,
             at_ns=now_ns,

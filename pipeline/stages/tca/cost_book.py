@@ -121,7 +121,7 @@ class CostBook:
         last_px, prior_px = fill.last_px or 0, fill.prior_px or 0  # routing gives every execution a price
         match fill.kind:
             case FillKind.QUIET:
-                if fill.final:
+                if fill.final and not parent.ended:
                     parent.ended, parent.over_ns = True, fill.at_ns
                     self._endings.add(self._put(parent), fill.instrument, fill.at_ns)
                     self._mark_all(parent)
@@ -136,21 +136,30 @@ class CostBook:
             case FillKind.CORRECT:
                 self._book(parent, child, fill, -fill.prior_qty, prior_px, -fill.prior_fee)
                 self._book(parent, child, fill, fill.last_qty, last_px, fill.fee)
-                of = [each for each in child.fills if each[0] == fill.ref_fill_id]
-                child.fills += [(fill.fill_id, root, venue_ns) for _, root, venue_ns in of]
+                same = [(root, at_ns) for fill_id, root, at_ns in child.fills if fill_id == fill.ref_fill_id]
+                child.fills += [(fill.fill_id, root, at_ns) for root, at_ns in same]
             case _:
                 return  # quantity that came back; a kind of a later version
-        child.end_ns = max((at_ns for _, _, at_ns in child.fills), default=0)
-        self._put(child)
-        if fill.kind is FillKind.TRADE:
-            parent.end_ns = max(parent.end_ns, fill.venue_ns)
-        elif fill.kind is FillKind.BUST:
-            children = self._children(parent.subject_id, parent.child_count)
-            ends = [self._subject(TCALevel.CHILD, child_id).end_ns for child_id in children]
-            parent.end_ns = max(child.end_ns, max(ends, default=0))
-        self._put(parent)
+        self._last_fill(parent, child, fill)
         if parent.ended:
             self._mark_all(parent)
+
+    def _last_fill(self, parent: Subject, child: Subject, fill: Fill) -> None:
+        """An execution ends the interval of child and parent; its bust gives it back to the one before."""
+        match fill.kind:
+            case FillKind.TRADE:
+                child.end_ns = max(child.end_ns, fill.venue_ns)
+                parent.end_ns = max(parent.end_ns, fill.venue_ns)
+            case FillKind.BUST:
+                child.end_ns = max((at_ns for _, _, at_ns in child.fills), default=0)
+                self._put(child)
+                children = self._children(parent.subject_id, parent.child_count)
+                ends = [self._subject(TCALevel.CHILD, child_id).end_ns for child_id in children]
+                parent.end_ns = max(child.end_ns, max(ends, default=0))
+            case _:
+                pass  # a correction is told later, not done later
+        self._put(child)
+        self._put(parent)
 
     @staticmethod
     def _book(parent: Subject, child: Subject, fill: Fill, qty: int, px: int, fee: int) -> None:

@@ -71,9 +71,10 @@ class Endings:
                 break
             second = self._seconds[key]
             for mark_key in second.marks:
-                mark = self._marks[mark_key]
-                mark.px = self._midpoints.at(mark.instrument, mark.at_ns)
-                self._marks.put(mark_key, mark)
+                mark = self._marks.get(mark_key)
+                if mark is not None:  # None: of a day so old that it was dropped before it was read
+                    mark.px = self._midpoints.at(mark.instrument, mark.at_ns)
+                    self._marks.put(mark_key, mark)
             second.marks = []
             until = min(second.count, second.taken + most - len(names))
             names += [self._names.at(key, index) for index in range(second.taken, until)]

@@ -7,7 +7,7 @@ not executed at the end is measured by the price it left behind (Perold's opport
 
 from __future__ import annotations
 
-from pipeline.algos.benchmarks import cost_bps_of_notional
+from pipeline.algos.benchmarks import cost_bps, cost_bps_of_notional
 from pipeline.algos.rounding import divide_half_even
 from pipeline.algos.shortfall import Shortfall, shortfall
 from pipeline.domain.analytics import TCALevel, TCARow
@@ -49,7 +49,11 @@ def row_of(subject: Subject, tape: TapeSums, last_px: int | None, now_ns: int) -
     paper = (subject.arrival_px or 0) * (qty + unexecuted_qty)
 
     def against(benchmark_px: int | None) -> int | None:
-        return _fitting(cost_bps_of_notional(sign, money, qty, benchmark_px)) if benchmark_px and qty > 0 else None
+        return (
+            _fitting(cost_bps_of_notional(sign, money, qty, benchmark_px))
+            if benchmark_px is not None and benchmark_px > 0 and qty > 0
+            else None
+        )
 
     def share(part: int | None) -> int | None:
         return None if part is None or paper <= 0 else _fitting(divide_half_even(part * MILLI_BPS_ONE, paper))
@@ -117,9 +121,10 @@ def _lost(subject: Subject, unexecuted_qty: int, last_px: int | None) -> Shortfa
 
 
 def _delay(subject: Subject) -> int | None:
-    if subject.level is TCALevel.CHILD or not subject.release_px or not subject.arrival_px:
+    release_px, arrival_px = subject.release_px or 0, subject.arrival_px or 0
+    if subject.level is TCALevel.CHILD or release_px <= 0 or arrival_px <= 0:
         return None
-    return _fitting(cost_bps_of_notional(subject.side.sign, subject.release_px, 1, subject.arrival_px))
+    return _fitting(cost_bps(subject.side.sign, release_px, arrival_px))
 
 
 def _fitting(value: int) -> int | None:

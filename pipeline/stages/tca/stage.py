@@ -5,7 +5,7 @@
   the end of the next day.
 - Writes: tca, one row per child and parent when the parent has ended, one per client order when it is allocated and
   when its end has come (also of one that nothing was done of), and a new revision whenever a bust, a correction or a
-  late fill changes it.
+  late fill changes it; alerts.
 - Refuses: nothing.
 - Conserves: a row's money is the sum of its executions' money; a parent's row is computed from prints and its own
   fills, never from its children's rows.
@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from pipeline.domain.allocations import Allocation
 from pipeline.domain.analytics import TCARow
-from pipeline.domain.controls import Tick
+from pipeline.domain.controls import Alert, Tick
 from pipeline.domain.executions import ChildOrder, Fill
 from pipeline.domain.market import NBBO, TradePrint
 from pipeline.domain.orders import Order
@@ -28,7 +28,7 @@ from pipeline.domain.parents import ParentOrder
 from pipeline.domain.record import Owned, Record
 from pipeline.stage import Meta, Migration, Stage
 from pipeline.stages.shared.print_sums import TapeSums
-from pipeline.stages.shared.print_tape import Tape
+from pipeline.stages.shared.print_tape import Tape, trade_date_of
 from pipeline.stages.tca.cost_book import CostBook
 from pipeline.stages.tca.migrations import MIGRATIONS
 from pipeline.stages.tca.parameters import TCAParameters
@@ -64,7 +64,7 @@ class TCAStage(Stage[TCAState]):
         TradePrint,
         Tick,
     )
-    writes: ClassVar[tuple[type[Owned], ...]] = (TCARow,)
+    writes: ClassVar[tuple[type[Owned], ...]] = (TCARow, Alert)
     state_version: ClassVar[int] = 2
     migrations: ClassVar[Mapping[int, Migration]] = MIGRATIONS
 
@@ -96,7 +96,8 @@ class TCAStage(Stage[TCAState]):
                 before = state.clock.trade_date
                 state.apply_tick(message)
                 if state.clock.trade_date != before:
-                    state.tape.forget_before(state.clock.trade_date)
+                    # East of Greenwich a day begins on the UTC date before its own.
+                    state.tape.forget_before(min(state.clock.trade_date, trade_date_of(state.now_ns)))
                     state.book.begin_day(state.now_ns)
                 state.book.forget_some()
                 yield from state.book.rows_at_tick(state.now_ns)

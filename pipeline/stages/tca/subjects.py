@@ -68,8 +68,8 @@ class Subject(Entry):
         """What was asked and not executed. PARENT: of its latest epoch, what was crossed out of it left out."""
         done_qty = self.qty
         if self.level is TCALevel.PARENT:
-            done_qty = self.crossed_qty + sum(qty for epoch_no, qty in self.epoch_qtys if epoch_no >= self.epoch_no)
-        return max(0, self.order_qty - done_qty)
+            done_qty += self.crossed_qty - sum(qty for epoch_no, qty in self.epoch_qtys if epoch_no < self.epoch_no)
+        return nearest(max(0, self.order_qty - done_qty))
 
     def book(self, qty: int, money: int, fee: int) -> None:
         """Add an execution; with minus ``qty``, ``money`` and ``fee`` take one off."""

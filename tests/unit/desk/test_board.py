@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.desk.board import CHECK_AGE_MS, Whole
 from pipeline.desk.windows import PartitionTables
+from pipeline.domain.controls import Alert, AlertKind
 from tests.unit.desk.records import DAY_NS, MINUTE_NS, PX, alert, bar, fill, order
 
 EXPECTED = [(topic, partition) for topic in ("orders", "fills", "bars", "alerts") for partition in (0, 1)]
@@ -99,3 +100,50 @@ def test_minutes_come_in_order_with_every_dimension_and_alerts_newest_first() ->
     assert whole.minutes(0)["minutes"] == []
     assert [row["text"] for row in whole.alerts(9)["alerts"]] == ["new", "old"]
     assert [row["text"] for row in whole.alerts(1)["alerts"]] == ["new"]
+
+
+def set_aside(
+    topic: str, reason: str, instrument: str, writer: str, seq: int, count: int, at_ns: int, text: str
+) -> Alert:
+    return Alert(
+        writer=writer, seq=seq, kind=AlertKind.SET_ASIDE, instrument=instrument, subject_id=topic, reason=reason,
+        text=text, at_ns=at_ns, count=count,
+    )  # fmt: skip
+
+
+def test_what_was_set_aside_is_shown_by_topic_and_reason_with_its_count_and_effect() -> None:
+    first, second = PartitionTables("alerts", 0), PartitionTables("alerts", 1)
+    told = [
+        set_aside("nbbo", "PRICE_NOT_POSITIVE", "AMZN", "intake/0", 1, 1, 5, "1 of nbbo; Effect: unknown."),
+        set_aside("nbbo", "PRICE_NOT_POSITIVE", "AMZN", "intake/0", 2, 40, 70, "39 of nbbo; Effect: unknown."),
+        set_aside("nbbo", "FUTURE_STAMP", "AMZN", "intake/0", 3, 2, 71, "s"),
+        alert("other", writer="intake/0", seq=4),
+    ]
+    for offset, record in enumerate(told):
+        first.apply(offset, 1, record)
+    second.apply(0, 1, set_aside("nbbo", "PRICE_NOT_POSITIVE", "CSCO", "intake/1", 1, 3, 60, "3 of nbbo"))
+    second.apply(1, 1, set_aside("prints", "BAD_TIME", "CSCO", "analytics/1", 1, 1, 61, "print"))
+    parts_ = [json.loads(json.dumps(each.as_json(0))) for each in (first, second)]
+    whole = Whole([{"worker": "a", "parts": parts_}], [("alerts", 0), ("alerts", 1)])
+    assert whole.alerts(0)["set_aside"] == [
+        {
+            "topic": "nbbo",
+            "reason": "FUTURE_STAMP",
+            "count": 2,
+            "instruments": {"AMZN": 2},
+            "text": "s",
+            "at_ns": 71,
+        },
+        {
+            "topic": "nbbo",
+            "reason": "PRICE_NOT_POSITIVE",
+            "count": 43,
+            "instruments": {"AMZN": 40, "CSCO": 3},
+            "text": "39 of nbbo; Effect: unknown.",
+            "at_ns": 70,
+        },
+        {"topic": "prints", "reason": "BAD_TIME", "count": 1, "instruments": {"CSCO": 1}, "text": "print", "at_ns": 61},
+    ]
+    del parts_[0]["set_aside"]  # as a worker of the version before answers
+    older = Whole([{"worker": "a", "parts": parts_}], [("alerts", 0), ("alerts", 1)])
+    assert [row["count"] for row in older.alerts(0)["set_aside"]] == [3, 1]

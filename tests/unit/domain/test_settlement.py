@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.domain.orders import SettlementType
 from pipeline.domain.reference import Instrument, ReferenceKind
 from pipeline.domain.settlement import (
     CYCLES,
     SettlementDates,
+    assumed_date,
     knows_settlement,
     of_type,
     regular_days,
@@ -32,7 +34,7 @@ def test_the_regular_cycle_of_the_united_states_by_trade_date(trade_date: int, d
 
 
 def test_other_markets_have_cycles_of_their_own_and_an_unknown_one_has_none() -> None:
-    assert [regular_days(20240527, name) for name in ("XNYS", "XTSE", "XLON")] == [2, 1, 2]
+    assert [regular_days(20240528, name) for name in ("XNYS", "XLON")] == [1, 2]
     assert [regular_days(20141005, "XLON"), regular_days(20141006, "XLON")] == [3, 2]
     with pytest.raises(KeyError):
         regular_days(20240527, "XTKS")
@@ -87,6 +89,9 @@ def test_the_type_chooses_among_the_dates_of_the_instruments_record(kind: Settle
     )  # fmt: skip
     assert of_type(DATES, kind) == settled
     assert knows_settlement(known, 20240524) and settlement_date(known, kind, 20240524) == settled
+    # Outside of USD nothing is assumed, not even the cycle: 0 says so.
+    assert assumed_date("USD", kind, 20240528) == of_type(weekday_dates(20240528), kind)
+    assert assumed_date("JPY", kind, 20240528) == settlement_date(replace(known, currency="JPY"), kind, 20240527) == 0
     # A record of another day says nothing of this one: weekdays are counted (here over a holiday it cannot know).
     assert not knows_settlement(known, 20240527)
     assert settlement_date(known, kind, 20240527) == of_type(weekday_dates(20240527), kind)

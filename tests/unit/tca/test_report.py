@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline.algos.shortfall import shortfall
@@ -12,9 +13,9 @@ from pipeline.domain.analytics import TCALevel, TCARow
 from pipeline.domain.market import NBBO, QuoteKind
 from pipeline.domain.orders import AccountClass, Side, Strategy
 from pipeline.domain.parents import Cross, CrossKind, CrossLeg
-from pipeline.domain.record import Record
 from pipeline.domain.reference import PriceRule
-from pipeline.tca.report import bps, fairness, grouped, latest, report
+from pipeline.tca.report import Against, Group, Lost, Markout, bps, fairness, grouped, latest, report, table
+from tests.unit.stages.tca.test_stage import costed_day
 
 MILL = 1_000_000
 REFERENCE = [
@@ -77,15 +78,46 @@ def test_the_latest_revision_counts_and_rows_without_execution_or_benchmark_chan
     assert (group.rows, group.executed_qty, group.vwap.qty) == (3, 60, 50)
 
 
-def test_the_text_has_a_table_for_each_level() -> None:
-    rows: list[Record] = [
-        *REFERENCE_ROWS,
-        row(9, 10, 10**9, 10**9, level=TCALevel.PARENT, subject_id="P", arrival_px=10**9, release_px=11 * 10**8),
+def test_the_text_of_a_day_with_a_bust_and_a_correction_is_known_to_the_cent() -> None:
+    assert report(costed_day()) == [
+        "Cost in basis points of the benchmark, money-weighted; + hurt, - helped. Parents' lines are from prints.",
+        "Shortfall: of all that was asked, what was not done at the price it left behind; the others of what was done.",
+        "",
+        "by strategy        rows    asked     done           money  shortfall  arrival     VWAP    delay     fees",
+        "  VWAP                1      100       60        6,140.00    +540.60  +233.33    +8.15  +100.00    +0.98",
+        "",
+        "by instrument      rows    asked     done           money  shortfall  arrival     VWAP    delay     fees",
+        "  XYZ                 1      100       60        6,140.00    +540.60  +233.33    +8.15  +100.00    +0.98",
+        "",
+        "by venue           rows    asked     done           money  shortfall  arrival     VWAP    delay     fees",
+        "  XV                  1       60       40        4,120.00          -  +198.02   +98.04        -    +0.97",
+        "  YV                  1       60       20        2,020.00          -    +0.00        -        -    +0.99",
+        "",
+        "client orders      rows    asked     done           money  shortfall  arrival     VWAP    delay     fees",
+        "  TWAP                1      100       60        6,139.80    +540.40  +233.00    +7.82  +100.00    +0.98",
     ]
-    text = "\n".join(report(rows))
-    assert "by strategy" in text and "by venue" in text and "by instrument" in text and "client orders" not in text
-    assert "+1000.00" in text, "release 10 % above arrival: the price of our own window"
-    assert "-0.07" in text
+
+
+def test_a_group_is_the_sum_of_its_rows_and_a_table_is_left_out_where_there_are_none() -> None:
+    children = [each for each in costed_day() if each.level is TCALevel.CHILD]
+    (group,) = grouped(children, lambda _: "both")
+    px = 10**9
+    assert group == Group(
+        "both", rows=2, order_qty=120, executed_qty=60, traded=6_140 * px, fees=60 * px // 100,
+        arrival=Against(60, 6_060 * px, 80 * px, 40 * 198_020),
+        vwap=Against(40, 4_080 * px, 40 * px, 40 * 98_039),
+    )  # fmt: skip
+    (order,) = grouped([each for each in costed_day() if each.level is TCALevel.ORDER], lambda _: "")
+    assert order.delay == Against(60, 6_000 * px, 60 * px, 60 * 100_000)
+    assert order.lost == Lost(10_000 * px, 60 * px, 79_800 * px // 1_000, 400 * px, 60 * px // 100)
+    assert order.lost.cost == 540_400 * px // 1_000
+    assert [line.split("  ")[0] for line in report(children) if line.endswith("fees")] == ["by venue"]
+    assert report(()) == report(())[:2]
+    assert Group("").fee_mbps is None and Lost().cost_mbps is None
+    assert table("of nothing", [Group("")]) == [
+        "of nothing         rows    asked     done           money  shortfall  arrival     VWAP    delay     fees",
+        "  -                   0        0        0            0.00          -        -        -        -        -",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -115,18 +147,25 @@ def quote(at_ns: int, midpoint_px: int) -> NBBO:
 
 
 def test_markouts_on_crosses_add_up_to_zero_and_name_who_gained() -> None:
-    found = fairness([cross(10, 1_000), quote(5, 1_000), quote(15, 1_010), quote(40, 900)], horizon_ns=10)
-    gained = {markout.account: markout.gained for markout in found}
-    assert gained == {"A": 300, "B": -100, "C": -200}
-    assert sum(gained.values()) == 0
-    assert {m.account: m.mbps for m in found}["A"] == 100_000
-    assert fairness([cross(10, 1_000), quote(5, 1_000)], horizon_ns=10) == [], "no quote that late: nothing is claimed"
-    bust = Cross(**{f: getattr(cross(10, 1_000), f) for f in cross(1, 5).__struct_fields__} | {"kind": CrossKind.BUST,
-                 "cross_id": "Y", "ref_cross_id": "X10"})  # fmt: skip
-    assert fairness([cross(10, 1_000), bust, quote(5, 1_000), quote(40, 900)], horizon_ns=10) == []
+    day = [cross(10, 1_000), quote(5, 1_000), quote(15, 1_010), quote(40, 900)]
+    assert fairness(day, horizon_ns=10) == [
+        Markout("A", 1, 30, 30_000, 300), Markout("B", 1, 10, 10_000, -100), Markout("C", 1, 20, 20_000, -200)
+    ]  # fmt: skip
+    assert [one.mbps for one in fairness(day, horizon_ns=10)] == [100_000, -100_000, -100_000]
+    assert [one.gained for one in fairness(day, horizon_ns=5)] == [300, -100, -200], "the quote of that very moment"
+    assert [one.gained for one in fairness(day, horizon_ns=4)] == [0, 0, 0], "the one before it"
+    assert [one.gained for one in fairness(day, horizon_ns=30)] == [-3_000, 1_000, 2_000], "the last one, at its time"
+    assert fairness(day, horizon_ns=31) == [], "no quote that late: nothing is claimed"
+    assert fairness([cross(10, 1_000), quote(40, 900)], horizon_ns=10) == [], "nor that early"
+    twice = fairness([*day, cross(11, 1_005)], horizon_ns=10)
+    assert twice[0] == Markout("A", 2, 60, 60_150, 450)
+    bust = msgspec.structs.replace(cross(10, 1_000), kind=CrossKind.BUST, cross_id="Y", ref_cross_id="X10")
+    assert fairness([*day, bust], horizon_ns=10) == []
 
 
 def test_the_parts_of_a_shortfall_add_up_to_paper_less_real() -> None:
+    assert shortfall(-1, 10, 0, 0, 0, 100, 90) == (0, 0, 100, 0), "not sold before it fell; nothing delayed it"
+    assert shortfall(1, 10, 10, 1_010, -3, 100, 90) == (0, 10, 0, -3)
     parts = shortfall(1, 1_000, 800, 800 * 102, 80, arrival_px=100, last_px=105, release_px=101)
     assert parts == (800, 800, 1_000, 80)
     paper, real = 1_000 * (105 - 100), 800 * 105 - 800 * 102 - 80

@@ -1,14 +1,28 @@
-"""What working together saved: known numbers on a table, and the two days of the demo's orders."""
+"""What working together saved: known numbers on a table, with busts and corrections among them."""
 
 from __future__ import annotations
 
+import msgspec
+
 from pipeline.domain.allocations import Allocation, AllocKind, AllocSource
 from pipeline.domain.analytics import TCALevel, TCARow
+from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind
 from pipeline.domain.market import NBBO, QuoteKind
-from pipeline.domain.orders import Capacity, Order, OrderKind, OrderRequest, RequestKind, Side, Strategy
+from pipeline.domain.orders import (
+    Capacity,
+    Order,
+    OrderKind,
+    OrderRequest,
+    OrdType,
+    RequestKind,
+    Side,
+    Strategy,
+    TimeInForce,
+)
+from pipeline.domain.parents import CrossKind
 from pipeline.domain.record import Record
-from pipeline.tca.savings import savings
-from tests.days import longer_day, longer_day_alone, records_of
+from pipeline.tca.savings import DayCost, savings
+from tests.unit.tca.test_report import cross as crossed
 
 PX = 10**9
 
@@ -59,21 +73,106 @@ def test_costs_are_against_arrival_with_the_side_applied_and_restated_allocation
         given("P7", Side.BUY, 100, 101 * PX, fee=100 * PX), given("P8", Side.SELL, 60, 99 * PX),
     ]  # fmt: skip
     found = savings(together, alone)
-    assert (found.together.orders, found.together.executed_qty, found.together.crossed_qty) == (2, 200, 100)
-    assert (found.together.cost, found.together.total_mbps) == (0, 0)
-    assert found.alone.cost == (100 + 60) * PX, "one more for each bought, one less for each sold"
-    assert found.alone.total == 260 * PX
-    assert found.alone.opportunity == 40 * PX, "40 not sold at 100, the last midpoint is 99"
-    assert found.saved_mbps == round(260 * 10_000_000 / 16_000)
-    assert found.saved == found.saved_mbps * 20_000 * PX // 10_000_000
-    text = "\n".join(found.text())
-    assert "Working together saved" in text and "Not executed: 0 and 40" in text
+    assert found.together == DayCost(
+        orders=2, order_qty=200, executed_qty=200, crossed_qty=100, children=0, paper=20_000 * PX,
+        executed_paper=20_000 * PX, cost=0, fees=0, spread_paid=0, opportunity=0, without_arrival=0,
+    )  # fmt: skip
+    assert found.alone == DayCost(
+        orders=2, order_qty=200, executed_qty=160, crossed_qty=0, children=0, paper=20_000 * PX,
+        executed_paper=16_000 * PX, cost=(100 + 60) * PX, fees=100 * PX, spread_paid=0, opportunity=40 * PX,
+        without_arrival=0,
+    ), "one more for each bought, one less for each sold; 40 not sold at 100, the last midpoint is 99"  # fmt: skip
+    assert (found.together.total_mbps, found.alone.total_mbps) == (0, 150_000), "300 of 20,000 asked"
+    assert (found.alone.total, found.saved_mbps, found.saved) == (300 * PX, 150_000, 300 * PX)
+    assert found.text() == [
+        "                      executed  crossed  children          cost   spread paid        fees      bps",
+        "  as it was                200      100         0          0.00          0.00        0.00    +0.00",
+        "  each order alone         160        0         0        160.00          0.00      100.00  +150.00",
+        "Working together saved 300.00, +150.00 bps of what was asked. "
+        "Crossing, upper bound: 0.00 had both sides crossed the spread.",
+        "Not executed: 0 and 40, at the midpoint they left behind worth 0.00 and 40.00 (in the figures above).",
+    ]
 
 
-def test_on_the_demos_orders_the_two_days_are_the_same_orders_and_only_one_crosses() -> None:
-    found = savings(records_of(longer_day()), records_of(longer_day_alone()))
-    assert found.together.orders == found.alone.orders > 100
-    assert found.together.order_qty == found.alone.order_qty
-    assert found.together.crossed_qty > 0 == found.alone.crossed_qty
-    assert found.together.children < found.alone.children
-    assert found.crossing_bound > 0 and found.saved is not None
+def sent(child_id: str, side: Side = Side.BUY, bid_px: int | None = 99 * PX, offer_px: int | None = 101 * PX,
+         kind: ChildKind = ChildKind.NEW) -> ChildOrder:  # fmt: skip
+    return ChildOrder(
+        kind=kind, child_id=child_id, wire_id="w", parent_id="P", slice_no=1, epoch_no=1, venue="V", instrument="I",
+        side=side, order_qty=60, ord_type=OrdType.LIMIT, time_in_force=TimeInForce.IOC, sent_ns=1, bid_px=bid_px,
+        offer_px=offer_px,
+    )  # fmt: skip
+
+
+def filled(kind: FillKind, qty: int, px: int, child_id: str = "C1", side: Side = Side.BUY, **fields: int) -> Fill:
+    return Fill(
+        kind=kind, fill_id="F", parent_id="P", epoch_no=1, slice_no=1, child_id=child_id, instrument="I", side=side,
+        last_qty=qty, last_px=px, parent_cum_qty=0, parent_live_qty=0, trade_date=1, at_ns=1, **fields,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_a_busted_cross_a_bust_and_a_correction_leave_the_savings() -> None:
+    """O1 bought 30 of its 100 inside, and another 20 that were busted; 40 at venues, corrected from 50, 10 busted."""
+    first = msgspec.structs.replace(crossed(10, 100 * PX), qty=30, bid_px=99 * PX, offer_px=101 * PX)
+    second = msgspec.structs.replace(crossed(20, 100 * PX), qty=20, bid_px=90 * PX, offer_px=110 * PX)
+    corrected = msgspec.structs.replace(second, kind=CrossKind.CORRECT, cross_id="K", ref_cross_id="X20")
+    bust = msgspec.structs.replace(second, kind=CrossKind.BUST, cross_id="B", ref_cross_id="K")
+    given_back = msgspec.structs.replace(
+        given("O1", Side.BUY, 0, 0, number=4, ref="O1.3", source=AllocSource.CROSS), kind=AllocKind.CANCEL
+    )
+    unknown = msgspec.structs.replace(given("O1", Side.BUY, 9, 9, number=9, ref="O1.1"), kind=AllocKind.UNKNOWN)
+    together: list[Record] = [
+        bust, corrected, first, second, order("O1", Side.BUY, 100, "c1"), arrived("O1", 100 * PX),
+        order("O2", Side.SELL, 10, "c2"), quote(109 * PX, 111 * PX),
+        given("O1", Side.BUY, 30, 100 * PX, number=2, source=AllocSource.CROSS),
+        given("O1", Side.BUY, 20, 100 * PX, number=3, source=AllocSource.CROSS), given_back,
+        given("O1", Side.BUY, 50, 102 * PX, fee=5 * PX), given("O1", Side.BUY, 40, 103 * PX, 4 * PX, 5, "O1.1"),
+        unknown, sent("C1"), sent("C2", Side.SELL), sent("C3", offer_px=None), sent("C1", kind=ChildKind.CANCEL),
+        filled(FillKind.TRADE, 50, 102 * PX), filled(FillKind.TRADE, 10, 104 * PX),
+        filled(FillKind.BUST, 10, 104 * PX),
+        filled(FillKind.CORRECT, 40, 103 * PX, prior_qty=50, prior_px=102 * PX),
+        filled(FillKind.TRADE, 5, 98 * PX, "C2", Side.SELL), filled(FillKind.TRADE, 7, 500 * PX, "C3"),
+        filled(FillKind.RETURNED, 20, 0),
+    ]  # fmt: skip
+    found = savings(together, together)
+    assert found.together == DayCost(
+        orders=2, order_qty=110, executed_qty=70, crossed_qty=30, children=3, paper=10_000 * PX,
+        executed_paper=7_000 * PX, cost=40 * 3 * PX, fees=4 * PX, spread_paid=(40 * 3 + 5 * 2) * PX,
+        opportunity=30 * 10 * PX, without_arrival=1,
+    )  # fmt: skip
+    assert (found.together.total, found.together.total_mbps) == (424 * PX, 424_000)
+    assert found.crossing_bound == 30 * 2 * PX, "the whole spread of the cross that stands"
+    assert (found.saved_mbps, found.saved) == (0, 0)
+    assert found.text()[1:] == [
+        "  as it was                 70       30         3        120.00        130.00        4.00  +424.00",
+        "  each order alone          70       30         3        120.00        130.00        4.00  +424.00",
+        "Working together saved 0.00, +0.00 bps of what was asked. "
+        "Crossing, upper bound: 60.00 had both sides crossed the spread.",
+        "Not executed: 40 and 40, at the midpoint they left behind worth 300.00 and 300.00 (in the figures above).",
+    ]
+
+
+def test_the_latest_row_of_an_order_says_its_arrival_and_its_end_and_nothing_is_compared_without_one() -> None:
+    old, new = arrived("O1", 100 * PX), msgspec.structs.replace(arrived("O1", 50 * PX), revision=2, last_px=60 * PX)
+    day = [order("O1", Side.BUY, 10, "c1"), quote(99 * PX, 101 * PX)]
+    for rows in ([old, new], [new, old]):
+        found = savings([*day, *rows], day)
+        assert (found.together.paper, found.together.opportunity) == (500 * PX, 100 * PX)
+        assert (found.alone.paper, found.alone.opportunity) == (500 * PX, 500 * PX), "the arrival of the day together"
+        assert (found.saved_mbps, found.saved) == (8_000_000, 400 * PX)
+    none = savings(day, day)
+    assert (none.together.without_arrival, none.together.total_mbps, none.saved_mbps, none.saved) == (
+        1,
+        None,
+        None,
+        None,
+    )
+    assert none.text()[-1].startswith("Not executed: 10 and 10") and len(none.text()) == 4
+    assert savings([], []).text() == [
+        *none.text()[:1],
+        "  as it was                  0        0         0          0.00          0.00        0.00        -",
+        "  each order alone           0        0         0          0.00          0.00        0.00        -",
+    ]
+    other = savings([*day, new], [order("O7", Side.BUY, 10, "c7"), *day])
+    assert other.together.orders == 1, "an order of one of the days only is left out"
+    dearer = savings([*day, new], [*day, msgspec.structs.replace(new, last_px=55 * PX)])
+    assert dearer.text()[3].startswith("Working together cost 50.00, -1000.00 bps of what was asked.")

@@ -273,17 +273,19 @@ def test_a_correction_counts_the_difference() -> None:
     assert (score.filled_qty, score.filled_money, score.fees, score.slippage) == (30, 30_000, 7, 0)
 
 
-def test_reference_prices_come_at_most_once_a_second_and_only_when_they_changed() -> None:
+def test_reference_prices_are_whole_records_of_the_latest_quote() -> None:
+    """When they are told, and which are not: `tests/findings/test_i_reference_prices.py`."""
+
     def quote(bid_px: int) -> NBBO:
         return NBBO(kind=QuoteKind.NBBO, instrument="XYZ", feed="f", event_ns=5, received_ns=5, quote_no=1,
                     bid_px=bid_px, offer_px=bid_px + 20)  # fmt: skip
 
     b = bench()
     first = b.all(ReferencePrice, b.feed(quote(990), tick(OPEN_NS)))
-    assert [(price.px, price.quote_ns) for price in first] == [(1000, 5)]
+    assert first == [ReferencePrice(instrument="XYZ", px=1000, quote_ns=5)]
     assert b.all(ReferencePrice, b.feed(quote(1000), tick(OPEN_NS + NS_PER_S - 1))) == []
     assert [p.px for p in b.all(ReferencePrice, b.feed(tick(OPEN_NS + NS_PER_S)))] == [1010]
-    assert b.all(ReferencePrice, b.feed(tick(OPEN_NS + 5 * NS_PER_S))) == []
+    assert b.all(ReferencePrice, b.feed(tick(OPEN_NS + 5 * NS_PER_S))) == [], "no venue is known to be open"
 
 
 # ---------------------------------------------------------------------- a recorded day

@@ -175,9 +175,14 @@ def slice_of(parent: ParentOrder, kind: SliceKind, qty: int = 0, ask_id: str | N
 
 
 def closed(
-    parent: ParentOrder, shares: dict[str, tuple[int, int]], *, final: bool = False, chunk: tuple[int, int] = (1, 1)
+    parent: ParentOrder,
+    shares: dict[str, tuple[int, int]],
+    *,
+    final: bool = False,
+    chunk: tuple[int, int] = (1, 1),
+    live_qty: int = 0,
 ) -> EpochClosed:
-    """Allocation's word on an epoch: order → (executed, remaining)."""
+    """Allocation's word on an epoch: order → (executed, remaining); ``live_qty``: what may still execute."""
     return EpochClosed(
         parent_id=parent.parent_id,
         instrument=parent.instrument,
@@ -191,6 +196,7 @@ def closed(
             for order_id, (executed, remaining) in shares.items()
         ),
         at_ns=T0,
+        live_qty=live_qty,
     )
 
 

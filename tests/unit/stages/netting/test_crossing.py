@@ -164,7 +164,7 @@ NOW = T0 + 5 * S
         ([status(), quote(T0), quote(NOW - S, 106 * PX, 106 * PX + 2)], "TOO_FAR_FROM_MEDIAN"),
         ([status(lower_band_px=MID + 1), quote(NOW)], "OUTSIDE_BANDS"),
         ([status(upper_band_px=MID - 1), quote(NOW)], "OUTSIDE_BANDS"),
-        ([status(), quote(NOW), instrument(session_close_ns=NOW)], "OUTSIDE_SESSION"),
+        ([status(), quote(NOW), instrument(session_open_ns=NOW + 1)], "OUTSIDE_SESSION"),
         ([status(), quote(NOW), instrument(kind=ReferenceKind.REMOVE)], "OUTSIDE_SESSION"),
         # and what does not disturb
         ([status(), quote(NOW)], None),

@@ -108,7 +108,7 @@ def test_each_side_shares_what_crossed_in_proportion() -> None:
         ({"r_urgency": Urgency.HIGH}, "urgency"),
         ({"r_completion": Completion.MUST}, "completion"),
         ({"r_risk_aversion": 7}, "risk aversion of the mandate"),
-        ({"r_start_ns": T0, "start_ns": T0}, "benchmark window's start"),
+        ({"r_start_ns": T0 + S, "start_ns": T0 + S}, "benchmark window's start"),
         ({"end_ns": END - 1}, "benchmark window's end"),
         ({"limit_px": 99 * PX}, "limit"),
         ({"r_allowed_venues": ("XNAS",)}, "venues"),
@@ -374,7 +374,7 @@ def test_arrival_is_known_though_the_order_waited_longer_than_quotes_are_kept() 
     bench.feed(order("a", r_start_ns=start, start_ns=start))
     for second in range(0, 301, 5):
         bench.feed(quote(T0 + second * S, 90 * PX + second, 90 * PX + second + 2))
-    bench.tick(start)
+        bench.tick(T0 + second * S)
     assert [p.arrival_px for p in bench.parents()] == [MID]
     assert len(bench.state.market.of(SYM).blocks) < 10
     assert sum(key.startswith("quotes/") for key, _ in bench.state.dump()) < 10

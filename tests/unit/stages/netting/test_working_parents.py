@@ -274,7 +274,8 @@ def test_an_ask_that_came_to_nothing_is_done_with_zero(between: list[Any], why: 
     asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + S))
     bench.feed(*between)
     made = bench.feed(*(aside(ask, 200) for ask in asks))
-    assert [(d.kind, d.crossed_qty) for d in bench.parents(records=made)] == [(ParentKind.CROSS_DONE, 0)] * 2, why
+    done = [d for d in bench.parents(records=made) if d.kind is not ParentKind.RECALL]
+    assert [(d.kind, d.crossed_qty) for d in done] == [(ParentKind.CROSS_DONE, 0)] * 2, why
     assert not bench.crosses()
 
 
@@ -396,3 +397,151 @@ def test_all_crossed_out_of_a_parent_cannot_be_cancelled() -> None:
     made = bench.feed(cancel("b"))
     assert [e.reason for e in bench.lineage(LineageKind.CANCEL_REFUSED, made)] == [RejectReason.TOO_LATE_TO_CANCEL]
     assert len(made) == 1
+
+
+# -------------------------------------------------------------------- who leaves or is held beside live children
+
+
+def test_the_next_epoch_begins_beside_live_children_and_the_leaver_is_gone() -> None:
+    bench, (parent,) = working(order("a"), order("b", qty=200))
+    bench.feed(cancel("a"))
+    made = bench.feed(closed(parent, {"a": (10, 90), "b": (20, 180)}, live_qty=180))
+    (left,) = bench.lineage(LineageKind.LEFT, made)
+    assert (left.order_id, left.left_qty, left.request_cl_ord_id, left.expired) == ("a", 90, "x-a", False)
+    assert [(p.kind, p.epoch_no, p.order_qty, p.member_count) for p in bench.parents(records=made)] == [
+        (ParentKind.EPOCH, 2, 180, 1)
+    ]
+
+
+def test_a_leaver_waits_while_more_is_live_than_the_others_have_room_for() -> None:
+    bench, (parent,) = working(order("a"), order("b", qty=200))
+    bench.feed(cancel("a"))
+    made = bench.feed(closed(parent, {"a": (10, 90), "b": (20, 180)}, live_qty=181))
+    assert bench.lineage(LineageKind.LEFT, made) == []
+    epoch = bench.parents(ParentKind.EPOCH, made)[0]
+    assert (epoch.order_qty, epoch.member_count, epoch.members_hash) == (
+        180, 1, hashlib.sha256(b"b,180").hexdigest(),
+    )  # fmt: skip
+    assert not bench.feed(closed(parent, {"a": (10, 90), "b": (30, 170)}, live_qty=171)), "still one more than b has"
+    (left,) = bench.feed(closed(parent, {"a": (11, 89), "b": (31, 169)}, live_qty=169))
+    assert isinstance(left, Lineage)
+    assert (left.order_id, left.left_qty, left.request_cl_ord_id) == ("a", 89, "x-a")
+    assert bench.state.orders.keys() == ["b"]
+
+
+def test_a_parent_of_leavers_alone_has_no_members_until_nothing_is_live() -> None:
+    bench, (parent,) = working(order("a"))
+    bench.feed(cancel("a"))
+    made = bench.feed(closed(parent, {"a": (0, 100)}, live_qty=40))
+    assert [(p.kind, p.epoch_no, p.order_qty, p.member_count) for p in bench.parents(records=made)] == [
+        (ParentKind.EPOCH, 2, 0, 0)
+    ]
+    assert [e.reason for e in bench.lineage(LineageKind.CANCEL_REFUSED, bench.feed(cancel("a", "again")))] == [
+        RejectReason.ALREADY_PENDING
+    ]
+    made = bench.feed(closed(parent, {"a": (40, 60)}, live_qty=0))
+    assert [e.left_qty for e in bench.lineage(LineageKind.LEFT, made)] == [60]
+    assert [p.kind for p in bench.parents(records=made)] == [ParentKind.DONE] and bench.live_rows() == 0
+
+
+def test_a_waiting_leaver_that_is_filled_after_all_came_too_late() -> None:
+    bench, (parent,) = working(order("a"))
+    bench.feed(cancel("a"))
+    bench.feed(closed(parent, {"a": (0, 100)}, live_qty=100))
+    made = bench.feed(closed(parent, {"a": (100, 0)}, live_qty=0))
+    assert [(e.kind, e.reason) for e in bench.all(Lineage, made)] == [
+        (LineageKind.CANCEL_REFUSED, RejectReason.TOO_LATE_TO_CANCEL)
+    ]
+    assert [p.kind for p in bench.parents(records=made)] == [ParentKind.DONE] and bench.live_rows() == 0
+
+
+def test_news_of_an_old_epoch_counts_with_its_last_chunk() -> None:
+    bench, (parent,) = working(order("a"), order("b"))
+    bench.feed(cancel("a"))
+    bench.feed(closed(parent, {"a": (0, 100), "b": (0, 100)}, live_qty=150))
+    assert not bench.feed(closed(parent, {"a": (20, 80)}, chunk=(1, 2), live_qty=0))
+    made = bench.feed(closed(parent, {"b": (30, 70)}, chunk=(2, 2), live_qty=0))
+    assert [(e.order_id, e.left_qty) for e in bench.lineage(LineageKind.LEFT, made)] == [("a", 80)]
+
+
+STOPS = [
+    (control(kind, scope, name), control(ControlKind.RESUME, scope, name))
+    for kind in (ControlKind.KILL, ControlKind.PAUSE)
+    for scope, name in ((ControlScope.ACCOUNT, "acc-a"), (ControlScope.SOURCE, "other"))
+]
+
+
+@pytest.mark.parametrize(("stop", "resume"), STOPS)
+def test_a_stopped_member_is_held_outside_the_epoch_and_comes_back_when_resumed(stop: Any, resume: Any) -> None:
+    bench, (parent,) = working(order("a", r_source="other"), order("b", qty=200))
+    made = bench.feed(stop)
+    assert [(p.kind, p.epoch_no) for p in bench.parents(records=made)] == [(ParentKind.RECALL, 1)] and len(made) == 1
+    assert not bench.feed(stop), "told again it changes nothing"
+    made = bench.feed(closed(parent, {"a": (10, 90), "b": (20, 180)}, live_qty=500))
+    assert bench.lineage(LineageKind.LEFT, made) == []
+    (epoch,) = bench.parents(ParentKind.EPOCH, made)
+    assert (epoch.epoch_no, epoch.order_qty, epoch.member_count) == (2, 180, 1)
+    row = bench.state.orders["a"]
+    assert (row.outside, row.open_qty, row.contributed_qty, row.remaining_qty) == (True, 0, 0, 90)
+    assert not bench.feed(closed(parent, {"a": (15, 85), "b": (25, 175)}, live_qty=0)), "it stays"
+    made = bench.feed(resume)
+    assert [(p.kind, p.epoch_no) for p in bench.parents(records=made)] == [(ParentKind.RECALL, 2)]
+    made = bench.feed(closed(epoch, {"b": (100, 75)}))
+    assert [(p.kind, p.epoch_no, p.order_qty, p.member_count) for p in bench.parents(records=made)] == [
+        (ParentKind.EPOCH, 3, 160, 2)
+    ]
+
+
+def test_a_stop_of_somebody_else_or_of_everything_recalls_nothing() -> None:
+    bench, (parent,) = working(order("a"), order("b"))
+    for scope, name in ((ControlScope.ACCOUNT, "acc-z"), (ControlScope.SOURCE, "beta"), (ControlScope.ALL, "")):
+        assert not bench.feed(control(ControlKind.KILL, scope, name))
+    assert not bench.feed(control(ControlKind.KILL, ControlScope.PARENT, parent.parent_id))
+    bench.feed(cancel("a"))
+    made = bench.feed(closed(parent, {"a": (0, 100), "b": (0, 100)}))
+    assert [(p.kind, p.member_count) for p in bench.parents(records=made)] == [(ParentKind.EPOCH, 1)], "b is not held"
+
+
+def test_a_held_order_is_cancelled_by_its_owner_and_ends_with_its_parent() -> None:
+    bench, (parent,) = working(order("a"), order("b"), order("c"))
+    bench.feed(
+        control(ControlKind.KILL, ControlScope.ACCOUNT, "acc-a"),
+        control(ControlKind.KILL, ControlScope.ACCOUNT, "acc-b"),
+    )
+    (epoch,) = bench.parents(ParentKind.EPOCH, bench.feed(closed(parent, dict.fromkeys("abc", (0, 100)))))
+    bench.feed(cancel("a"))
+    made = bench.feed(closed(epoch, {"c": (40, 60)}))
+    assert [(e.order_id, e.left_qty, e.expired) for e in bench.lineage(LineageKind.LEFT, made)] == [("a", 100, False)]
+    (epoch,) = bench.parents(ParentKind.EPOCH, made)
+    bench.feed(slice_of(epoch, SliceKind.FINISH))
+    made = bench.feed(closed(epoch, {"c": (60, 0)}, final=True))
+    assert [(e.kind, e.order_id, e.left_qty, e.expired) for e in bench.all(Lineage, made)] == [
+        (LineageKind.LEFT, "b", 100, True)
+    ]
+    assert bench.live_rows() == 0
+
+
+def test_the_desk_cancels_held_orders_with_their_parent() -> None:
+    bench, (parent,) = working(order("a"))
+    bench.feed(control(ControlKind.PAUSE, ControlScope.ACCOUNT, "acc-a"))
+    (epoch,) = bench.parents(ParentKind.EPOCH, bench.feed(closed(parent, {"a": (0, 100)})))
+    made = bench.feed(control(ControlKind.CANCEL_PARENT, ControlScope.PARENT, parent.parent_id))
+    assert [p.kind for p in bench.parents(records=made)] == [ParentKind.RECALL]
+    made = bench.feed(closed(epoch, {}))
+    assert [(e.left_qty, e.expired, e.request_cl_ord_id) for e in bench.lineage(LineageKind.LEFT, made)] == [
+        (100, False, None)
+    ]
+    assert [p.kind for p in bench.parents(records=made)] == [ParentKind.DONE] and bench.live_rows() == 0
+
+
+def test_held_and_leaving_members_do_not_cross() -> None:
+    bench = NettingBench()
+    bench.feed(order("b1", BUY), order("b2", BUY))
+    bench.to(T0 + 5 * S)
+    (parent,) = bench.parents(ParentKind.NEW)
+    bench.feed(control(ControlKind.PAUSE, ControlScope.ACCOUNT, "acc-b1"))
+    bench.feed(closed(parent, {"b1": (0, 100), "b2": (0, 100)}), order("s", SELL, 200, r_held=True))
+    asks = bench.parents(ParentKind.CROSS_ASK, bench.to(T0 + 6 * S))
+    assert [(ask.side, ask.ask_qty) for ask in asks] == [(BUY, 100), (SELL, 100)]
+    made = bench.feed(*(aside(ask, 100) for ask in asks))
+    assert crossed(bench.all(Cross, made)) == {"b2": 100, "s": 100}

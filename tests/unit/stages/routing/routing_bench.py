@@ -107,6 +107,7 @@ class RoutingBench(Bench[RoutingState]):
         side: Side = Side.BUY,
         kind: SliceKind = SliceKind.SLICE,
         lasts_s: int = 60,
+        epoch_no: int = 1,
         **more: Any,
     ) -> list[Owned]:
         self.slice_no += 1
@@ -116,7 +117,7 @@ class RoutingBench(Bench[RoutingState]):
                 kind=kind,
                 parent_id=parent,
                 slice_no=self.slice_no,
-                epoch_no=1,
+                epoch_no=epoch_no,
                 instrument="A",
                 side=side,
                 qty=qty if kind is SliceKind.SLICE else 0,

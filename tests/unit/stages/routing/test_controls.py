@@ -7,7 +7,7 @@ import itertools
 import msgspec
 import pytest
 
-from pipeline.domain.controls import AlertKind, ControlKind, ControlScope, Resumed, Tick, TickKind
+from pipeline.domain.controls import Alert, AlertKind, ControlKind, ControlScope, Resumed, Tick, TickKind
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.market import SessionState
 from pipeline.domain.orders import Side
@@ -21,20 +21,71 @@ from tests.unit.stages.routing.routing_bench import BID, DATE, OFFER, SECRET, Ro
 # ---------------------------------------------------------------------- taking back
 
 
-def test_recall_cancels_all_children_of_the_parent_and_is_answered_when_none_is_live() -> None:
+def test_finish_cancels_all_children_of_the_parent_and_is_answered_when_none_is_live() -> None:
     bench = RoutingBench()
     one = bench.one_child(bench.slice(100))
     two = bench.one_child(bench.slice(50))
     other = bench.one_child(bench.slice(70, parent="P0-2"))
-    out = bench.slice(kind=SliceKind.RECALL)
+    out = bench.slice(kind=SliceKind.FINISH)
     assert {c.child_id for c in bench.cancels(out)} == {one.child_id, two.child_id}
     cancels = {c.child_id: c for c in bench.cancels(out)}
     assert kinds(bench.canceled(one, cancels[one.child_id])) == ["Fill:RETURNED"]
     out = bench.canceled(two, cancels[two.child_id])
     assert kinds(out) == ["Fill:RETURNED", "Fill:QUIET"]
     quiet = bench.fills(FillKind.QUIET)[0]
-    assert (quiet.slice_no, quiet.epoch_no, quiet.final, quiet.parent_live_qty) == (4, 1, False, 0)
+    assert (quiet.slice_no, quiet.epoch_no, quiet.final, quiet.parent_live_qty) == (4, 1, True, 0)
     assert not bench.cancels(out) and other.child_id not in cancels
+
+
+def test_a_recall_is_answered_at_once_and_again_as_less_is_live_and_the_next_epoch_goes_on_beside() -> None:
+    bench = RoutingBench()
+    one = bench.one_child(bench.slice(100))
+    two = bench.one_child(bench.slice(50))
+    (cut,) = bench.slice(kind=SliceKind.RECALL)
+    assert isinstance(cut, Fill)
+    assert (cut.kind, cut.epoch_no, cut.slice_no, cut.last_qty, cut.parent_live_qty) == (FillKind.CUT, 1, 3, 150, 150)
+    assert not bench.cancels(), "what is permitted has not changed"
+    newer = bench.one_child(bench.slice(30, epoch_no=2))
+    out = bench.canceled(one)
+    assert kinds(out) == ["Fill:RETURNED", "Fill:CUT"]
+    assert bench.fills(FillKind.CUT, out)[0].last_qty == 50
+    out = bench.canceled(two)
+    assert [(f.kind, f.last_qty, f.parent_live_qty) for f in bench.all(Fill, out)] == [
+        (FillKind.RETURNED, 50, 30), (FillKind.QUIET, 0, 30),
+    ]  # fmt: skip
+    assert not bench.state.ledger.parents["P0-1"].asks
+    assert kinds(bench.trade(newer, 30)) == ["Fill:TRADE", "Fill:RETURNED"]
+
+
+def test_a_lower_permitted_quantity_takes_back_the_youngest_children_and_no_more_than_needed() -> None:
+    bench = RoutingBench()
+    one, two, three = (bench.one_child(bench.slice(qty)) for qty in (100, 50, 30))
+    out = bench.slice(0, kind=SliceKind.PERMIT, permitted_qty=140)
+    assert [c.child_id for c in bench.cancels(out)] == [three.child_id, two.child_id]
+    assert not bench.slice(0, kind=SliceKind.PERMIT, permitted_qty=140), "they are on their way back"
+    parent = bench.state.ledger.parents["P0-1"]
+    assert (parent.permitted_qty, parent.unconfirmed_qty) == (140, 40)
+    (late,) = bench.fills(FillKind.TRADE, bench.trade(two, 50))
+    assert late.overfill_qty == 0, "not an over-fill: its cancel was not confirmed"
+    assert parent.unconfirmed_qty == 40
+    bench.canceled(three)
+    assert bench.state.ledger.parents["P0-1"].unconfirmed_qty == 10
+    assert [c.child_id for c in bench.cancels()] == [three.child_id, two.child_id, one.child_id]
+
+
+def test_the_days_end_answers_a_finish_though_a_child_is_unknown() -> None:
+    bench = RoutingBench()
+    child = bench.one_child(bench.slice(100))
+    assert kinds(bench.slice(kind=SliceKind.FINISH)) == ["ChildOrder:CANCEL"]
+    bench.after(10)
+    out = bench.tick(bench.state.now_ns + S, kind=TickKind.DAY_END)
+    assert kinds(out) == ["Fill:RETURNED", "Alert:BREAK", "Fill:QUIET"]
+    (quiet,) = bench.fills(FillKind.QUIET, out)
+    assert (quiet.final, quiet.parent_live_qty) == (True, 100)
+    (alert,) = bench.all(Alert, out)
+    assert (alert.reason, alert.subject_id) == ("CHILD_OPEN_AT_DAY_END", child.child_id)
+    assert kinds(bench.slice(kind=SliceKind.FINISH, parent="P0-2")) == ["Fill:QUIET"], "as is one that comes after it"
+    assert kinds(bench.trade(child, 100)) == ["Fill:TRADE", "Alert:LATE_FILL"]
 
 
 def test_a_slice_that_comes_while_a_recall_is_open_is_returned() -> None:
@@ -49,7 +100,7 @@ def test_a_slice_that_comes_while_a_recall_is_open_is_returned() -> None:
 def test_an_immediate_or_cancel_ends_by_itself_when_recalled() -> None:
     bench = RoutingBench()
     child = bench.one_child(bench.slice(100, Style.CROSS))
-    assert bench.slice(kind=SliceKind.RECALL) == []
+    assert kinds(bench.slice(kind=SliceKind.RECALL)) == ["Fill:CUT"]
     assert kinds(bench.expired(child)) == ["Fill:RETURNED", "Fill:QUIET"]
 
 

@@ -73,18 +73,18 @@ def test_a_slice_closes_once_when_its_last_child_has_ended(bench: RoutingBench) 
     assert (returned.last_qty, returned.child_id, returned.reason) == (30, two.child_id, "VENUES_EXHAUSTED")
 
 
-@pytest.mark.parametrize("why", ["EXPIRED", "RECALL"])
+@pytest.mark.parametrize("why", ["EXPIRED", "FINISH"])
 def test_all_children_of_a_slice_are_taken_back(bench: RoutingBench, why: str) -> None:
     one, two = bench.sent(bench.slice(100, lasts_s=3))
     bench.ack(one)
     bench.ack(two)
-    out = bench.after(3) if why == "EXPIRED" else bench.slice(kind=SliceKind.RECALL)
+    out = bench.after(3) if why == "EXPIRED" else bench.slice(kind=SliceKind.FINISH)
     first, second = bench.cancels(out)
     assert (first.child_id, second.child_id) == (one.child_id, two.child_id)
     assert bench.canceled(one, first) == []
     out = bench.canceled(two, second)
     assert bench.fills(FillKind.RETURNED, out)[0].reason == why
-    assert bool(bench.fills(FillKind.QUIET, out)) == (why == "RECALL")
+    assert bool(bench.fills(FillKind.QUIET, out)) == (why == "FINISH")
 
 
 def test_a_tick_asks_the_router_once_about_every_open_slice(bench: RoutingBench, router: TwoHalves) -> None:

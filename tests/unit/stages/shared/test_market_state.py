@@ -80,10 +80,11 @@ class Market:
         bid_qty: int = 40,
         offer_qty: int = 60,
         quote_no: int = 1,
+        kind: QuoteKind = QuoteKind.NBBO,
     ) -> None:
         self._bench.feed(
             NBBO(
-                kind=QuoteKind.NBBO,
+                kind=kind,
                 instrument="A",
                 feed="f",
                 event_ns=event_ns,
@@ -188,6 +189,40 @@ def test_a_gap_at_one_venue_takes_only_its_own_levels_away(market: Market) -> No
 def test_what_is_displayed_inside_the_limit(market: Market, side: Side, limit_px: int | None, qty: int) -> None:
     market.snapshot(((8, 5), (7, 7)), ((12, 30), (13, 40)))
     assert market.inside(side, limit_px) == qty
+
+
+@pytest.mark.parametrize(
+    ("levels", "round_lot_qty", "px"),
+    [
+        (((100, 60), (101, 39), (102, 1)), 100, 102),  # together they make a round lot
+        (((100, 60), (101, 40)), 100, 101),
+        (((100, 99),), 100, None),  # an odd lot protects nothing
+        (((100, 99),), 10, 100),
+        (((100, 1),), 1, 100),
+        ((), 100, None),
+    ],
+)
+def test_a_protected_price_is_that_of_a_round_lot(
+    market: Market, levels: tuple[tuple[int, int], ...], round_lot_qty: int, px: int | None
+) -> None:
+    market.quote(bid_px=90, offer_px=95, event_ns=1)
+    market.snapshot(tuple((150 - level_px, qty) for level_px, qty in levels), levels, "W")
+    assert market.state.protected_px("A", "W", Side.BUY, round_lot_qty) == px
+    assert market.state.protected_px("A", "W", Side.SELL, round_lot_qty) == (None if px is None else 150 - px)
+
+
+def test_without_depth_a_consolidated_quote_is_protected_and_one_venues_own_if_it_is_a_round_lot(
+    market: Market,
+) -> None:
+    market.quote(bid_px=90, offer_px=95, event_ns=1)
+    assert market.state.protected_px("A", "W", Side.BUY, 100) == 95
+    assert market.state.protected_px("A", "V", Side.SELL, 100) == 90
+    assert market.state.protected_px("A", "V", Side.BUY, 100) is None, "it is not the one that shows it"
+    market.quote(bid_px=90, offer_px=95, event_ns=2, kind=QuoteKind.BBO)
+    assert market.state.protected_px("A", "W", Side.BUY, 60) == 95
+    assert market.state.protected_px("A", "W", Side.BUY, 61) is None
+    assert market.state.protected_px("A", "V", Side.SELL, 40) == 90
+    assert market.state.protected_px("A", "V", Side.SELL, 41) is None
 
 
 def test_no_depth_inside_the_limit_leaves_the_quote_if_that_is_inside(market: Market) -> None:

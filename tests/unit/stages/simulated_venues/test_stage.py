@@ -347,6 +347,28 @@ def test_the_dark_venue_needs_both_sides_of_a_quote_and_never_trades_with_itself
     assert kinds(always.until(60_000)) == ["NEW", "NEW"], "there is no midpoint"
 
 
+def test_a_status_request_is_answered_with_how_the_order_stands_and_changes_nothing() -> None:
+    market = Market()
+    market.offers((40, 22_010))
+    partly = market.send(10, Side.BUY, 100, 22_010)
+    filled = market.send(20, Side.BUY, 5, 22_009)
+    market.until(100)
+
+    def ask(at_ms: int, original: str) -> list[tuple[str, str, OrdStatus, int, int, str]]:
+        market.send(at_ms, Side.BUY, 100, 22_010, kind=ChildKind.STATUS, orig_wire_id=original)
+        reports = market.until(at_ms + 50)
+        return [(r.kind.value, r.wire_id, r.ord_status, r.cum_qty, r.leaves_qty, r.reason) for r in reports]
+
+    assert ask(200, partly) == [("ORDER_STATUS", partly, OrdStatus.PARTIALLY_FILLED, 40, 60, "")]
+    assert ask(300, filled) == [("ORDER_STATUS", filled, OrdStatus.NEW, 0, 5, "")]
+    market.cancel(400, partly)
+    market.until(450)
+    assert ask(500, partly) == [("ORDER_STATUS", partly, OrdStatus.CANCELED, 40, 0, "")]
+    assert ask(600, "NEVER") == [("ORDER_STATUS", "NEVER", OrdStatus.REJECTED, 0, 0, "UNKNOWN_ORDER")]
+    market.bench.feed(status("XNAS", SessionState.DOWN, START + 700 * MS))
+    assert ask(800, filled) == [], "a venue that is down says nothing"
+
+
 def _run_with(faults: Faults, count: int = 40) -> list[VenueReport]:
     market = Market(VenuesParameters(faults=faults))
     for number in range(count):

@@ -107,6 +107,83 @@ VWAP = 102 * PX
 """Of prints 2 and 3: within [first sent, last fill], eligible."""
 
 
+CENT = PX // 100
+END = T0 + 60 * S
+
+
+def costed_day() -> list[TCARow]:
+    """An order and its parent to the end of their day: 70 filled, 10 of it busted, 50 corrected to 40 at one more.
+
+    100 at receipt, 101 at release, 110 when it is over with 40 of 100 undone.
+    """
+    b = bench()
+    b.feed(quote(T0, 100 * PX), msgspec.structs.replace(order(), end_ns=END))
+    b.tick(T0 + 6 * S)
+    b.feed(trade("1", T0 + 11 * S, 102 * PX, 900), trade("2", T0 + 30 * S, 103 * PX, 300))
+    b.feed(trade("3", END + 1, 500 * PX, 300))
+    b.feed(
+        msgspec.structs.replace(parent(), first_received_ns=T0 + 5 * S, end_ns=END),
+        child(),
+        msgspec.structs.replace(child("C2", T0 + 12 * S), venue="YV"),
+        fill(fee=50 * CENT),
+        fill(fill_id="F2", qty=10, px=104 * PX, fee=10 * CENT, at_ns=T0 + 25 * S),
+        fill(fill_id="F3", child_id="C2", qty=20, px=101 * PX, fee=20 * CENT),
+        fill(FillKind.BUST, 10, 104 * PX, fill_id="F4", ref_fill_id="F2", fee=0, prior_fee=10 * CENT,
+             at_ns=T0 + 40 * S),
+        fill(FillKind.CORRECT, 40, 103 * PX, fill_id="F5", ref_fill_id="F1", prior_qty=50, prior_px=102 * PX,
+             prior_fee=50 * CENT, fee=40 * CENT, at_ns=T0 + 41 * S),
+        quote(T0 + 50 * S, 110 * PX),
+    )  # fmt: skip
+    b.feed(allocation("A1", 70, 10_229 * CENT, T0 + 50 * S, fee=70 * CENT))
+    b.feed(allocation("A2", 60, 10_233 * CENT, T0 + 55 * S, "A1", AllocKind.REPLACE, fee=60 * CENT))
+    b.feed(fill(FillKind.QUIET, 0, at_ns=END, fill_id="Q", child_id="", final=True), quote(END + 1, 300 * PX))
+    return b.all(TCARow, b.tick(END + 2 * S))
+
+
+def costed(level: TCALevel, subject_id: str, **fields: object) -> TCARow:
+    """A row of the costed day with what all of its rows have in common."""
+    values: dict[str, object] = {
+        "level": level, "subject_id": subject_id, "revision": 1, "parent_id": "P", "instrument": "XYZ",
+        "side": Side.BUY, "strategy": Strategy.VWAP, "trade_date": DAY, "arrival_px": 100 * PX,
+        "release_px": 101 * PX, "start_ns": T0 + 5 * S, "end_ns": END, "aggregation_delay_cost_mbps": None,
+        "at_ns": END + 2 * S,
+    }  # fmt: skip
+    return TCARow(**(values | fields))  # type: ignore[arg-type]
+
+
+WHOLE = {"order_qty": 100, "executed_qty": 60, "fees": 60 * CENT, "interval_vwap_px": 10_225 * CENT,
+         "interval_vwap_qty": 1_200, "aggregation_delay_cost_mbps": 100_000, "fee_cost_mbps": 977,
+         "participation": 50_000, "final": True, "unexecuted_qty": 40, "last_px": 110 * PX, "delay_cost_mbps": 60_000,
+         "opportunity_cost_mbps": 400_000, "explicit_cost_mbps": 600}  # fmt: skip
+"""What the order's and the parent's row say alike."""
+
+
+def test_a_day_with_a_bust_and_a_correction_is_costed_to_the_unit() -> None:
+    order_row, parent_row, first, second = costed_day()
+    assert order_row == costed(
+        TCALevel.ORDER, "O1", **WHOLE, strategy=Strategy.TWAP, account="acc", avg_px=10_233 * CENT,
+        arrival_cost_mbps=233_000, vwap_cost_mbps=7_824, trading_cost_mbps=79_800, shortfall_cost_mbps=540_400,
+        fill_end_ns=T0 + 55 * S, fill_vwap_px=10_225 * CENT, fill_vwap_qty=1_200, fill_vwap_cost_mbps=7_824,
+    )  # fmt: skip
+    assert parent_row == costed(
+        TCALevel.PARENT, "P", **WHOLE, avg_px=102_333_333_333, arrival_cost_mbps=233_333, vwap_cost_mbps=8_150,
+        trading_cost_mbps=80_000, shortfall_cost_mbps=540_600, fill_end_ns=T0 + 20 * S, fill_vwap_px=102 * PX,
+        fill_vwap_qty=900, fill_vwap_cost_mbps=32_680,
+    )  # fmt: skip
+    assert first == costed(
+        TCALevel.CHILD, "C1", venue="XV", order_qty=60, executed_qty=40, avg_px=103 * PX, fees=40 * CENT,
+        arrival_px=101 * PX, start_ns=T0 + 10 * S, end_ns=T0 + 20 * S, interval_vwap_px=102 * PX,
+        interval_vwap_qty=900, arrival_cost_mbps=198_020, vwap_cost_mbps=98_039, fee_cost_mbps=971,
+        participation=44_444, fill_end_ns=T0 + 20 * S, fill_vwap_px=102 * PX, fill_vwap_qty=900,
+        fill_vwap_cost_mbps=98_039,
+    )  # fmt: skip
+    assert second == costed(
+        TCALevel.CHILD, "C2", venue="YV", order_qty=60, executed_qty=20, avg_px=101 * PX, fees=20 * CENT,
+        arrival_px=101 * PX, start_ns=T0 + 12 * S, end_ns=T0 + 20 * S, interval_vwap_px=None, interval_vwap_qty=0,
+        arrival_cost_mbps=0, vwap_cost_mbps=None, fee_cost_mbps=990, participation=None, fill_end_ns=T0 + 20 * S,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("child_first", [True, False], ids=["child first", "fill first: topics have no order"])
 def test_a_parent_that_is_over_gets_its_row_and_its_childrens(child_first: bool) -> None:
     b = bench()
