@@ -100,7 +100,8 @@ class ReferencePrices:
         """
         known = self._sales.get(instrument)
         sold = [kept for kept in applied.on if kept.last]
-        if known is not None and any(kept.print_id == known.print_id for kept in applied.off):
+        told = None if known is None else (known.event_ns, known.print_id)
+        if any((kept.event_ns, kept.print_id) == told for kept in applied.off):
             self._sales.remove(instrument)
             known = None
             left = last_sale(instrument)
