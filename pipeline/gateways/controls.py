@@ -29,7 +29,8 @@ def control(
     """A control. ``kind`` and ``scope`` in any case, ``-`` for ``_``; ``at_ns``: wall time of the control, in ns.
 
     Its id is made of that time and of who gave it. Raises WrongUse for an unknown word, a scope without its id, a scope
-    that the kind cannot have, a control without who or why, a declared fill without quantity and price, and for text that cannot be printed.
+    that the kind cannot have, a control without who or why, a declared fill without quantity and price, and for text
+    that cannot be printed.
     """
     what = _word(ControlKind, kind, "control")
     where = _word(ControlScope, scope, "scope")
