@@ -71,6 +71,12 @@ class InstrumentMarket(Entry):
     last_sale_px: int | None = None
     last_sale_ns: int | None = None
     last_sale_id: str = ""
+    last_sale_family: list[str] = []
+    """Ids of its corrections: each may be taken back in its stead."""
+
+
+class Gone(Entry):
+    """A print that was cancelled or corrected today."""
 
 
 class Markets:
@@ -83,6 +89,7 @@ class Markets:
     def __init__(self, state: State, parameters: NettingParameters) -> None:
         self._markets = state.table("markets", InstrumentMarket)
         self._blocks = state.table("quotes", Block)
+        self._gone = state.table("gone-prints", Gone)
         self._parameters = parameters
         self._state = state
 
@@ -122,20 +129,35 @@ class Markets:
         self._markets.put(nbbo.instrument, market)
 
     def on_print(self, trade: TradePrint) -> None:
-        """Keep the last sale; when it is cancelled there is none until the next print."""
+        """Keep the last sale; when it is taken back there is none until the next print.
+
+        What is taken back may come before what takes it back, or again after it: its id is remembered for the day.
+        """
         market = self.of(trade.instrument)
         market.seen_ns = max(market.seen_ns, trade.event_ns)
         if trade.kind is PrintKind.TRADE:
-            known_ns = market.last_sale_ns or 0
-            if trade.eligible_last and trade.px > 0 and (trade.event_ns >= known_ns or self._is_ahead(known_ns)):
-                market.last_sale_px, market.last_sale_ns = trade.px, trade.event_ns
-                market.last_sale_id = _print_id(trade.venue, trade.print_id)
-        elif trade.ref_print_id is not None and _print_id(trade.venue, trade.ref_print_id) == market.last_sale_id:
-            # The sale before it is not kept, and no last sale is better evidence than one that did not happen.
-            market.last_sale_px = trade.px if trade.kind is PrintKind.CORRECT and trade.px > 0 else None
-            if market.last_sale_px is None:
-                market.last_sale_ns, market.last_sale_id = None, ""
+            self._on_sale(market, trade)
+        elif trade.ref_print_id is not None:
+            ref_id = _print_id(trade.venue, trade.ref_print_id)
+            self._gone.put(_gone_key(trade.instrument, ref_id), Gone())
+            if ref_id == market.last_sale_id or ref_id in market.last_sale_family:
+                _take_back(market, trade)
         self._markets.put(trade.instrument, market)
+
+    def _on_sale(self, market: InstrumentMarket, trade: TradePrint) -> None:
+        print_id, known_ns = _print_id(trade.venue, trade.print_id), market.last_sale_ns or 0
+        if not trade.eligible_last or trade.px <= 0 or _gone_key(trade.instrument, print_id) in self._gone:
+            return
+        # Of two at one moment the later id is the later one, whichever came first.
+        later = (trade.event_ns, len(print_id), print_id) >= (known_ns, len(market.last_sale_id), market.last_sale_id)
+        if later or self._is_ahead(known_ns):
+            market.last_sale_px, market.last_sale_ns = trade.px, trade.event_ns
+            market.last_sale_id, market.last_sale_family = print_id, []
+
+    def end_day(self) -> None:
+        """Forget which prints were taken back: ids count for a day."""
+        for key in self._gone.keys():
+            self._gone.remove(key)
 
     def on_status(self, status: VenueStatus) -> None:
         """Keep a venue's status, unless a later one is known."""
@@ -252,6 +274,21 @@ class Markets:
 
 def _block_key(instrument: str, second: int) -> str:
     return f"{instrument}/{second}"
+
+
+def _take_back(market: InstrumentMarket, trade: TradePrint) -> None:
+    """The last sale is cancelled or corrected. The sale before it is not kept, and no last sale is better evidence than
+    one that did not happen."""
+    if trade.kind is PrintKind.CORRECT and trade.px > 0 and trade.eligible_last:
+        market.last_sale_px = trade.px
+        market.last_sale_family = [*market.last_sale_family, _print_id(trade.venue, trade.print_id)]
+    else:
+        market.last_sale_px, market.last_sale_ns = None, None
+        market.last_sale_id, market.last_sale_family = "", []
+
+
+def _gone_key(instrument: str, print_id: str) -> str:
+    return f"{instrument}/{print_id}"
 
 
 def _print_id(venue: str, print_id: str) -> str:

@@ -135,6 +135,9 @@ class NettingStage(Stage[NettingState]):
         state.apply_tick(tick)
         for instrument in state.books.keys():
             yield from windows.expire(state, instrument, day_over=tick.kind is TickKind.DAY_END)
+        yield from working.recall_due(state)
+        if tick.kind is TickKind.DAY_END:
+            state.market.end_day()
         if tick.kind is not TickKind.DAY_END:
             for instrument, bucket_ids in windows.due(state):
                 yield from windows.close(state, instrument, bucket_ids)

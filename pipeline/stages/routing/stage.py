@@ -394,12 +394,19 @@ def _forget(state: RoutingState, trade_date: int) -> None:
             ledger.parents.remove(parent_id)
 
 
+_QTY_DIGITS: Final = 18
+_PX_DIGITS: Final = 9
+"""On each side of the point: prices are kept in 1e-9 currency units."""
+
+
 def _declared_fill(text: str) -> tuple[int, int] | None:
-    """``qty@px`` with the price in currency units, exact to 1e-9; None when it is not that."""
+    """``qty@px`` with the price in currency units, exact to 1e-9; None when it is not that, or beyond 64 bits."""
     qty_text, at, px_text = text.partition("@")
     whole, _, part = px_text.partition(".")
     digits = (qty_text, whole, part or "0")
-    if not at or len(part) > 9 or not all(d.isascii() and d.isdigit() for d in digits):
+    if not at or not all(d.isascii() and d.isdigit() for d in digits):
+        return None
+    if len(qty_text) > _QTY_DIGITS or len(whole) > _PX_DIGITS or len(part) > _PX_DIGITS:
         return None
     qty, px = int(qty_text), int(whole) * PX_ONE + int((part + "0" * 9)[:9])
     return (qty, px) if qty > 0 and px > 0 else None
