@@ -136,7 +136,7 @@ class ReferencePrices:
             since_ns = now_ns - midpoint.published_ns
             if not midpoint.px or since_ns < self._parameters.every_ns:
                 continue
-            # Never before the time last told, which may be that of a tick: readers let no earlier time displace a later.
+            # Never before the time last told, which may be a tick's: readers let no earlier time displace a later one.
             quote_ns = max(midpoint.quote_ns, midpoint.told_ns)
             changed = midpoint.px != midpoint.published_px
             if midpoint.quote_ns <= midpoint.told_ns and not changed:
