@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pipeline.domain.controls import TickKind
 from pipeline.domain.market import PrintKind, TradePrint
 from tests.unit.stages.netting.netting_bench import MID, SYM, T0, NettingBench, S
 
@@ -47,11 +46,3 @@ def test_a_cancel_of_a_sale_or_of_its_correction_takes_back_both(ref: str) -> No
     sale, correct = told(TRADE, "7"), told(CORRECT, "8", MID + 5, "7")
     assert last_sale(sale, correct) == (MID + 5, T0 + S)
     assert last_sale(sale, correct, told(CANCEL, "9", 0, ref)) == (None, None)
-
-
-def test_what_was_taken_back_is_remembered_for_the_day_only() -> None:
-    bench = NettingBench()
-    bench.feed(told(CANCEL, "8", 0, "7"))
-    bench.tick(T0 + S, kind=TickKind.DAY_END)
-    bench.feed(told(TRADE, "7", MID, at_s=2))
-    assert bench.state.market.of(SYM).last_sale_px == MID

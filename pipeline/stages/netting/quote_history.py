@@ -12,10 +12,11 @@ confirmed: a market that stands still is not stale.
 from __future__ import annotations
 
 from pipeline.algos.crossing import Quote as CrossQuote
-from pipeline.domain.market import NBBO, PrintKind, QuoteKind, SessionState, TradePrint, VenueStatus
+from pipeline.domain.market import NBBO, QuoteKind, SessionState, TradePrint, VenueStatus
 from pipeline.domain.times import age_ns
 from pipeline.domain.units import NS_PER_S
 from pipeline.stages.netting.parameters import NettingParameters
+from pipeline.stages.shared.print_identity import DAY_NS, PrintIdentity
 from pipeline.state import Entry, State
 
 
@@ -71,12 +72,6 @@ class InstrumentMarket(Entry):
     last_sale_px: int | None = None
     last_sale_ns: int | None = None
     last_sale_id: str = ""
-    last_sale_family: list[str] = []
-    """Ids of its corrections: each may be taken back in its stead."""
-
-
-class Gone(Entry):
-    """A print that was cancelled or corrected today."""
 
 
 class Markets:
@@ -89,7 +84,7 @@ class Markets:
     def __init__(self, state: State, parameters: NettingParameters) -> None:
         self._markets = state.table("markets", InstrumentMarket)
         self._blocks = state.table("quotes", Block)
-        self._gone = state.table("gone-prints", Gone)
+        self._prints = PrintIdentity(state)
         self._parameters = parameters
         self._state = state
 
@@ -129,35 +124,37 @@ class Markets:
         self._markets.put(nbbo.instrument, market)
 
     def on_print(self, trade: TradePrint) -> None:
-        """Keep the last sale; when it is taken back there is none until the next print.
+        """Keep the last sale; when it is cancelled there is none until the next print.
 
-        What is taken back may come before what takes it back, or again after it: its id is remembered for the day.
+        Which prints stand is one rule for all who read the tape: what was taken back does not come again.
         """
         market = self.of(trade.instrument)
         market.seen_ns = max(market.seen_ns, trade.event_ns)
-        if trade.kind is PrintKind.TRADE:
-            self._on_sale(market, trade)
-        elif trade.ref_print_id is not None:
-            ref_id = _print_id(trade.venue, trade.ref_print_id)
-            self._gone.put(_gone_key(trade.instrument, ref_id), Gone())
-            if ref_id == market.last_sale_id or ref_id in market.last_sale_family:
-                _take_back(market, trade)
+        applied = self._prints.apply(trade)
+        sold = [kept for kept in applied.on if kept.last]
+        day = (market.last_sale_ns or 0) // DAY_NS
+        if any(kept.print_id == market.last_sale_id and kept.event_ns // DAY_NS == day for kept in applied.off):
+            # The sale before it is not kept, and no last sale is better evidence than one that did not happen.
+            market.last_sale_px = sold[0].px if sold else None
+            market.last_sale_ns = market.last_sale_ns if sold else None
+            market.last_sale_id = sold[0].print_id if sold else ""
+        else:
+            for kept in sold:
+                known_ns, known_id = market.last_sale_ns or 0, market.last_sale_id
+                if kept.order >= (known_ns, len(known_id), known_id) or self._is_ahead(known_ns):
+                    market.last_sale_px, market.last_sale_ns = kept.px, kept.event_ns
+                    market.last_sale_id = kept.print_id
         self._markets.put(trade.instrument, market)
 
-    def _on_sale(self, market: InstrumentMarket, trade: TradePrint) -> None:
-        print_id, known_ns = _print_id(trade.venue, trade.print_id), market.last_sale_ns or 0
-        if not trade.eligible_last or trade.px <= 0 or _gone_key(trade.instrument, print_id) in self._gone:
-            return
-        # Of two at one moment the later id is the later one, whichever came first.
-        later = (trade.event_ns, len(print_id), print_id) >= (known_ns, len(market.last_sale_id), market.last_sale_id)
-        if later or self._is_ahead(known_ns):
-            market.last_sale_px, market.last_sale_ns = trade.px, trade.event_ns
-            market.last_sale_id, market.last_sale_family = print_id, []
+    def on_tick(self, before_ns: int) -> None:
+        """When a day has begun since ``before_ns``, drop what is known of prints before yesterday."""
+        day = self._state.now_ns // DAY_NS
+        if day != before_ns // DAY_NS:
+            self._prints.forget_before(day - 1)
 
-    def end_day(self) -> None:
-        """Forget which prints were taken back: ids count for a day."""
-        for key in self._gone.keys():
-            self._gone.remove(key)
+    def restored(self) -> None:
+        """Rebuild what is derived from the tables."""
+        self._prints.restored()
 
     def on_status(self, status: VenueStatus) -> None:
         """Keep a venue's status, unless a later one is known."""
@@ -274,22 +271,3 @@ class Markets:
 
 def _block_key(instrument: str, second: int) -> str:
     return f"{instrument}/{second}"
-
-
-def _take_back(market: InstrumentMarket, trade: TradePrint) -> None:
-    """The last sale is cancelled or corrected. The sale before it is not kept, and no last sale is better evidence than
-    one that did not happen."""
-    if trade.kind is PrintKind.CORRECT and trade.px > 0 and trade.eligible_last:
-        market.last_sale_px = trade.px
-        market.last_sale_family = [*market.last_sale_family, _print_id(trade.venue, trade.print_id)]
-    else:
-        market.last_sale_px, market.last_sale_ns = None, None
-        market.last_sale_id, market.last_sale_family = "", []
-
-
-def _gone_key(instrument: str, print_id: str) -> str:
-    return f"{instrument}/{print_id}"
-
-
-def _print_id(venue: str, print_id: str) -> str:
-    return f"{venue}/{print_id}"

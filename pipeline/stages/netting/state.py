@@ -180,6 +180,7 @@ class NettingState(State):
         """Bucket to the key of its mandate's window; those of the instrument's own window are not in it."""
 
     def restored(self) -> None:
+        self.market.restored()
         self._members, self._joinable = {}, {}
         seen = ((order_id, self.orders.peek(order_id)) for order_id in self.orders.keys())
         joined = sorted((row.join_no, order_id, row.parent_id or row.bucket_id) for order_id, row in seen)

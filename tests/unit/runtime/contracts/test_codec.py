@@ -109,7 +109,7 @@ def test_any_record_has_fastavros_bytes_and_is_itself_again(topic: Topic, data: 
     assert type(again) is type(record)
 
 
-def test_the_requests_bytes_stand_in_the_orders_as_they_are_so_that_they_can_be_copied(codec: Codec) -> None:
+def test_the_requests_bytes_stand_whole_within_the_orders_so_that_they_can_be_copied(codec: Codec) -> None:
     assert codec.encode(REQUEST)[5:] in codec.encode(ORDER)
 
 
@@ -185,8 +185,7 @@ def test_a_nested_request_goes_out_in_the_bytes_it_came_in(codec: Codec) -> None
 def test_a_changed_request_does_not_keep_the_bytes_it_came_in(codec: Codec) -> None:
     read = codec.decode("orders-in", codec.encode(REQUEST))
     changed = replace(read, order_qty=13)
-    written = codec.encode(msgspec.structs.replace(ORDER, request=changed))
-    assert codec.encode(changed)[5:] in written
+    assert codec.encode(changed)[5:] in codec.encode(replace(ORDER, request=changed))
 
 
 def test_bytes_are_exact_too(codec: Codec) -> None:
