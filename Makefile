@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-machine test-broker test-rest lint types broker-test seeds mutants chaos bench setup lock
-.PHONY: clean
+.PHONY: help demo test test-machine test-broker test-rest lint types broker-test seeds mutants fuzz fuzz-decoders chaos
+.PHONY: bench setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -63,8 +63,16 @@ lock: $(VENV)/.ready ## choose new versions within the ranges of pyproject.toml:
 seeds: $(VENV)/.ready ## many seeds of the simulated broker (ARGS="--count 10000 --jobs 2")
 	$(BIN)/python -m tests.simulated.seeds $(ARGS)
 
-mutants: $(VENV)/.ready ## deliberate defects in the worker, each to be found by a cheap test
+mutants: $(VENV)/.ready ## deliberate defects in the worker, each found by a cheap test (of what decides: ARGS="--logic")
 	$(BIN)/python -m tests.mutants $(ARGS)
+
+fuzz: $(VENV)/.ready ## garbage from outside among small days in memory (ARGS="--records 1000000 --jobs 2")
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+fuzz-decoders: $(VENV)/.ready ## coverage-guided fuzzing of decoders and readers of files (ARGS="--seconds 60")
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+	    --upgrade --target .fuzz/packages -r tests/fuzz/atheris.txt
+	PYTHONPATH=.fuzz/packages $(BIN)/python -m tests.fuzz.decoders $(ARGS)
 
 clean: ## remove the virtual environment and caches (the fetched broker stays in the user's cache)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist

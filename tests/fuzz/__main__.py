@@ -19,10 +19,11 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import count
 from typing import Final, NamedTuple
 
-from tests.fuzz.flow import Failure, Garbage, Round, garbage, play
+from tests.fuzz.flow import FROM_OUTSIDE, Failure, Garbage, Round, garbage, play
 
 TRIES_PER_DAY: Final = 8
 """How often a day is run again without the garbage at which it ended."""
+DENSITIES: Final = (0.05, 0.3, 1.0, 2.0)
 TRIES_TO_SHRINK: Final = 60
 
 
@@ -31,7 +32,7 @@ class Asked(NamedTuple):
 
     seed: int
     day: int
-    records: int
+    pieces: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,14 +66,14 @@ def _all(seed: int, records: int, per_day: int, jobs: int) -> int:
     first: dict[str, tuple[Asked, Failure]] = {}
     silent: Counter[str] = Counter()
     letters: Counter[str] = Counter()
-    aside: Counter[str] = Counter()
+    alerts: Counter[str] = Counter()
     tried, started = 0, time.monotonic()
-    days = (Asked(seed, number, min(per_day, records)) for number in count())
+    days = (Asked(seed, number, _pieces(number, min(per_day, records))) for number in count())
     for asked, outcome in _days(days, jobs):
         tried += outcome.garbage
         silent += outcome.without_trace
         letters += outcome.dead_letters
-        aside += outcome.set_aside
+        alerts += outcome.alerts
         for failure in outcome.failures:
             if failure.key not in first:
                 first[failure.key] = asked, failure
@@ -83,7 +84,7 @@ def _all(seed: int, records: int, per_day: int, jobs: int) -> int:
         if tried >= records:
             break
     print()
-    for name, table in (("set aside", aside), ("dead letters", letters), ("without a trace", silent)):
+    for name, table in (("alerts", alerts), ("dead letters", letters), ("without a trace", silent)):
         print(f"\n{name}: {sum(table.values())}")
         for what, number in sorted(table.items()):
             print(f"  {number:8}  {what}")
@@ -91,6 +92,11 @@ def _all(seed: int, records: int, per_day: int, jobs: int) -> int:
         _explain(key, asked, failure)
     print(f"\n{tried} pieces of garbage, {len(first)} kinds of failures")
     return 1 if first else 0
+
+
+def _pieces(day: int, per_day: int) -> int:
+    """A day with little garbage goes its way and shows what a single piece does; one with much, how they add up."""
+    return max(1, int(per_day * DENSITIES[day % len(DENSITIES)]))
 
 
 def _days(asked: Iterator[Asked], jobs: int) -> Iterator[tuple[Asked, Round]]:
@@ -143,7 +149,11 @@ def _least(key: str, asked: Asked, failure: Failure) -> list[int]:
 
     if failure.number is not None and shows([failure.number]):
         return [failure.number]
-    left, tries, parts = list(range(asked.records)), 0, 2
+    left, tries, parts = list(range(asked.pieces)), 0, 2
+    for kind in FROM_OUTSIDE:  # whole types first
+        fewer = [each for each in left if type(garbage(asked.seed, asked.day, each).record) is not kind]
+        if len(fewer) < len(left) and fewer and shows(fewer):
+            left = fewer
     while len(left) > 1 and tries < TRIES_TO_SHRINK:
         size = -(-len(left) // parts)
         for start in range(0, len(left), size):

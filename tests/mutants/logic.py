@@ -3,9 +3,9 @@
     python -m tests.mutants --logic [--count 200] [--seed 2012] [--jobs 1] [--package NAME] [--file NAME] [--again]
 
 Those that no test notices are listed with file, line and edit; those known to change nothing (`equivalent.py`) do not
-count. Exit code 1 below 95 of 100 found, 2 when the tests fail on the code as it is. What was found before in the same
-source is not tried again (`.mutants/`), so a run that was stopped goes on where it was. Tests on recorded data beside
-the checkout are left out, as on a machine without it: --with-data lets them help.
+count. Exit code 1 below 95 of 100 found; what a test finds that fails on the code as it is does not count either. What
+was found before in the same source is not tried again (`.mutants/`), so a run that was stopped goes on where it was.
+Tests on recorded data beside the checkout are left out, as on a machine without it: --with-data lets them help.
 """
 
 from __future__ import annotations
@@ -76,41 +76,32 @@ def main(arguments: Sequence[str]) -> int:
     memory = _Memory(KEPT, forget=asked.again)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tests = {site.path: plan.rungs_for(site.path, near=asked.near) for site in picked}
-        healthy = _healthy(sorted({each for own in tests.values() for each in own}), memory, Path(folder), asked.jobs)
-        if healthy is None:
-            return 2
-        tried = list(_all(picked, tests, healthy, memory, Path(folder), asked.jobs))
+        tried = list(_all(picked, tests, memory, Path(folder), asked.jobs))
     return _told(tried)
 
 
-def _healthy(tests: list[str], memory: _Memory, folder: Path, jobs: int) -> dict[str, float] | None:
-    """Processor seconds of each test file on the code as it is; None when one fails."""
-    state = _state()
-    known = memory.healthy(state)
-    missing = [test for test in tests if test not in known]
-    if missing:
-        print(f"running {len(missing)} test files on the code as it is", flush=True)
-    failing: list[str] = []
-    work = ((test, partial(trial.start, "", None, [test], {}, folder)) for test in missing)
-    for test, outcome in _side_by_side(work, jobs):
+def _is_healthy(test: str, healthy: dict[str, float], memory: _Memory, state: str, folder: Path) -> bool:
+    """Whether a test file passes on the code as it is: only then is what it finds believed. Run once."""
+    if test not in healthy:
+        running = trial.start("", None, [test], healthy, folder)
+        while (outcome := trial.ended(running)) is None:
+            time.sleep(WAIT_S)
         if outcome.found or test not in outcome.cpu_s:
-            failing.append(f"{test}: {outcome.by}")
-        else:
-            known[test] = outcome.cpu_s[test]
-            memory.keep({"state": state, "test": test, "cpu_s": outcome.cpu_s[test]})
-    for each in failing:
-        print(f"fails on the code as it is: {each}")
-    return None if failing else known
+            return False
+        healthy[test] = outcome.cpu_s[test]
+        memory.keep({"state": state, "test": test, "cpu_s": outcome.cpu_s[test]})
+    return True
 
 
 def _all(
     picked: list[Site],
     tests: dict[str, list[str]],
-    healthy: dict[str, float],
     memory: _Memory,
     folder: Path,
     jobs: int,
 ) -> Iterator[Tried]:
+    state = _state()
+    healthy = memory.healthy(state)
     excused = {each.edit: each.why for each in EQUIVALENT}
     open_ones: list[tuple[Mutant, Callable[[], trial.Running]]] = []
     for site in picked:
@@ -123,10 +114,11 @@ def _all(
         else:
             open_ones.append((mutant, partial(trial.start, mutant.path, tree, tests[mutant.path], healthy, folder)))
     print(f"{len(open_ones)} to try", flush=True)
-    state = _state()
     for done, (mutant, outcome) in enumerate(_side_by_side(iter(open_ones), jobs), start=1):
         if _state() != state:
             raise SystemExit("the code was changed while its edits were tried: start again, what was found is kept")
+        if outcome.found and not _is_healthy(outcome.test, healthy, memory, state, folder):
+            outcome = outcome._replace(found=False, by=f"{outcome.test} fails on the code as it is")
         print(
             f"{done:4} {'found' if outcome.found else 'ALIVE'} {outcome.seconds:6.1f} s  {_place(mutant)}  "
             f"{mutant.operator}: {mutant.before}  ->  {mutant.after}\n{'':21}{outcome.by}",

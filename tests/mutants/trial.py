@@ -32,6 +32,8 @@ from tests.mutants.plan import PIPELINE, ROOT
 ALLOWED_TIMES: Final = 5.0
 ALLOWED_S: Final = 30.0
 """A test file may take this many times the processor time of the healthy code, and so many seconds more."""
+UNKNOWN_S: Final = 60.0
+"""Taken for a test file that has not been run on the healthy code."""
 WALL_TIMES: Final = 20.0
 MEMORY_BYTES: Final = 4 << 30
 OPTIONS: Final = (
@@ -45,6 +47,8 @@ class Outcome(NamedTuple):
 
     found: bool
     by: str
+    test: str
+    """The test file it ended in; empty when it passed all."""
     seconds: float
     cpu_s: Mapping[str, float]
     """Processor time of each test file that passed."""
@@ -63,7 +67,7 @@ def start(path: str, tree: ast.Module | None, tests: Sequence[str], healthy: Map
           ) -> Running:  # fmt: skip
     """Fork a child that runs ``tests`` one after the other, with ``tree`` in the place of ``path`` (None: as it is).
 
-    ``healthy``: processor seconds of each test file on the code as it is; without it there is no limit.
+    ``healthy``: processor seconds of test files on the code as it is, as far as they are known.
     """
     report = folder / f"{time.monotonic_ns()}.json"
     allowed_s = sum(_allowed_s(test, healthy) for test in tests)
@@ -90,21 +94,22 @@ def ended(running: Running) -> Outcome | None:
             return None
         os.killpg(running.pid, signal.SIGKILL)
         os.waitpid(running.pid, 0)
-        return Outcome(True, f"hangs: no answer in {seconds:.0f} s", seconds, {})
     told = json.loads(running.report.read_text()) if running.report.exists() else {}
     running.report.unlink(missing_ok=True)
-    passed = told.get("passed", {})
+    passed, test = told.get("passed", {}), told.get("test", "")
+    if not pid:
+        return Outcome(True, f"hangs: no answer in {seconds:.0f} s", test, seconds, passed)
     if os.WIFSIGNALED(status):
         of = os.WTERMSIG(status)
         why = "hangs: it uses far more processor time" if of == signal.SIGXCPU else f"ended by signal {of}"
-        return Outcome(True, f"{why}, in {told.get('test', '?')}", seconds, passed)
+        return Outcome(True, f"{why}, in {test}", test, seconds, passed)
     if not told or told.get("error"):
-        return Outcome(False, f"cannot be tried: {told.get('error', 'no report')}", seconds, passed)
-    return Outcome(bool(told["by"]), told["by"] or "nothing", seconds, passed)
+        return Outcome(False, f"cannot be tried: {told.get('error', 'no report')}", test, seconds, passed)
+    return Outcome(bool(told["by"]), told["by"] or "nothing", test, seconds, passed)
 
 
 def _allowed_s(test: str, healthy: Mapping[str, float]) -> float:
-    return ALLOWED_S + ALLOWED_TIMES * healthy.get(test, 120.0)
+    return ALLOWED_S + ALLOWED_TIMES * healthy.get(test, UNKNOWN_S)
 
 
 class _Watch:
@@ -139,12 +144,12 @@ def _child(path: str, tree: ast.Module | None, tests: Sequence[str], healthy: Ma
         assert name not in sys.modules, f"{name} was imported before the fork"
         sys.meta_path.insert(0, _Finder(name, PIPELINE / path, compile(tree, str(PIPELINE / path), "exec")))
     passed: dict[str, float] = {}
-    by = error = ""
+    by = error = test = ""
     for test in tests:
         report.write_text(json.dumps({"test": test, "passed": passed, "by": "", "error": "ended without a word"}))
         used = time.process_time()
-        if healthy:
-            resource.setrlimit(resource.RLIMIT_CPU, (int(used + _allowed_s(test, healthy)) + 1, resource.RLIM_INFINITY))
+        allowed_s = int(used + _allowed_s(test, healthy)) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (allowed_s, resource.RLIM_INFINITY))
         watch = _Watch()
         code = pytest.main([*OPTIONS, test], plugins=[watch])
         if watch.first:
@@ -154,7 +159,7 @@ def _child(path: str, tree: ast.Module | None, tests: Sequence[str], healthy: Ma
             error = f"pytest ends with {code} on {test}"
             break
         passed[test] = round(time.process_time() - used, 2)
-    report.write_text(json.dumps({"test": "", "passed": passed, "by": by, "error": error}))
+    report.write_text(json.dumps({"test": test if by or error else "", "passed": passed, "by": by, "error": error}))
 
 
 class _Finder(importlib.abc.MetaPathFinder):

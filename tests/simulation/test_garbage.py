@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-from typing import Final
 
 import pytest
 
@@ -48,9 +47,6 @@ def of_the_innocent(host: MemoryHost, kind: type[Record], sent: list[Record]) ->
     ]
 
 
-GARBAGE: Final[list[type[Record]]] = [*VALIDATORS, OrderRequest]
-
-
 class Sender:
     """Publishes garbage before some of the day's records."""
 
@@ -62,7 +58,8 @@ class Sender:
     def __call__(self, host: MemoryHost, at_ns: int) -> None:
         if self._draw.random() >= SHARE:
             return
-        kind = self._draw.choice(GARBAGE)
+        kinds: list[type[Record]] = [*VALIDATORS, OrderRequest]
+        kind = self._draw.choice(kinds)
         record = unnumbered(Generator(self._draw, self._known, at_ns).like(kind))
         if isinstance(record, OrderRequest):
             record = self._from_a_stranger(record)

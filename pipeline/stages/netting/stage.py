@@ -137,6 +137,7 @@ class NettingStage(Stage[NettingState]):
         state.market.on_tick(before_ns)
         for instrument in state.books.keys():
             yield from windows.expire(state, instrument, day_over=tick.kind is TickKind.DAY_END)
+        yield from working.recall_due(state)
         if tick.kind is not TickKind.DAY_END:
             for instrument, bucket_ids in windows.due(state):
                 yield from windows.close(state, instrument, bucket_ids)

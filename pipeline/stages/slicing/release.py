@@ -90,8 +90,9 @@ def decide(view: SlicingView) -> Release:
 
 def is_cap_below_need(view: SlicingView) -> bool:
     """Whether a MUST parent (with the siblings that share its cap) can no longer be completed under the cap."""
+    # Whether time is up is not asked here: that has a reason of its own.
     return trilemma.completion_at_risk(
-        Completion.MUST, view.siblings.unexecuted_qty, _obtainable_qty(view), view.time_left_ns
+        Completion.MUST, view.siblings.unexecuted_qty, _obtainable_qty(view), max(1, view.time_left_ns)
     )
 
 
