@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pipeline.domain.controls import Control
+from pipeline.domain.controls import Control, Tick
 from pipeline.domain.market import NBBO, Depth, QuoteKind
 from pipeline.domain.record import Kind, Record
 from pipeline.topics import TOPICS
@@ -18,8 +18,9 @@ SEED = 2012
 IGNORED: dict[type[Record], str] = {
     Depth: "a level book older than the one known, or a change while the venue's levels are unknown",
     Control: "a release of what is not held",
+    Tick: "a tick earlier than the last one",
 }
-"""Types of which a record may leave no trace, and why. (So may a tick earlier than the last one; none is sent here.)"""
+"""Types of which a record may leave no trace, and why."""
 
 
 @pytest.mark.parametrize(("number", "pieces"), [(0, 200), (1, 800), (2, 1500), (3, 800), (4, 400)])

@@ -15,4 +15,9 @@ class Equivalent(NamedTuple):
     why: str
 
 
-EQUIVALENT: Final[tuple[Equivalent, ...]] = ()
+EQUIVALENT: Final[tuple[Equivalent, ...]] = (
+    Equivalent(
+        "tca/crosses.py:_first_of: return min(seen)  ->  return max(seen)",
+        "corrections that name one another in a circle: any one of them names their family, and none of them stands",
+    ),
+)
