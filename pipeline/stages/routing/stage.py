@@ -33,8 +33,8 @@ from pipeline.domain.controls import (
     TickKind,
 )
 from pipeline.domain.executions import ChildOrder, Fill, ReportKind, VenueReport
-from pipeline.domain.market import NBBO, Depth, SessionState, VenueStatus
 from pipeline.domain.int64 import fits
+from pipeline.domain.market import NBBO, Depth, SessionState, VenueStatus
 from pipeline.domain.orders import TimeInForce
 from pipeline.domain.parents import Slice, SliceKind
 from pipeline.domain.record import Owned, Record
