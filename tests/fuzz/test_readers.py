@@ -18,8 +18,8 @@ def test_every_target_is_named() -> None:
 def test_random_bytes_raise_only_what_is_documented(name: str) -> None:
     target = TARGETS[name]
     draw = random.Random(name)
+    target.read(target.begin_with[0])  # this one is valid to the end
     for valid in target.begin_with:
-        target.read(valid)
         for _ in range(300):
             data = bytearray(valid)
             for _ in range(draw.randint(1, 4)):
