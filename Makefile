@@ -63,7 +63,7 @@ lock: $(VENV)/.ready ## choose new versions within the ranges of pyproject.toml:
 seeds: $(VENV)/.ready ## many seeds of the simulated broker (ARGS="--count 10000 --jobs 2")
 	$(BIN)/python -m tests.simulated.seeds $(ARGS)
 
-mutants: $(VENV)/.ready ## deliberate defects in the worker, each found by a cheap test (of what decides: ARGS="--logic")
+mutants: $(VENV)/.ready ## deliberate defects in the worker, each found by a cheap test (in decisions: ARGS="--logic")
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 fuzz: $(VENV)/.ready ## garbage from outside among small days in memory (ARGS="--records 1000000 --jobs 2")

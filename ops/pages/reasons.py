@@ -91,7 +91,6 @@ MEANINGS: dict[RejectReason, str] = {
     RejectReason.UNKNOWN_ORDER: "a cancel of an order not sent today by this source",
     RejectReason.TOO_LATE_TO_CANCEL: "nothing of the order is left to cancel",
     RejectReason.ALREADY_PENDING: "a cancel of the order is under way",
-    RejectReason.NOT_UNDERSTOOD: "fields or symbols of a later contract that change its meaning; the text names them",
     RejectReason.REPLACE_NOT_SUPPORTED: "replaces are not built: cancel, then send anew",
     RejectReason.NOT_UNDERSTOOD: "it says what a newer contract has and this version does not; the text names it",
 }

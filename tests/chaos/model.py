@@ -73,6 +73,7 @@ class Adder(Task):
                 "instrument": name, "start_ns": append_ns, "revision": count, "trade_date": 20260105,
                 "open_px": px, "high_px": px, "low_px": px, "close_px": px,
                 "volume_qty": qty, "vwap_qty": qty, "vwap_money": self.now_ns, "print_count": count,
+                "vwap_px": None,
             }  # fmt: skip
             yield self._by_key("bars", name, bar)
         elif topic == "venue-scores":
@@ -87,6 +88,7 @@ class Adder(Task):
     def _alert(self, kind: str, instrument: str, subject: str, text: str, at_ns: int) -> Expected:
         fields = {
             "kind": kind, "instrument": instrument, "subject_id": subject, "reason": "", "text": text, "at_ns": at_ns,
+            "count": 0,
         }  # fmt: skip
         return self._by_key("alerts", instrument, fields)
 
@@ -113,6 +115,7 @@ class Repeater(Task):
             score = {
                 "instrument": name, "venue": "V", "window_end_ns": self.now_ns, "version": self._scores, "children": 1,
                 "sent_qty": qty, "filled_qty": qty, "filled_money": 0, "fees": 0, "slippage": 0, "time_to_fill_ns": 0,
+                "untimed_qty": 0, "beyond_range": False,
             }  # fmt: skip
             yield self._by_key("venue-scores", name, score)
 
