@@ -322,8 +322,8 @@ def test_the_rule_of_cards_sees_what_it_is_for() -> None:
 
 
 MEMBERS: Final = (
-    "name", "title", "reads", "writes", "state_version", "migrations", "parameters", "__init__", "config", "new_state",
-    "step",
+    "name", "title", "reads", "writes", "answers", "state_version", "migrations", "parameters", "__init__", "config",
+    "new_state", "step",
 )  # fmt: skip
 """Of a stage's class, in this order; helpers follow."""
 

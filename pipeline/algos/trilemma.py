@@ -10,6 +10,8 @@ name goes on the slice, so `pipeline audit explain` can print it.
 |----------------------|---------------------------------------------------|----------|----------|
 | NOTHING_DUE          | ahead of or on schedule                           | PASSIVE  | none     |
 | CAP_REACHED          | nothing allowed by the participation cap          | PASSIVE  | none     |
+| RESTS_BEHIND         | as RESTS, and behind by 5 % of the leaves         | MIDPOINT | none (*) |
+| RESTS                | no such depth, but the limit is in the spread     | PASSIVE  | none (*) |
 | OUT_OF_LIMIT         | no displayed depth inside the limit               | PASSIVE  | none     |
 | MUST_LAST_MOMENT     | MUST, last 2 % of the time                        | SWEEP    | 100 %    |
 | FIRST_SLICE          | nothing sent before; at most 2 % of the leaves    | PASSIVE  | 10 %     |
@@ -26,8 +28,9 @@ name goes on the slice, so `pipeline audit explain` can print it.
 The numbers are the defaults of `TrilemmaParameters`. Wide: the spread is above twice its own
 median. Size = min(need, cap, share of depth) in whole lots; need = what is due and not yet
 live. Below the minimum slice it is 0 and accumulates, except where it is all that is left or
-in the last moment; below the client's least execution it is always 0. First form: out of limit
-means pause.
+in the last moment; below the client's least execution it is always 0. A limit at the near touch or
+between the touches takes nothing and is not out of the market: it rests, with all that is due (*). First
+form: a limit behind the near touch means pause.
 """
 
 from collections.abc import Callable, Iterable
@@ -90,6 +93,7 @@ class Situation:
     completion            MUST binds; anything else is worked as BEST_EFFORT
     first_slice           True while nothing of the parent has ever been sent
     least_qty             the client's least quantity of one execution, as far as it applies; 0 = none
+    limit_in_spread       the limit is at the near touch or better, and short of the far one
     """
 
     leaves_qty: int
@@ -107,6 +111,7 @@ class Situation:
     min_slice_qty: int = 1
     lot_qty: int = 1
     least_qty: int = 0
+    limit_in_spread: bool = False
 
     @property
     def need_qty(self) -> int:
@@ -145,11 +150,16 @@ class _Row:
     holds: Callable[[Situation, TrilemmaParameters], bool]
     style: Style
     depth_ppm: Callable[[TrilemmaParameters], int] | None
-    """Of the depth inside the limit; None: nothing is sent."""
+    """Of the depth inside the limit; None: nothing is sent, or all of the need where it ``rests``."""
+    rests: bool = False
 
 
 def _last_moment(s: Situation, p: TrilemmaParameters) -> bool:
     return s.time_left_ppm <= p.last_moment_ppm
+
+
+def _can_only_rest(s: Situation) -> bool:
+    return s.depth_inside_limit_qty <= 0 and s.limit_in_spread
 
 
 def _wide(s: Situation, p: TrilemmaParameters) -> bool:
@@ -166,6 +176,8 @@ _PASSIVE, _MIDPOINT, _CROSS, _SWEEP = Style.PASSIVE, Style.MIDPOINT, Style.CROSS
 TABLE: tuple[_Row, ...] = (
     _Row("NOTHING_DUE", lambda s, p: s.need_qty == 0, _PASSIVE, None),
     _Row("CAP_REACHED", lambda s, p: s.cap_qty is not None and s.cap_qty <= 0, _PASSIVE, None),
+    _Row("RESTS_BEHIND", lambda s, p: _can_only_rest(s) and s.behind_by(p.behind_ppm), _MIDPOINT, None, rests=True),
+    _Row("RESTS", lambda s, p: _can_only_rest(s), _PASSIVE, None, rests=True),
     _Row("OUT_OF_LIMIT", lambda s, p: s.depth_inside_limit_qty <= 0, _PASSIVE, None),
     _Row("MUST_LAST_MOMENT", lambda s, p: s.must and _last_moment(s, p), _SWEEP, lambda p: p.must_depth_ppm),
     _Row("FIRST_SLICE", lambda s, p: s.first_slice, _PASSIVE, lambda p: p.first_slice_depth_ppm),
@@ -194,9 +206,9 @@ def decide(situation: Situation, parameters: TrilemmaParameters) -> Decision:
     if s.leaves_qty < 0 or s.lot_qty < 1 or s.min_slice_qty < 1:
         raise ValueError(f"leaves, lot or minimum slice out of range: {s}")
     row = next(row for row in TABLE if row.holds(s, p))
-    if row.depth_ppm is None:
+    if row.depth_ppm is None and not row.rests:
         return Decision(row.name, row.style, 0, None if s.need_qty == 0 else row.name)
-    size = min(s.need_qty, _share_of_depth(s, row.depth_ppm(p)))
+    size = s.need_qty if row.depth_ppm is None else min(s.need_qty, _share_of_depth(s, row.depth_ppm(p)))
     if s.cap_qty is not None:
         size = min(size, s.cap_qty)
     if s.first_slice and row.name == "FIRST_SLICE":

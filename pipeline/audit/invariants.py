@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pipeline.audit.aside_books import AsideBooks
 from pipeline.audit.exposure_books import ExposureBooks
 from pipeline.audit.line import Line as Line
 from pipeline.audit.share_books import OrderShare, ShareBooks
@@ -40,11 +41,13 @@ class Books:
         self._shares = ShareBooks()
         self._exposure = ExposureBooks()
         self._venues = VenueBooks()
+        self._aside = AsideBooks()
         self._accepted_events = 0
         self._over = False
 
     def add(self, record: Record) -> None:
         """Enter one record; types that the books do not need are ignored."""
+        self._aside.on_record(record)
         match record:
             case Order():
                 if record.kind is OrderKind.NEW:
@@ -81,6 +84,7 @@ class Books:
                 self._venues.on_alert(record)
                 self._shares.on_alert(record)
                 self._exposure.on_alert(record)
+                self._aside.on_alert(record)
             case Tick():
                 self._over = self._over or record.kind is TickKind.DAY_END
             case _:
@@ -111,6 +115,7 @@ class Books:
             *self._shares.lines(),
             *self._exposure.lines(self._over),
             *(Line(*row) for row in self._venues.lines()),
+            self._aside.line(),
         ]
 
     def _count_of_orders(self) -> int:

@@ -17,8 +17,6 @@ DESK_SESSION: Final = "DESK"
 _KEPT: Final = "EXECUTION_NOT_SEEN_YET"
 """Reason of an answer to a venue that does not refuse: the restatement is kept until its execution comes."""
 
-_TOPIC: Final = "venue-reports"
-"""What an alert of set-aside reports bears as its subject."""
 _EXECUTIONS: Final = (ReportKind.TRADE, ReportKind.BUST, ReportKind.CORRECT)
 
 _Id = tuple[str, str, str]
@@ -41,16 +39,13 @@ class VenueBooks:
         self._applied: dict[_Id, None] = {}
         self._doubled = 0
         self._not_ours: dict[tuple[str, str], None] = {}
-        self._aside: dict[str, None] = {}
-        self._aside_told: dict[str, None] = {}
 
     def on_report(self, report: VenueReport) -> None:
         """Enter a venue's report; only executions, busts and corrections matter here."""
         if report.kind not in _EXECUTIONS:
             return
         if check_venue_report(report).record is None:
-            self._aside[report.instrument] = None  # no books could hold it; the first reader has told the desk
-            return
+            return  # no books could hold it; that the desk was told of it is another line
         key = report.venue, report.session_id, report.exec_id
         if report.kind is ReportKind.TRADE:
             self._reported.setdefault(key, _figures(report))  # the same ExecID again is a repeat, whatever it says
@@ -78,15 +73,12 @@ class VenueBooks:
         CONFLICTING_EXECUTION, unless it was booked when it was told first."""
         if alert.kind in (AlertKind.DONT_KNOW, AlertKind.CONFLICTING_EXECUTION) and alert.reason != _KEPT:
             self._not_ours[alert.instrument, alert.subject_id] = None
-        elif alert.kind is AlertKind.SET_ASIDE and alert.subject_id == _TOPIC:
-            self._aside_told[alert.instrument] = None
 
     def lines(self) -> list[tuple[str, int, int]]:
         """The lines of the comparison: name, the venues' figure, ours; money and fees in 1e-9 currency units."""
         figures = self._as_restated()
         said = [figures[key] for key in self._reported if key in self._filled or not self._is_refused(key)]
         ours = list(self._filled.values())
-        told = self._aside if "*" in self._aside_told else {name for name in self._aside if name in self._aside_told}
         unequal = sum(figures.get(key) != booked for key, booked in self._filled.items())
         return [
             ("executions counted more than once", self._doubled, 0),
@@ -95,7 +87,6 @@ class VenueBooks:
             ("money the venues report, and booked, 1e-9", sum(s[1] for s in said), sum(s[1] for s in ours)),
             ("fees the venues report, and booked, 1e-9", sum(s[2] for s in said), sum(s[2] for s in ours)),
             ("executions booked otherwise than reported", unequal, 0),
-            ("instruments with executions that no books can hold, and alerts of it", len(self._aside), len(told)),
         ]
 
     def _is_refused(self, key: _Id) -> bool:

@@ -102,7 +102,7 @@ def _run_desk(settings: Settings) -> int:
         from pipeline.desk.app import DEFAULT_PORT, run_desk
 
     port = os.environ.get(DESK_PORT_VARIABLE) or str(DEFAULT_PORT)
-    if not port.isdigit() or int(port) > 65_535:
+    if not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65_535:
         raise WrongUse(f"{DESK_PORT_VARIABLE} is {port!r}: it must be a port, 0 for any free one")
     return run_desk(settings, host=os.environ.get(DESK_HOST_VARIABLE) or "127.0.0.1", port=int(port))
 

@@ -11,6 +11,7 @@ from pipeline.errors import WrongUse
 K = TypeVar("K", ControlKind, ControlScope)
 
 _POSITION: Final = re.compile(r"[A-Za-z0-9._-]+/[0-9]+/[0-9]+")
+_EXECUTION: Final = re.compile(r"[0-9]{1,18}@[0-9]{1,9}(\.[0-9]{1,9})?")
 _WITHOUT_SCOPE_ID: Final = frozenset({ControlScope.ALL})
 _NEEDS_SCOPE: Final = {
     ControlKind.BLOCK_VENUE: ControlScope.VENUE,
@@ -28,7 +29,8 @@ def control(
     """A control. ``kind`` and ``scope`` in any case, ``-`` for ``_``; ``at_ns``: wall time of the control, in ns.
 
     Its id is made of that time and of who gave it. Raises WrongUse for an unknown word, a scope without its id, a scope
-    that the kind cannot have, a control without who or why, and for text that cannot be printed.
+    that the kind cannot have, a control without who or why, a declared fill without quantity and price, and for text
+    that cannot be printed.
     """
     what = _word(ControlKind, kind, "control")
     where = _word(ControlScope, scope, "scope")
@@ -46,6 +48,8 @@ def control(
             raise WrongUse("SKIP names a position, and no scope: --id topic/partition/offset")
     elif (where in _WITHOUT_SCOPE_ID) == bool(scope_id):
         raise WrongUse(f"scope {where} {'has no id' if scope_id else 'needs an id: which one?'}")
+    if what is ControlKind.DECLARE_FILLED and not _EXECUTION.fullmatch(new or ""):
+        raise WrongUse(f"DECLARE_FILLED says what was executed: --new QUANTITY@PRICE, as 6@50.05, not {new!r}")
     due = _NEEDS_SCOPE.get(what)
     lifts_all = what is ControlKind.UNBLOCK_VENUE and where is ControlScope.ALL
     if due is not None and where is not due and not lifts_all:

@@ -46,6 +46,8 @@ def read_orders(path: Path) -> list[OrderRequest | BadLine]:
     read."""
     try:
         lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError as error:
+        raise WrongUse(f"{path}: there is no such file") from error
     except OSError as error:
         raise WrongUse(f"{path}: {error.strerror or error}") from error
     return list(parse_csv(lines) if path.suffix.lower() == ".csv" else parse_json_lines(lines))

@@ -27,6 +27,7 @@ from pipeline.runtime.embedded.platform import KAFKA_VARIABLE, REGISTRY_VARIABLE
 DEFAULT_PARTITIONS: Final = 2
 DEFAULT_SOURCES: Final = "rebalancer,savings-plan,strategy-desk"
 _LEGAL_SOURCE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Settings:
             missing = KAFKA_VARIABLE if not bootstrap else REGISTRY_VARIABLE
             raise WrongUse(f"{missing} is not set. Set it to your own, or start both here with: pipeline local up")
         text = env.get("PIPELINE_PARTITIONS") or str(DEFAULT_PARTITIONS)
-        if not text.isdigit() or int(text) < 1:
+        if not _WHOLE_NUMBER.fullmatch(text) or int(text) < 1:
             raise WrongUse(f"PIPELINE_PARTITIONS is {text!r}: it must be a whole number from 1")
         named = sources or tuple(
             name.strip() for name in (env.get("PIPELINE_SOURCES") or DEFAULT_SOURCES).split(",") if name.strip()

@@ -12,6 +12,7 @@ from pipeline.domain.rejections import RejectReason as R
 from pipeline.stages.intake.parameters import IntakeParameters
 from pipeline.stages.intake.stage import IntakeStage
 from pipeline.stages.intake.state import LastMidpoint
+from tests.findings import test_i_reference_prices as analytics
 from tests.stage_bench import Bench
 from tests.unit.stages.intake.intake_bench import (
     NOW,
@@ -87,3 +88,13 @@ def test_before_the_first_tick_a_price_is_taken_and_judged_when_the_clock_has_st
     made.feed(*(record for record in REFERENCE if type(record).__name__ != "Tick"), COLLAR, quote(500, NOW + HOUR))
     made.feed(tick(NOW), quote(200, NOW))
     expect(made, new(limit_px=px(202)), None)
+
+
+def test_a_price_that_comes_after_the_last_was_told_again_is_told_with_no_earlier_time() -> None:
+    """What stands is told with the time of a tick. A new quote may be stamped before that tick and come after it."""
+    b = analytics.bench()
+    b.feed(analytics.status(), analytics.instrument(), analytics.quote(1), analytics.tick(1))
+    another_venue = analytics.status(second=7, venue="W")
+    assert analytics.told(b, another_venue, analytics.tick(8)) == [(100, 8)], "it stands, since the feed lives"
+    late = analytics.quote(7, 109 * analytics.PX, 111 * analytics.PX)
+    assert analytics.told(b, late, analytics.tick(9)) == [(110, 8)], "intake takes it: it is not older than the last"

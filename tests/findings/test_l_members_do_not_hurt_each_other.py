@@ -227,3 +227,23 @@ def test_what_must_be_done_and_was_never_worked_is_told_as_it_expires(kind: Cont
     (alert,) = [each for each in desk.all_alerts() if each.kind is AlertKind.COMPLETION_AT_RISK]
     assert (alert.reason, alert.at_ns) == ("NEVER_WORKED", desk.now)
     assert (desk.last("X").kind, desk.last("X").at_ns) == (OrderEventKind.EXPIRED, desk.now)
+
+
+@STOPS
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_was_held_is_spread_over_the_time_left_when_it_comes_back(kind: ControlKind, alone: bool) -> None:
+    desk = Desk(fills)
+    desk.order("X", "x1", 500, end_s=600)
+    if not alone:
+        desk.order("Y", "y1", 500, end_s=600)
+    desk.run(60)
+    desk.control(kind, ControlScope.ACCOUNT, "x1")
+    desk.run(270)
+    held = desk.last("X")
+    desk.control(ControlKind.RESUME, ControlScope.ACCOUNT, "x1")
+    desk.run(30)
+    assert desk.last("X").cum_qty - held.cum_qty <= held.leaves_qty * 30 // 270 + 20, "no burst"
+    desk.run(240)
+    assert (desk.last("X").kind, desk.last("X").cum_qty) == (OrderEventKind.FILLED, 500)
+    desk.end_day()
+    assert desk.off() == []

@@ -6,12 +6,11 @@ must not stop for it. Stateless: what contradicts the books is found where it wo
 
 from __future__ import annotations
 
-from datetime import date
-
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import Order, OrderKind
 from pipeline.domain.parents import Cross, CrossKind, Lineage, LineageKind, ParentKind, ParentOrder
 from pipeline.domain.record import Record
+from pipeline.domain.validators.steering import is_date
 
 
 def unusable(record: Record) -> str:
@@ -126,11 +125,3 @@ def _fill(fill: Fill) -> str:
         return f"{fill.kind} of {fill.last_qty} at {fill.last_px}{was}"
     over = fill.overfill_qty
     return "" if 0 <= over <= qty else f"{over} of {qty} are beyond what its parent permitted"
-
-
-def is_date(trade_date: int) -> bool:
-    """Whether ``trade_date`` (yyyymmdd) is a day of the calendar, with others after it to settle on."""
-    try:
-        return date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100).year < date.max.year
-    except (ValueError, OverflowError):
-        return False

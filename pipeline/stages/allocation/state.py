@@ -93,6 +93,7 @@ class ClientOrder(Entry):
 
     @crossed_money.setter
     def crossed_money(self, amount: int) -> None:
+        """Set it, in the fields that are stored."""
         self.crossed_low, self.crossed_high = low_and_high(amount)
 
     @property
@@ -102,6 +103,7 @@ class ClientOrder(Entry):
 
     @closed_money.setter
     def closed_money(self, amount: int) -> None:
+        """Set it, in the fields that are stored."""
         self.closed_low, self.closed_high = low_and_high(amount)
 
     @property
@@ -111,6 +113,7 @@ class ClientOrder(Entry):
 
     @open_money.setter
     def open_money(self, amount: int) -> None:
+        """Set it, in the fields that are stored."""
         self.open_low, self.open_high = low_and_high(amount)
 
     @property
@@ -120,6 +123,7 @@ class ClientOrder(Entry):
 
     @seen_money.setter
     def seen_money(self, amount: int) -> None:
+        """Set it, in the fields that are stored."""
         self.seen_low, self.seen_high = low_and_high(amount)
 
     @property
@@ -178,6 +182,7 @@ class MemberBook(Entry):
 
     @alloc_ids.setter
     def alloc_ids(self, ids: tuple[str, ...]) -> None:
+        """Set it, in the fields that are stored."""
         self.alloc_id, self.more_ids = (ids[0], ids[1:]) if ids else (None, ())
 
 
@@ -246,6 +251,7 @@ class Epoch(Entry):
 
     @executed_money.setter
     def executed_money(self, amount: int) -> None:
+        """Set it, in the fields that are stored."""
         self.executed_low, self.executed_high = low_and_high(amount)
 
     @property

@@ -100,7 +100,8 @@ class ReferencePrices:
         """
         known = self._sales.get(instrument)
         sold = [kept for kept in applied.on if kept.last]
-        if known is not None and any(kept.print_id == known.print_id for kept in applied.off):
+        told = None if known is None else (known.event_ns, known.print_id)
+        if any((kept.event_ns, kept.print_id) == told for kept in applied.off):
             self._sales.remove(instrument)
             known = None
             left = last_sale(instrument)
@@ -136,7 +137,9 @@ class ReferencePrices:
             since_ns = now_ns - midpoint.published_ns
             if not midpoint.px or since_ns < self._parameters.every_ns:
                 continue
-            quote_ns, changed = midpoint.quote_ns, midpoint.px != midpoint.published_px
+            # Never before the time last told, which may be a tick's: readers let no earlier time displace a later.
+            quote_ns = max(midpoint.quote_ns, midpoint.told_ns)
+            changed = midpoint.px != midpoint.published_px
             if midpoint.quote_ns <= midpoint.told_ns and not changed:
                 stands = feed_lives and since_ns >= self._parameters.standing_every_ns and self._is_open(instrument)
                 if not stands:

@@ -15,7 +15,7 @@ from pipeline.state import Entry, State
 _HALF_DAY_NS = 720 * MINUTE_NS
 
 
-class Session(NamedTuple):
+class TradingSession(NamedTuple):
     """A trading date, yyyymmdd, with its opening and close, ns since 1970; ``effective_ns``: of the record that says
     so."""
 
@@ -28,7 +28,7 @@ class Session(NamedTuple):
 class SessionDays(Entry):
     """The sessions kept of an instrument, by trading date."""
 
-    sessions: list[Session] = []
+    sessions: list[TradingSession] = []
 
 
 class Sessions:
@@ -45,7 +45,7 @@ class Sessions:
         if record.kind is not ReferenceKind.SET:
             return
         date = record.trade_date or trade_date_of(record.session_open_ns)
-        new = Session(date, record.session_open_ns, record.session_close_ns, record.effective_ns)
+        new = TradingSession(date, record.session_open_ns, record.session_close_ns, record.effective_ns)
         known = self._days.get(record.instrument) or SessionDays()
         same = next((each for each in known.sessions if each.trade_date == date), None)
         if same == new or (same is not None and same.effective_ns > new.effective_ns):
@@ -54,7 +54,7 @@ class Sessions:
         self._days.put(record.instrument, SessionDays(sorted([*others, new])))
         self._first.clear()
 
-    def before(self, instrument: str, trade_date: int, most: int) -> list[Session]:
+    def before(self, instrument: str, trade_date: int, most: int) -> list[TradingSession]:
         """The last ``most`` sessions of earlier trading dates, by date; forgets those before them."""
         sessions = self._of(instrument)
         earlier = [each for each in sessions if each.trade_date < trade_date]
@@ -90,12 +90,12 @@ class Sessions:
             known = self._first[""] = trade_date, first
         return known[1]
 
-    def _of(self, instrument: str) -> list[Session]:
+    def _of(self, instrument: str) -> list[TradingSession]:
         known = self._days.get(instrument)
         return known.sessions if known is not None else []
 
 
-def _distance_ns(session: Session, at_ns: int) -> int:
+def _distance_ns(session: TradingSession, at_ns: int) -> int:
     """How far a moment is from a session, ns; 0 inside."""
     if at_ns < session.open_ns:
         return session.open_ns - at_ns

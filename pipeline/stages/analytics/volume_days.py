@@ -10,7 +10,7 @@ from pipeline.algos import volume_curve
 from pipeline.domain.analytics import VolumeCurve
 from pipeline.domain.int64 import nearest
 from pipeline.domain.reference import Instrument
-from pipeline.stages.analytics.sessions import Session, Sessions
+from pipeline.stages.analytics.sessions import Sessions, TradingSession
 from pipeline.stages.shared.print_tape import MINUTE_NS, minute_of, trade_date_of
 from pipeline.state import Entry, State
 
@@ -105,7 +105,7 @@ class VolumeDays:
         days.dates = dates
         self._days.put(instrument, days)
 
-    def _bins(self, instrument: str, session: Session, count: int) -> list[int]:
+    def _bins(self, instrument: str, session: TradingSession, count: int) -> list[int]:
         """Volume of the session's first ``count`` minutes, from its own opening."""
         found: list[int] = []
         volumes: dict[int, int] = {}
@@ -120,5 +120,5 @@ class VolumeDays:
         return found
 
 
-def _minutes(session: Session) -> int:
+def _minutes(session: TradingSession) -> int:
     return -(-(session.close_ns - session.open_ns) // MINUTE_NS)

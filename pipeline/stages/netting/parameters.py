@@ -46,6 +46,14 @@ class NettingParameters(Parameters, frozen=True, kw_only=True):
     cross_interval_ns: Annotated[
         int, nanos("Working parents of an instrument are asked at most this often whether they would cross.", 1)
     ] = 5 * NS_PER_S  # fmt: skip
+    epoch_interval_ns: Annotated[
+        int,
+        nanos("Clients' cancels end an epoch of a parent of many members at most this often, as each costs a record "
+              "per member: those that come sooner join the next one. A kill or pause waits for nothing."),
+    ] = NS_PER_S  # fmt: skip
+    epoch_members: Annotated[
+        int, count("Members up to which a parent counts as one of few: a cancel ends its epoch at once.")
+    ] = 100  # fmt: skip
     close_members: Annotated[
         int,
         count(

@@ -12,10 +12,11 @@ confirmed: a market that stands still is not stale.
 from __future__ import annotations
 
 from pipeline.algos.crossing import Quote as CrossQuote
-from pipeline.domain.market import NBBO, PrintKind, QuoteKind, SessionState, TradePrint, VenueStatus
+from pipeline.domain.market import NBBO, QuoteKind, SessionState, TradePrint, VenueStatus
 from pipeline.domain.times import age_ns
 from pipeline.domain.units import NS_PER_S
 from pipeline.stages.netting.parameters import NettingParameters
+from pipeline.stages.shared.print_identity import DAY_NS, PrintIdentity
 from pipeline.state import Entry, State
 
 
@@ -83,6 +84,7 @@ class Markets:
     def __init__(self, state: State, parameters: NettingParameters) -> None:
         self._markets = state.table("markets", InstrumentMarket)
         self._blocks = state.table("quotes", Block)
+        self._prints = PrintIdentity(state)
         self._parameters = parameters
         self._state = state
 
@@ -122,20 +124,37 @@ class Markets:
         self._markets.put(nbbo.instrument, market)
 
     def on_print(self, trade: TradePrint) -> None:
-        """Keep the last sale; when it is cancelled there is none until the next print."""
+        """Keep the last sale; when it is cancelled there is none until the next print.
+
+        Which prints stand is one rule for all who read the tape: what was taken back does not come again.
+        """
         market = self.of(trade.instrument)
         market.seen_ns = max(market.seen_ns, trade.event_ns)
-        if trade.kind is PrintKind.TRADE:
-            known_ns = market.last_sale_ns or 0
-            if trade.eligible_last and trade.px > 0 and (trade.event_ns >= known_ns or self._is_ahead(known_ns)):
-                market.last_sale_px, market.last_sale_ns = trade.px, trade.event_ns
-                market.last_sale_id = _print_id(trade.venue, trade.print_id)
-        elif trade.ref_print_id is not None and _print_id(trade.venue, trade.ref_print_id) == market.last_sale_id:
+        applied = self._prints.apply(trade)
+        sold = [kept for kept in applied.on if kept.last]
+        day = (market.last_sale_ns or 0) // DAY_NS
+        if any(kept.print_id == market.last_sale_id and kept.event_ns // DAY_NS == day for kept in applied.off):
             # The sale before it is not kept, and no last sale is better evidence than one that did not happen.
-            market.last_sale_px = trade.px if trade.kind is PrintKind.CORRECT and trade.px > 0 else None
-            if market.last_sale_px is None:
-                market.last_sale_ns, market.last_sale_id = None, ""
+            market.last_sale_px = sold[0].px if sold else None
+            market.last_sale_ns = market.last_sale_ns if sold else None
+            market.last_sale_id = sold[0].print_id if sold else ""
+        else:
+            for kept in sold:
+                known_ns, known_id = market.last_sale_ns or 0, market.last_sale_id
+                if kept.order >= (known_ns, len(known_id), known_id) or self._is_ahead(known_ns):
+                    market.last_sale_px, market.last_sale_ns = kept.px, kept.event_ns
+                    market.last_sale_id = kept.print_id
         self._markets.put(trade.instrument, market)
+
+    def on_tick(self, before_ns: int) -> None:
+        """When a day has begun since ``before_ns``, drop what is known of prints before yesterday."""
+        day = self._state.now_ns // DAY_NS
+        if day != before_ns // DAY_NS:
+            self._prints.forget_before(day - 1)
+
+    def restored(self) -> None:
+        """Rebuild what is derived from the tables."""
+        self._prints.restored()
 
     def on_status(self, status: VenueStatus) -> None:
         """Keep a venue's status, unless a later one is known."""
@@ -252,7 +271,3 @@ class Markets:
 
 def _block_key(instrument: str, second: int) -> str:
     return f"{instrument}/{second}"
-
-
-def _print_id(venue: str, print_id: str) -> str:
-    return f"{venue}/{print_id}"

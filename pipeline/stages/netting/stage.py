@@ -132,9 +132,12 @@ class NettingStage(Stage[NettingState]):
     def _on_tick(self, state: NettingState, tick: Tick) -> Iterator[Owned]:
         if state.stale.on_tick(tick):
             yield from _stale_alerts(state)
+        before_ns = state.now_ns
         state.apply_tick(tick)
+        state.market.on_tick(before_ns)
         for instrument in state.books.keys():
             yield from windows.expire(state, instrument, day_over=tick.kind is TickKind.DAY_END)
+        yield from working.recall_due(state)
         if tick.kind is not TickKind.DAY_END:
             for instrument, bucket_ids in windows.due(state):
                 yield from windows.close(state, instrument, bucket_ids)

@@ -117,6 +117,8 @@ class NettedParent(Entry):
     """What was told of its quantity as below a lot: it cannot be sent."""
     held_qty: int = 0
     """What of its members was held as the epoch began."""
+    recall_ns: int = 0
+    """When its last recall was sent."""
 
 
 class Round(Entry):
@@ -170,12 +172,15 @@ class NettingState(State):
         self.parents = self.table("parents", NettedParent)
         self.books = self.table("books", NettingBook)
         self.mandate_windows = self.table("mandate-windows", MandateWindow)
+        self.waiting_recalls: dict[str, None] = {}
+        """Parents whose recall waits for its time: an index."""
         self._members: dict[str, dict[str, None]] = {}
         self._joinable: dict[str, str] = {}
         self._window_of: dict[str, str] = {}
         """Bucket to the key of its mandate's window; those of the instrument's own window are not in it."""
 
     def restored(self) -> None:
+        self.market.restored()
         self._members, self._joinable = {}, {}
         seen = ((order_id, self.orders.peek(order_id)) for order_id in self.orders.keys())
         joined = sorted((row.join_no, order_id, row.parent_id or row.bucket_id) for order_id, row in seen)
@@ -184,6 +189,8 @@ class NettingState(State):
         for instrument in self.books.keys():
             for bucket_id in self.books[instrument].buckets:
                 self._joinable[self.buckets[bucket_id].key] = bucket_id
+        parents = ((parent_id, self.parents.peek(parent_id)) for parent_id in self.parents.keys())
+        self.waiting_recalls = {parent_id: None for parent_id, row in parents if row.recall_wanted and not row.recalled}
         windows = [(key, self.mandate_windows[key].buckets) for key in self.mandate_windows.keys()]
         self._window_of = {bucket_id: key for key, buckets in windows for bucket_id in buckets}
 
@@ -339,6 +346,7 @@ class NettingState(State):
         book.parents = [each for each in book.parents if each != parent_id]
         self.books.put(instrument, book)
         self.parents.remove(parent_id)
+        self.waiting_recalls.pop(parent_id, None)
         self._forget_if_empty(instrument)
 
     def join(self, order: Order, bucket_id: str, qty: int) -> None:

@@ -9,7 +9,8 @@ what the new epoch's members have. Who leaves is gone at once too, unless more i
 then it waits until that is cancelled. Who is held (source or account killed or paused) stays in the parent without
 being worked, until it is resumed, cancelled or at its end. With nobody to be worked the epoch has no members.
 
-A recall waits until an open ask is answered, and serves all cancels that come meanwhile. After slicing's FINISH neither
+A recall waits until an open ask is answered, and serves all cancels that come meanwhile; clients' cancels recall a
+parent of many members at most once in ``epoch_interval_ns``. After slicing's FINISH neither
 begins any more: the final EpochClosed decides what is pending.
 
 What a member may cross out of a working parent is its part of what slicing set aside, not all that it has open: the
@@ -49,7 +50,7 @@ def leave(state: NettingState, located: Located, cl_ord_id: str) -> Iterator[Mad
         return
     row.leaving, row.leaving_cl_ord_id = True, cl_ord_id
     state.orders.put(order_id, row)
-    yield from _want_recall(state, row.parent_id)
+    yield from _want_recall(state, row.parent_id, at_once=False)
 
 
 def cancel_parent(state: NettingState, parent_id: str) -> Iterator[Made]:
@@ -69,19 +70,35 @@ def hold_or_resume(state: NettingState) -> Iterator[Made]:
             yield from _want_recall(state, parent_id)
 
 
-def _want_recall(state: NettingState, parent_id: str) -> Iterator[Made]:
+def _want_recall(state: NettingState, parent_id: str, *, at_once: bool = True) -> Iterator[Made]:
+    """A new epoch is wanted; one that need not begin at once waits for its time, and joins others."""
     parent = state.parents[parent_id]
     parent.recall_wanted = True
+    if at_once:
+        parent.recall_ns = 0
     state.parents.put(parent_id, parent)
     yield from _recall_if_free(state, parent_id)
 
 
 def _recall_if_free(state: NettingState, parent_id: str) -> Iterator[Made]:
     parent = state.parents[parent_id]
-    if parent.recall_wanted and not (parent.recalled or parent.ending or parent.ask_id):
-        parent.recalled = True
-        state.parents.put(parent_id, parent)
-        yield records.parent_record(ParentKind.RECALL, parent_id, parent, state.now_ns)
+    if not parent.recall_wanted or parent.recalled:
+        return
+    many = state.member_count(parent_id) > state.parameters.epoch_members
+    too_soon = many and state.now_ns < parent.recall_ns + state.parameters.epoch_interval_ns
+    if parent.ending or parent.ask_id or too_soon:
+        state.waiting_recalls[parent_id] = None
+        return
+    parent.recalled, parent.recall_ns = True, state.now_ns
+    state.waiting_recalls.pop(parent_id, None)
+    state.parents.put(parent_id, parent)
+    yield records.parent_record(ParentKind.RECALL, parent_id, parent, state.now_ns)
+
+
+def recall_due(state: NettingState) -> Iterator[Made]:
+    """Send the recalls whose time has come."""
+    for parent_id in sorted(state.waiting_recalls):
+        yield from _recall_if_free(state, parent_id)
 
 
 def on_epoch_closed(state: NettingState, closed: EpochClosed) -> Iterator[Made]:

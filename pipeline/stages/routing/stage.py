@@ -33,6 +33,7 @@ from pipeline.domain.controls import (
     TickKind,
 )
 from pipeline.domain.executions import ChildOrder, Fill, ReportKind, VenueReport
+from pipeline.domain.int64 import fits
 from pipeline.domain.market import NBBO, Depth, SessionState, VenueStatus
 from pipeline.domain.orders import TimeInForce
 from pipeline.domain.parents import Slice, SliceKind
@@ -395,11 +396,11 @@ def _forget(state: RoutingState, trade_date: int) -> None:
 
 
 def _declared_fill(text: str) -> tuple[int, int] | None:
-    """``qty@px`` with the price in currency units, exact to 1e-9; None when it is not that."""
+    """``qty@px`` with the price in currency units, exact to 1e-9; None when it is not that, or beyond 64 bits."""
     qty_text, at, px_text = text.partition("@")
     whole, _, part = px_text.partition(".")
     digits = (qty_text, whole, part or "0")
-    if not at or len(part) > 9 or not all(d.isascii() and d.isdigit() for d in digits):
+    if not at or len(part) > 9 or not all(d.isascii() and d.isdigit() and len(d) < 19 for d in digits):
         return None
     qty, px = int(qty_text), int(whole) * PX_ONE + int((part + "0" * 9)[:9])
-    return (qty, px) if qty > 0 and px > 0 else None
+    return (qty, px) if qty > 0 and px > 0 and fits(px) else None

@@ -102,7 +102,9 @@ class VenuesStage(Stage[VenuesState]):
         lane = f"{DARK}/{quote.instrument}"
         self._advance(state, lane, quote.event_ns - 1)
         market = state.market(quote.instrument)
-        market.quote_ns = max(market.quote_ns, quote.event_ns)
+        if quote.event_ns < market.quote_ns:
+            return  # older than the one held
+        market.quote_ns = quote.event_ns
         market.bid_px, market.offer_px = quote.bid_px, quote.offer_px
         state.markets.put(quote.instrument, market)
         at_ns = state.lane_now_ns(lane)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from pipeline.algos import participation, trilemma
 from pipeline.algos.participation import OwnVolume
 from pipeline.algos.volume_curve import volume_between
-from pipeline.domain.orders import Completion, Urgency
+from pipeline.domain.orders import Completion, Side, Urgency
 from pipeline.domain.parents import Style
 from pipeline.domain.units import PPB_ONE, PPM_ONE
 from pipeline.stages.slicing.parameters import SlicingParameters
@@ -76,6 +76,7 @@ def decide(view: SlicingView) -> Release:
             min_slice_qty=min_slice_qty,
             lot_qty=view.lot_qty,
             least_qty=parent.min_qty,
+            limit_in_spread=_limit_in_spread(view),
         ),
         view.parameters.trilemma,
     )
@@ -90,8 +91,9 @@ def decide(view: SlicingView) -> Release:
 
 def is_cap_below_need(view: SlicingView) -> bool:
     """Whether a MUST parent (with the siblings that share its cap) can no longer be completed under the cap."""
+    # Whether time is up is not asked here: that has a reason of its own.
     return trilemma.completion_at_risk(
-        Completion.MUST, view.siblings.unexecuted_qty, _obtainable_qty(view), view.time_left_ns
+        Completion.MUST, view.siblings.unexecuted_qty, _obtainable_qty(view), max(1, view.time_left_ns)
     )
 
 
@@ -99,6 +101,16 @@ def depth_qty(view: SlicingView) -> int:
     """Units displayed inside the parent's limit, at the venues where it may be worked now."""
     order = view.parent.order
     return view.market.depth_inside_qty(order.instrument, view.venues, order.side, order.limit_px)
+
+
+def _limit_in_spread(view: SlicingView) -> bool:
+    """Whether the parent's limit lets it stand at the near touch or better, but take nothing."""
+    order, quote = view.parent.order, view.market.quote(view.parent.order.instrument)
+    if order.limit_px is None or quote is None or quote.bid_px is None or quote.offer_px is None:
+        return False
+    near_px, far_px = (quote.bid_px, quote.offer_px) if order.side is Side.BUY else (quote.offer_px, quote.bid_px)
+    sign = order.side.sign
+    return sign * (order.limit_px - near_px) >= 0 > sign * (order.limit_px - far_px)
 
 
 def _cap_qty(view: SlicingView) -> int | None:

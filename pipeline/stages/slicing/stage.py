@@ -34,7 +34,7 @@ from pipeline.stages.slicing.completion import tell_if_at_risk, tell_if_unfilled
 from pipeline.stages.slicing.migrations import MIGRATIONS
 from pipeline.stages.slicing.parameters import SlicingParameters
 from pipeline.stages.slicing.state import SlicingState, TradingDay
-from pipeline.stages.slicing.window import keep_time
+from pipeline.stages.slicing.window import begin_epoch, keep_time
 from pipeline.stages.slicing.working_parent import WorkingParent, working
 from pipeline.state import Task
 
@@ -128,7 +128,7 @@ class SlicingStage(Stage[SlicingState]):
             return
         match order.kind:
             case ParentKind.EPOCH:
-                known.begin_epoch(order)
+                begin_epoch(state, known, order, state.day_of(known))
                 if known.out:
                     yield known.next_slice(SliceKind.PERMIT, state.now_ns, why="a new epoch")
             case ParentKind.RECALL:

@@ -4,6 +4,8 @@
   open.
 - While the parent may not be worked (halted, outside the session, killed, paused, held as stale) its schedule stands
   still, and then goes on from where it was: what was not due meanwhile is spread over the time left, not caught up.
+- When members come back its new quantity is spread over the time left, likewise; when some leave, what is due shrinks
+  with what there is to do.
 - It ends when the session ends, if that is before the end asked for. When the end moves, the schedule goes on from what
   was due by then, towards the new end.
 
@@ -12,6 +14,7 @@ The volume that a participation cap is a part of counts from the later of start 
 
 from __future__ import annotations
 
+from pipeline.domain.parents import ParentOrder
 from pipeline.stages.slicing.schedules.table import SCHEDULES
 from pipeline.stages.slicing.state import SlicingState, TradingDay
 from pipeline.stages.slicing.working_parent import WorkingParent
@@ -48,6 +51,20 @@ def keep_time(state: SlicingState, parent: WorkingParent, day: TradingDay) -> No
         parent.from_ns = now_ns
     parent.until_ns, parent.stands_still = ends_ns, has_begun and not may
     state.put(parent)
+
+
+def begin_epoch(state: SlicingState, parent: WorkingParent, order: ParentOrder, day: TradingDay) -> None:
+    """Begin the epoch that ``order`` tells of, and go on with the schedule. ``day``: of the parent."""
+    was_qty = parent.earlier_qty + parent.order_qty
+    runs = parent.from_ns > 0 and not parent.stands_still
+    due_qty = _due_qty(state, parent, day) if runs else parent.from_qty
+    parent.begin_epoch(order)
+    total_qty = parent.earlier_qty + parent.order_qty
+    if total_qty > was_qty:
+        parent.from_qty = due_qty
+        parent.from_ns = state.now_ns if runs else parent.from_ns
+    elif was_qty > 0:
+        parent.from_qty = parent.from_qty * max(0, total_qty) // was_qty
 
 
 def _due_qty(state: SlicingState, parent: WorkingParent, day: TradingDay) -> int:

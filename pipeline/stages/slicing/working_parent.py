@@ -64,8 +64,10 @@ class WorkingParent(Entry):
     """It may not be worked at the moment, so nothing more comes due."""
     since_cut_qty: int = 0
     """Executed in the epoch since it was closed: its successor's quantity does not know of it."""
-    cut: bool = False
-    """The epoch is closed to new children; its successor has not begun."""
+    cut_epoch_no: int = 0
+    """The last epoch whose close to new children (CUT or QUIET) has been read."""
+    uncut_qty: int = 0
+    """Executed in an earlier epoch whose close has not been read: taken off this one's quantity until it is."""
     resting: bool = False
     """The epoch has no members: everybody left in the parent is held or waits for earlier children to end."""
 
@@ -132,7 +134,7 @@ class WorkingParent(Entry):
         self.earlier_taken_qty += self.taken_qty
         self.epoch_no, self.order_qty = order.epoch_no, order.order_qty - self.since_cut_qty
         self.executed_qty = self.taken_qty = self.since_cut_qty = 0
-        self.recalled = self.cut = False
+        self.recalled = False
         self.resting = order.member_count == 0
 
     def apply(self, fill: Fill) -> None:
@@ -141,6 +143,8 @@ class WorkingParent(Entry):
             case FillKind.TRADE if fill.epoch_no < self.epoch_no:
                 self.earlier_executed_qty += fill.last_qty
                 self.order_qty -= fill.last_qty
+                if fill.epoch_no > self.cut_epoch_no:
+                    self.uncut_qty += fill.last_qty
                 self._reduce(fill.slice_no, fill.last_qty)
             case FillKind.TRADE:
                 self.in_vain = 0
@@ -150,17 +154,22 @@ class WorkingParent(Entry):
                 self._count(-fill.last_qty)
             case FillKind.CORRECT if fill.epoch_no == self.epoch_no:
                 self._count(fill.last_qty - fill.prior_qty)
-            case FillKind.CUT | FillKind.QUIET if fill.epoch_no == self.epoch_no:
-                self.cut = True
+            case FillKind.CUT | FillKind.QUIET if fill.epoch_no > self.cut_epoch_no:
+                # What was executed before its epoch's close is in the new epoch's quantity already: topics may be read
+                # in such an order.
+                self.cut_epoch_no = fill.epoch_no
+                self.order_qty += self.uncut_qty
+                self.uncut_qty = 0
             case FillKind.RETURNED:
-                self.in_vain += fill.last_qty > 0
+                # What is returned as its epoch ends was not in vain: nobody is to wait for that.
+                self.in_vain += fill.last_qty > 0 and fill.epoch_no == self.epoch_no
                 self.out = [(no, qty) for no, qty in self.out if no != fill.slice_no]
             case _:
                 pass
 
     def _count(self, qty: int) -> None:
         self.executed_qty += qty
-        if self.cut:
+        if self.cut_epoch_no == self.epoch_no:
             self.since_cut_qty += qty
 
     def _reduce(self, slice_no: int, qty: int) -> None:

@@ -44,6 +44,15 @@ CALM = Situation(
         ({"cap_qty": 0}, "CAP_REACHED", Style.PASSIVE, 0),
         ({"cap_qty": 0, "completion": MUST, "time_left_ppm": 0}, "CAP_REACHED", Style.PASSIVE, 0),
         ({"depth_inside_limit_qty": 0}, "OUT_OF_LIMIT", Style.PASSIVE, 0),
+        ({"depth_inside_limit_qty": 0, "limit_in_spread": True}, "RESTS", Style.PASSIVE, 400),
+        ({"depth_inside_limit_qty": 0, "limit_in_spread": True, "behind_qty": 499}, "RESTS", Style.PASSIVE, 499),
+        (
+            {"depth_inside_limit_qty": 0, "limit_in_spread": True, "behind_qty": 500},
+            "RESTS_BEHIND",
+            Style.MIDPOINT,
+            500,
+        ),
+        ({"depth_inside_limit_qty": 0, "limit_in_spread": True, "cap_qty": 70}, "RESTS", Style.PASSIVE, 70),
         (
             {"completion": MUST, "time_left_ppm": 20_000, "behind_qty": 9_000},
             "MUST_LAST_MOMENT",

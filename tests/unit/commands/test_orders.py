@@ -90,7 +90,7 @@ def test_a_file_without_an_order_is_no_success(
 
 def test_a_file_that_is_not_there_is_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["orders", "send", str(tmp_path / "none.csv")]) == 2
-    assert "No such file" in capsys.readouterr().err
+    assert "there is no such file" in capsys.readouterr().err
 
 
 def test_a_sender_whose_schema_is_not_registered_says_what_to_do_and_sends_nothing(

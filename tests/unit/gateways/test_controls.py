@@ -26,6 +26,7 @@ def test_words_become_a_control() -> None:
         ("kill", "all", "", "ann", " ", "--why"),
         ("block-venue", "instrument", "AMZN", "ann", "x", "of a VENUE"),
         ("block-venue", "all", "", "ann", "x", "of a VENUE"),
+        ("declare-filled", "child", "P0-1/1.1", "ann", "x", "QUANTITY@PRICE"),
         ("unblock-venue", "all", "XBAT", "ann", "x", "has no id"),
         ("unblock-venue", "instrument", "AMZN", "ann", "x", "of a VENUE"),
         ("kill", "account", " A1", "ann", "x", "blanks around it"),
@@ -41,3 +42,12 @@ def test_words_become_a_control() -> None:
 def test_what_is_no_control_is_said(kind: str, scope: str, scope_id: str, who: str, why: str, said: str) -> None:
     with pytest.raises(WrongUse, match=said):
         control(kind, scope, scope_id, who, why, 1)
+
+
+@pytest.mark.parametrize(
+    "new", ["6", "@5", "6@", "1_0@5", "+6@5", "6@5,05", "6@.5", "６@5", "6@0.0000000001", "9" * 19 + "@1"]
+)
+def test_a_declared_fill_is_a_quantity_at_a_price_in_plain_digits(new: str) -> None:
+    assert control("declare-filled", "child", "P0-1/1.1", "ann", "x", 1, new="6@50.05").new == "6@50.05"
+    with pytest.raises(WrongUse, match="QUANTITY@PRICE"):
+        control("declare-filled", "child", "P0-1/1.1", "ann", "x", 1, new=new)

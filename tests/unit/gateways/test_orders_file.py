@@ -183,7 +183,7 @@ def test_other_encodings_are_said_line_by_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_wrong_use(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match="No such file"):
+    with pytest.raises(WrongUse, match="there is no such file"):
         read_orders(tmp_path / "none.csv")
     with pytest.raises(WrongUse, match="Is a directory"):
         read_orders(tmp_path)

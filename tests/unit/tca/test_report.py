@@ -114,6 +114,9 @@ def test_a_group_is_the_sum_of_its_rows_and_a_table_is_left_out_where_there_are_
     assert [line.split("  ")[0] for line in report(children) if line.endswith("fees")] == ["by venue"]
     assert report(()) == report(())[:2]
     assert Group("").fee_mbps is None and Lost().cost_mbps is None
+    assert (Lost(3, 2).cost_mbps, Lost(3, -2).cost_mbps) == (6_666_667, -6_666_667), "to the nearest, not down"
+    assert (Against(1, 3, 2).cost_mbps, Against(1, 3, 2).perf_mbps) == (6_666_667, -6_666_667)
+    assert (Against(3, 1, 1, 2).qty_weighted_cost_mbps, Group("", traded=3, fees=2).fee_mbps) == (1, 6_666_667)
     assert table("of nothing", [Group("")]) == [
         "of nothing         rows    asked     done           money  shortfall  arrival     VWAP    delay     fees",
         "  -                   0        0        0            0.00          -        -        -        -        -",

@@ -109,8 +109,8 @@ def test_any_record_has_fastavros_bytes_and_is_itself_again(topic: Topic, data: 
     assert type(again) is type(record)
 
 
-def test_the_request_is_the_orders_last_field_so_that_its_bytes_can_be_copied(codec: Codec) -> None:
-    assert codec.encode(ORDER).endswith(codec.encode(REQUEST)[5:])
+def test_the_requests_bytes_stand_whole_within_the_orders_so_that_they_can_be_copied(codec: Codec) -> None:
+    assert codec.encode(REQUEST)[5:] in codec.encode(ORDER)
 
 
 # ---------------------------------------------------------------- exact types on write
@@ -178,14 +178,14 @@ def test_a_nested_request_goes_out_in_the_bytes_it_came_in(codec: Codec) -> None
     read = codec.decode("orders-in", theirs)
     assert read == request
     written = codec.encode(replace(ORDER, request=read))
-    assert written.endswith(theirs[5:])
+    assert theirs[5:] in written
     assert codec.decode("orders", written) == replace(ORDER, request=request)
 
 
 def test_a_changed_request_does_not_keep_the_bytes_it_came_in(codec: Codec) -> None:
     read = codec.decode("orders-in", codec.encode(REQUEST))
     changed = replace(read, order_qty=13)
-    assert codec.encode(replace(ORDER, request=changed)).endswith(codec.encode(changed)[5:])
+    assert codec.encode(changed)[5:] in codec.encode(replace(ORDER, request=changed))
 
 
 def test_bytes_are_exact_too(codec: Codec) -> None:

@@ -329,7 +329,8 @@ def test_a_changed_contract_is_found_until_it_is_rendered_and_kept(tmp_path: Pat
     assert freeze(golden) == []
 
     schema = json.loads((golden / "orders" / "v1.avsc").read_text())
-    schema["fields"][-2]["unit"] = "percent"
+    (cap,) = (field for field in schema["fields"] if field["name"] == "participation_cap")
+    cap["unit"] = "percent"
     (golden / "orders" / "v1.avsc").write_text(json.dumps(schema))
     (directory / "orders.avsc").write_text("{}")
     (directory / "fills.avsc").unlink()

@@ -340,6 +340,27 @@ def test_reference_data_of_a_later_moment_bind_from_then_on(
     expect(made, new("3"), reason)
 
 
+@pytest.mark.parametrize("sooner_first", [True, False])
+def test_of_several_later_moments_each_is_kept(sooner_first: bool) -> None:
+    made = Bench(IntakeStage(), swap_every=0)
+    made.feed(*REFERENCE)
+    sooner = limit(LimitScope.ACCOUNT, "A1", max_order_qty=5)
+    changes = [
+        msgspec.structs.replace(sooner, effective_ns=NOW + 2 * S),
+        instrument(effective_ns=NOW + 4 * S, restricted=True),
+        account(effective_ns=NOW + 6 * S, kind=ReferenceKind.REMOVE),
+    ]
+    expect(made, new("1"), None)
+    made.feed(*(changes if sooner_first else reversed(changes)))
+    expect(made, new("2"), None)
+    made.feed(tick(NOW + 2 * S))
+    expect(made, new("3"), R.ORDER_TOO_LARGE)
+    made.feed(tick(NOW + 4 * S))
+    expect(made, new("4", order_qty=5), R.RESTRICTED_INSTRUMENT)
+    made.feed(tick(NOW + 6 * S))
+    expect(made, new("5", order_qty=5), R.UNKNOWN_ACCOUNT)
+
+
 @CHANGED_REFERENCE_DATA
 def test_reference_data_restored_before_their_moment_bind_from_then_on(change: Any, reason: R) -> None:
     made = Bench(IntakeStage(), swap_every=1)

@@ -545,3 +545,21 @@ def test_held_and_leaving_members_do_not_cross() -> None:
     assert [(ask.side, ask.ask_qty) for ask in asks] == [(BUY, 100), (SELL, 100)]
     made = bench.feed(*(aside(ask, 100) for ask in asks))
     assert crossed(bench.all(Cross, made)) == {"b2": 100, "s": 100}
+
+
+def test_cancels_of_a_parent_of_many_join_the_next_epoch_but_a_kill_waits_for_nothing() -> None:
+    bench = NettingBench(config=config(epoch_members=2, epoch_interval_ns=3 * S))
+    bench.feed(*(order(name) for name in "abcdef"))
+    bench.to(T0 + 5 * S)
+    (parent,) = bench.parents(ParentKind.NEW)
+    left = dict.fromkeys("abcdef", (0, 100))
+    assert [p.kind for p in bench.parents(records=bench.feed(cancel("a")))] == [ParentKind.RECALL]
+    (epoch,) = bench.parents(ParentKind.EPOCH, bench.feed(closed(parent, left)))
+    assert not bench.feed(cancel("b"), cancel("c")) and not bench.tick(T0 + 8 * S - 1)
+    assert [(p.kind, p.epoch_no) for p in bench.parents(records=bench.tick(T0 + 8 * S))] == [(ParentKind.RECALL, 2)]
+    made = bench.feed(closed(epoch, dict.fromkeys("bcdef", (0, 100))))
+    assert [e.order_id for e in bench.lineage(LineageKind.LEFT, made)] == ["b", "c"]
+    assert not bench.feed(cancel("d"))
+    made = bench.feed(control(ControlKind.KILL, ControlScope.ACCOUNT, "acc-e"))
+    assert [(p.kind, p.epoch_no) for p in bench.parents(records=made)] == [(ParentKind.RECALL, 3)]
+    assert not bench.tick(T0 + 60 * S), "it served the cancel too"

@@ -230,7 +230,7 @@ def test_the_desk_can_declare_an_unknown_child_dead_or_filled_and_only_an_unknow
     assert [a.reason for a in bench.all(Alert, out)] == ["CHILD_IS_NOT_UNKNOWN"]
     bench.after(6)
     bench.after(6)
-    for wrong in ("101@100.00", "x@100", "10", "10@", "0@100.00", "-5@100.00", "10@1.0000000001"):
+    for wrong in ("101@100.00", "x@100", "10", "10@", "0@100.00", "-5@100.00", "10@1.0000000001", "9" * 5000 + "@1"):
         out = bench.control(ControlKind.DECLARE_FILLED, ControlScope.CHILD, child.child_id, new=wrong)
         assert [a.reason for a in bench.all(Alert, out)] == ["BAD_DECLARATION"], wrong
     out = bench.control(ControlKind.DECLARE_FILLED, ControlScope.CHILD, child.child_id, new="60@100.015")

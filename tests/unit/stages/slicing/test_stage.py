@@ -235,11 +235,21 @@ def test_before_its_start_and_after_its_end_nothing(bench: Bench[SlicingState]) 
     assert finish.kind is SliceKind.FINISH
 
 
-def test_out_of_limit_means_pause(bench: Bench[SlicingState]) -> None:
-    bench.feed(parent(limit_px=100 * PX_ONE))  # the offer is 100.01
+def test_a_limit_behind_the_near_touch_means_pause(bench: Bench[SlicingState]) -> None:
+    bench.feed(parent(limit_px=9_998 * CENT))  # the bid is 99.99
     assert slices(bench.tick(s(50))) == []
-    bench.feed(quote(51, bid=9_998, offer=10_000))
+    bench.feed(quote(51, bid=9_996, offer=9_998))
     assert slices(bench.tick(s(51)))
+
+
+@pytest.mark.parametrize("limit_px", [9_999 * CENT, 100 * PX_ONE])
+def test_a_limit_at_the_near_touch_or_the_middle_is_worked_by_resting(
+    bench: Bench[SlicingState], limit_px: int
+) -> None:
+    bench.feed(parent(limit_px=limit_px))  # 99.99 bid, 100.01 offered
+    (out,) = slices(bench.tick(s(50)))
+    assert (out.qty, out.style, out.limit_px) == (500, Style.MIDPOINT, limit_px)
+    assert out.why.startswith("RESTS_BEHIND")
 
 
 def test_an_ask_is_answered_with_what_is_not_out(bench: Bench[SlicingState]) -> None:
