@@ -204,6 +204,13 @@ class State:
         """An id that is the same whenever this task is replayed: ``<prefix><partition>-<number>``."""
         return f"{prefix}{self.task.partition}-{self.next_number(prefix)}"
 
+    def made_here(self, made_id: str) -> bool:
+        """Whether an id is one that this task would have made, or begins with one (``P3-17/2``). What is no id at all
+        is the first partition's, so that exactly one task answers for each."""
+        number = made_id[1:].partition("-")[0]
+        partition = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
+        return self.task.partition == (partition if partition < self.task.partitions else 0)
+
     def restored(self) -> None:
         """Called once after a restore: rebuild what is derived from the tables (indexes), if there is any."""
 

@@ -31,6 +31,9 @@ class VenueBooks:
 
     def __init__(self) -> None:
         self._reported: dict[_Id, _Figures] = {}
+        self._retold: dict[_Id, dict[_Figures, None]] = {}
+        self._booked: dict[_Id, _Figures] = {}
+        """Executions as they were booked first, without what restates them."""
         self._restatements: dict[_Id, VenueReport] = {}
         self._said_ns: dict[_Id, int] = {}
         self._instrument: dict[_Id, str] = {}
@@ -48,11 +51,18 @@ class VenueBooks:
             return  # no books could hold it; that the desk was told of it is another line
         key = report.venue, report.session_id, report.exec_id
         if report.kind is ReportKind.TRADE:
-            self._reported.setdefault(key, _figures(report))  # the same ExecID again is a repeat, whatever it says
+            self._told(key, _figures(report))
             self._instrument.setdefault(key, report.instrument)
             self._said_ns.setdefault(key, report.venue_ns)
         else:
             self._restatements.setdefault(key, report)
+
+    def _told(self, key: _Id, figures: _Figures) -> None:
+        """The same ExecID again is a repeat, whatever it says; of several tellings that one counts that was booked,
+        since what was told before it may have been refused."""
+        first = self._reported.setdefault(key, figures)
+        if figures != first:
+            self._retold.setdefault(key, {})[figures] = None
 
     def on_fill(self, fill: Fill) -> None:
         """Enter a booking of ours: ``fill`` is a TRADE, BUST or CORRECT."""
@@ -61,7 +71,7 @@ class VenueBooks:
         if fill.kind is FillKind.TRADE:
             key = fill.venue, fill.session_id, fill.exec_id
             self._doubled += key in self._filled
-            self._filled[key] = _figures(fill)
+            self._filled[key] = self._booked[key] = _figures(fill)
             self._by_fill[fill.fill_id] = key
         else:
             self._applied[fill.venue, fill.session_id, fill.exec_id] = None
@@ -95,6 +105,10 @@ class VenueBooks:
     def _as_restated(self) -> dict[_Id, _Figures]:
         """Every execution as its venue last restated it. A restatement that we refused is left out."""
         figures = dict(self._reported)
+        for key, others in self._retold.items():
+            booked = self._booked.get(key)
+            if booked is not None and booked in others:
+                figures[key] = booked
         order = sorted((self._place(key), key) for key in self._restatements)
         for (_, _, _, _, root), key in order:
             report = self._restatements[key]

@@ -6,6 +6,7 @@ import re
 from typing import Final, TypeVar
 
 from pipeline.domain.controls import Control, ControlKind, ControlScope
+from pipeline.domain.validators.steering import SCOPES
 from pipeline.errors import WrongUse
 
 K = TypeVar("K", ControlKind, ControlScope)
@@ -13,14 +14,7 @@ K = TypeVar("K", ControlKind, ControlScope)
 _POSITION: Final = re.compile(r"[A-Za-z0-9._-]+/[0-9]+/[0-9]+")
 _EXECUTION: Final = re.compile(r"[0-9]{1,18}@[0-9]{1,9}(\.[0-9]{1,9})?")
 _WITHOUT_SCOPE_ID: Final = frozenset({ControlScope.ALL})
-_NEEDS_SCOPE: Final = {
-    ControlKind.BLOCK_VENUE: ControlScope.VENUE,
-    ControlKind.UNBLOCK_VENUE: ControlScope.VENUE,
-    ControlKind.CANCEL_PARENT: ControlScope.PARENT,
-    ControlKind.CHANGE_PARENT: ControlScope.PARENT,
-    ControlKind.DECLARE_FILLED: ControlScope.CHILD,
-    ControlKind.DECLARE_DEAD: ControlScope.CHILD,
-}
+_SCOPES: Final = {ControlKind.BLOCK_VENUE: (ControlScope.VENUE,), **SCOPES}
 
 
 def control(
@@ -50,10 +44,9 @@ def control(
         raise WrongUse(f"scope {where} {'has no id' if scope_id else 'needs an id: which one?'}")
     if what is ControlKind.DECLARE_FILLED and not _EXECUTION.fullmatch(new or ""):
         raise WrongUse(f"DECLARE_FILLED says what was executed: --new QUANTITY@PRICE, as 6@50.05, not {new!r}")
-    due = _NEEDS_SCOPE.get(what)
-    lifts_all = what is ControlKind.UNBLOCK_VENUE and where is ControlScope.ALL
-    if due is not None and where is not due and not lifts_all:
-        raise WrongUse(f"{what} is of a {due}, not of {where}")
+    allowed = _SCOPES.get(what)
+    if allowed is not None and where not in allowed:
+        raise WrongUse(f"{what} is of {' or '.join(allowed)}, not of {where}")
     return Control(
         kind=what,
         control_id=f"{at_ns}-{who.strip()}",

@@ -5,10 +5,16 @@ And K: a control that names what nobody knows is told to the desk, which believe
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope
+from pipeline.stage import Stage
+from pipeline.stages.allocation.stage import AllocationStage
 from pipeline.stages.intake.stage import IntakeStage
+from pipeline.stages.netting.stage import NettingStage
+from pipeline.stages.routing.stage import RoutingStage
 from pipeline.stages.shared.switches import SWITCH_KINDS, Switches
 from pipeline.state import State, Task
 from tests.stage_bench import Bench
@@ -78,9 +84,14 @@ def test_a_block_of_every_venue_is_lifted_by_its_own_word_and_leaves_a_venues_ow
 # ---------------------------------------------------------------- names that nobody knows
 
 
-@pytest.mark.parametrize("kind", SWITCH_KINDS)
 @pytest.mark.parametrize(
-    "scope", [ControlScope.SOURCE, ControlScope.ACCOUNT, ControlScope.INSTRUMENT, ControlScope.VENUE]
+    ("kind", "scope"),
+    [
+        (kind, scope)
+        for kind in SWITCH_KINDS
+        for scope in (ControlScope.SOURCE, ControlScope.ACCOUNT, ControlScope.INSTRUMENT, ControlScope.VENUE)
+        if kind is not ControlKind.UNBLOCK_VENUE or scope is ControlScope.VENUE
+    ],
 )
 def test_a_switch_of_what_nobody_knows_is_set_and_told_once(kind: ControlKind, scope: ControlScope) -> None:
     made = bench()
@@ -122,3 +133,66 @@ def test_what_is_no_switch_is_not_looked_at() -> None:
         why="x", at_ns=NOW,
     )  # fmt: skip
     assert made.feed(release) == []
+
+
+# ---------------------------------------------------------------- nothing is dropped without a name
+
+
+@pytest.mark.parametrize(
+    ("kind", "scope", "scope_id", "reason"),
+    [
+        (ControlKind.RESUME, ControlScope.UNKNOWN, "x", "CONTRADICTION"),
+        (ControlKind.RESUME, ControlScope.SOURCE, "", "MISSING_NAME"),
+        (ControlKind.RESUME, ControlScope.ALL, "S1", "CONTRADICTION"),
+        (ControlKind.UNBLOCK_VENUE, ControlScope.SOURCE, "S1", "CONTRADICTION"),
+        (ControlKind.UNBLOCK_VENUE, ControlScope.VENUE, "", "MISSING_NAME"),
+        (ControlKind.CANCEL_PARENT, ControlScope.UNKNOWN, "P0-1", "CONTRADICTION"),
+        (ControlKind.CANCEL_PARENT, ControlScope.CHILD, "P0-1", "CONTRADICTION"),
+        (ControlKind.CANCEL_PARENT, ControlScope.PARENT, "", "MISSING_NAME"),
+        (ControlKind.RELEASE_STALE, ControlScope.SOURCE, "S1", "CONTRADICTION"),
+        (ControlKind.RELEASE_WINDOW, ControlScope.PARENT, "P0-1", "CONTRADICTION"),
+        (ControlKind.DECLARE_DEAD, ControlScope.PARENT, "P0-1", "CONTRADICTION"),
+        (ControlKind.DECLARE_FILLED, ControlScope.CHILD, "", "MISSING_NAME"),
+        (ControlKind.BREAK_ALLOCATION, ControlScope.ALL, "", "CONTRADICTION"),
+        (ControlKind.SKIP, ControlScope.ALL, "", "MISSING_NAME"),
+    ],
+)
+def test_a_control_that_can_do_nothing_is_set_aside_by_name(
+    kind: ControlKind, scope: ControlScope, scope_id: str, reason: str
+) -> None:
+    (alert,) = bench().feed(control(kind, scope, scope_id))
+    assert isinstance(alert, Alert)
+    assert (alert.kind, alert.subject_id, alert.reason) == (AlertKind.SET_ASIDE, "controls", reason)
+
+
+def told(stage: Stage[Any], partition: int, record: Control) -> list[tuple[str, str]]:
+    made: Bench[Any] = Bench(stage, partition, 3)
+    return [(alert.reason, alert.subject_id) for alert in made.feed(record) if isinstance(alert, Alert)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind", "scope"),
+    [
+        (NettingStage(), ControlKind.CANCEL_PARENT, ControlScope.PARENT),
+        (RoutingStage(), ControlKind.DECLARE_DEAD, ControlScope.CHILD),
+        (AllocationStage(), ControlKind.BREAK_ALLOCATION, ControlScope.PARENT),
+    ],
+)
+@pytest.mark.parametrize(
+    ("scope_id", "answers"),
+    [("P2-17", 2), ("P2-17/3.1", 2), ("P0-1", 0), ("P9-1", 0), ("rubbish", 0), ("P\u0662-1", 0)],
+)
+def test_a_control_of_a_parent_or_child_that_is_not_there_is_answered_by_one_task(
+    stage: Stage[Any], kind: ControlKind, scope: ControlScope, scope_id: str, answers: int
+) -> None:
+    asked = control(kind, scope, scope_id)
+    assert [told(stage, partition, asked) for partition in range(3)] == [
+        [("UNKNOWN_SCOPE_ID", "K1")] if partition == answers else [] for partition in range(3)
+    ]
+
+
+def test_changing_a_parent_is_not_built_and_the_desk_is_told_so() -> None:
+    asked = control(ControlKind.CHANGE_PARENT, ControlScope.PARENT, "P2-17")
+    assert [told(IntakeStage(), partition, asked) for partition in range(3)] == [
+        [("CHANGE_PARENT_NOT_BUILT", "K1")], [], [],
+    ]  # fmt: skip

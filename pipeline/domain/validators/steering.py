@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Final
 
-from pipeline.domain.controls import Control, ControlKind, Tick, TickKind
+from pipeline.domain.controls import Control, ControlKind, ControlScope, Tick, TickKind
 from pipeline.domain.validators.faults import Checked, Fault, SetAsideReason, time_fault
 
 
@@ -30,10 +31,41 @@ def is_date(trade_date: int) -> bool:
 
 
 def check_control(control: Control) -> Checked[Control]:
-    """A control of a kind that is not known does nothing. What stops is believed whatever else is wrong with it."""
+    """A control of a kind that is not known, or of a scope that its kind does not have, does nothing. What stops is
+    believed whatever else is wrong with it."""
     if control.kind is ControlKind.UNKNOWN:
-        return Checked(None, (Fault(SetAsideReason.UNKNOWN_KIND, f"control {control.control_id} is of no known kind"),))
-    return Checked(control)
+        return Checked(None, (Fault(SetAsideReason.UNKNOWN_KIND, "kind is none that this version knows"),))
+    if stops(control):
+        return Checked(control)
+    fault = _scope_fault(control)
+    return Checked(control) if fault is None else Checked(None, (fault,))
+
+
+SCOPES: Final = {
+    ControlKind.UNBLOCK_VENUE: (ControlScope.VENUE, ControlScope.ALL),
+    ControlKind.RELEASE_STALE: (ControlScope.INSTRUMENT, ControlScope.ALL),
+    ControlKind.RELEASE_WINDOW: (ControlScope.INSTRUMENT, ControlScope.ALL),
+    ControlKind.CANCEL_PARENT: (ControlScope.PARENT,),
+    ControlKind.CHANGE_PARENT: (ControlScope.PARENT,),
+    ControlKind.DECLARE_FILLED: (ControlScope.CHILD,),
+    ControlKind.DECLARE_DEAD: (ControlScope.CHILD,),
+    ControlKind.BREAK_ALLOCATION: (ControlScope.PARENT, ControlScope.INSTRUMENT),
+    ControlKind.SKIP: (ControlScope.ALL,),
+}
+"""What each kind may speak of; RESUME of any scope. What stops something is not in it."""
+
+
+def _scope_fault(control: Control) -> Fault | None:
+    allowed = SCOPES.get(control.kind)
+    if control.scope is ControlScope.UNKNOWN or (allowed is not None and control.scope not in allowed):
+        text = f"{control.kind} is of {' or '.join(allowed) if allowed else 'a known scope'}, not of {control.scope}"
+        return Fault(SetAsideReason.CONTRADICTION, text)
+    if not control.scope_id and (control.scope is not ControlScope.ALL or control.kind is ControlKind.SKIP):
+        return Fault(SetAsideReason.MISSING_NAME, f"scope_id is empty: which {control.scope}?")
+    if control.scope_id and control.scope is ControlScope.ALL and control.kind is not ControlKind.SKIP:
+        text = f"{control.kind} of {control.scope} names {control.scope_id!r}: all of them, or that one?"
+        return Fault(SetAsideReason.CONTRADICTION, text)
+    return None
 
 
 def stops(control: Control) -> bool:

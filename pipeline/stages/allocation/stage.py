@@ -44,6 +44,7 @@ from pipeline.stages.allocation.parameters import AllocationParameters
 from pipeline.stages.allocation.records import broken
 from pipeline.stages.allocation.settling import CLOSING, queue_fill, settle_queue
 from pipeline.stages.allocation.state import AllocationState, Budget
+from pipeline.stages.shared.switches import not_known
 from pipeline.state import Task
 
 
@@ -171,6 +172,8 @@ def _on_control(state: AllocationState, control: Control) -> Iterator[Owned]:
     elif control.scope is ControlScope.INSTRUMENT and _is_ours(state, control.scope_id):
         instrument = control.scope_id
     else:
+        if control.scope is ControlScope.PARENT and state.made_here(control.scope_id):
+            yield not_known(control, state.now_ns)
         return
     text = f"control {control.control_id} of {control.who} was not done: allocations cannot be broken by hand yet"
     yield broken(instrument, control.scope_id, "BREAK_ALLOCATION_NOT_BUILT", text, state.now_ns)

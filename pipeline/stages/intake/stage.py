@@ -31,7 +31,7 @@ from typing import ClassVar
 
 import msgspec
 
-from pipeline.domain.controls import Alert, AlertKind, Control, CreditLease, Tick, TickKind
+from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, CreditLease, Tick, TickKind
 from pipeline.domain.market import ReferencePrice
 from pipeline.domain.orders import (
     Order,
@@ -281,6 +281,15 @@ def _new(
 def _obey(state: IntakeState, control: Control) -> Iterator[Owned]:
     """Apply a switch, and tell the desk when it names what is not known: it believes that something was stopped."""
     state.switches.apply(control)
+    if control.kind is ControlKind.CHANGE_PARENT and state.task.partition == 0:
+        yield Alert(
+            kind=AlertKind.BREAK,
+            instrument=control.scope_id,
+            subject_id=control.control_id,
+            reason="CHANGE_PARENT_NOT_BUILT",
+            text=f"control {control.control_id} of {control.who} was not done: a parent at work cannot be changed yet",
+            at_ns=state.now_ns,
+        )
     if control.kind not in SWITCH_KINDS or state.now_ns == 0 or state.task.partition != 0:
         return  # the first partition tells it for all, once reference data have come
     if state.is_known(control.scope, control.scope_id):

@@ -36,6 +36,7 @@ from pipeline.stages.netting import windows as windows
 from pipeline.stages.netting import working_parents as working
 from pipeline.stages.netting.parameters import NettingParameters
 from pipeline.stages.netting.state import Located, NettingState
+from pipeline.stages.shared.switches import not_known
 from pipeline.state import Task
 
 
@@ -153,6 +154,8 @@ class NettingStage(Stage[NettingState]):
             case ControlKind.CANCEL_PARENT, ControlScope.PARENT:
                 if control.scope_id in state.parents:
                     yield from working.cancel_parent(state, control.scope_id)
+                elif state.made_here(control.scope_id):
+                    yield not_known(control, state.now_ns)
             case ControlKind.RELEASE_WINDOW, ControlScope.INSTRUMENT:
                 yield from windows.release(state, control.scope_id)
             case ControlKind.RELEASE_WINDOW, ControlScope.ALL:

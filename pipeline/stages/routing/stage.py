@@ -65,6 +65,7 @@ from pipeline.stages.routing.restatements import child_restated, hear_early, res
 from pipeline.stages.routing.routers.table import ROUTERS
 from pipeline.stages.routing.state import RoutingState
 from pipeline.stages.routing.venue_scorecards import Unfilled
+from pipeline.stages.shared.switches import not_known
 from pipeline.state import Task
 
 CANCEL_ON: Final = (SessionState.HALTED, SessionState.CLOSED)
@@ -285,6 +286,8 @@ class RoutingStage(Stage[RoutingState]):
         """The desk declares what became of an unknown child. Children of other tasks are ignored: those handle them."""
         child = state.ledger.children.get(control.scope_id) if control.scope is ControlScope.CHILD else None
         if child is None:
+            if state.made_here(control.scope_id):
+                yield not_known(control, state.now_ns)
             return
         life, instrument = child.life, child.order.instrument
         open_to_it = life.state is ChildState.UNKNOWN or (not life.open and life.owed_qty > 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pipeline.domain.controls import Control, ControlKind, ControlScope
+from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind, ControlScope
 from pipeline.state import Entry, State
 
 SWITCH_KINDS: Final = (
@@ -157,3 +157,16 @@ def _stop_key(control: Control) -> str:
     if not understood or not control.scope_id:
         return _key(ControlScope.ALL, "")
     return _key(control.scope, control.scope_id)
+
+
+def not_known(control: Control, at_ns: int) -> Alert:
+    """What the desk is told of a control that names a parent or child that is not there (any more)."""
+    return Alert(
+        kind=AlertKind.BREAK,
+        instrument=control.scope_id,
+        subject_id=control.control_id,
+        reason="UNKNOWN_SCOPE_ID",
+        text=f"{control.kind} by {control.who}: no {control.scope} {control.scope_id!r} is known, or it is over. "
+        f"Nothing was done",
+        at_ns=at_ns,
+    )

@@ -219,3 +219,13 @@ def test_a_report_that_was_not_ours_is_not_missed() -> None:
     strange = report(ReportKind.TRADE, "9", 5, 10)
     assert venue_lines(strange)
     assert venue_lines(strange, Alert(kind=AlertKind.DONT_KNOW, instrument="I", subject_id="9")) == []
+
+
+def test_of_an_execution_told_in_two_ways_the_one_counts_that_was_booked() -> None:
+    refused, true = report(ReportKind.TRADE, "9", 500, 10), report(ReportKind.TRADE, "9", 5, 10)
+    ours = fill(FillKind.TRADE, "f1", "9", 5, 10, cum=5)
+    assert venue_lines(refused, true, ours) == []
+    assert venue_lines(true, refused, ours) == []
+    assert "executions booked otherwise than reported" in venue_lines(
+        refused, true, fill(FillKind.TRADE, "f1", "9", 6, 10, cum=6)
+    )
