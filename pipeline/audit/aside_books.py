@@ -7,6 +7,7 @@ not judged here. The first fault of each topic, reason and instrument is told at
 from __future__ import annotations
 
 from pipeline.audit.line import Line
+from pipeline.domain.audit import DeadLetter
 from pipeline.domain.controls import Alert, AlertKind
 from pipeline.domain.record import Record
 from pipeline.domain.validators.table import VALIDATORS
@@ -22,6 +23,8 @@ class AsideBooks:
     def __init__(self) -> None:
         self._found: dict[_Fault, None] = {}
         self._told: dict[_Fault, None] = {}
+        self._letters: dict[tuple[str, str], None] = {}
+        """Topic and key of what became a dead letter: no stage was given it."""
 
     def on_record(self, record: Record) -> None:
         """Enter any record; those that do not come from outside are ignored."""
@@ -37,10 +40,17 @@ class AsideBooks:
         if alert.kind is AlertKind.SET_ASIDE:
             self._told[alert.subject_id, alert.reason, alert.instrument] = None
 
+    def on_letter(self, letter: DeadLetter) -> None:
+        """Enter a dead letter: a record on a partition that is not its key's, or that the desk had skipped, passes no
+        door; the letter tells of it, whatever else is wrong with it."""
+        self._letters[letter.topic, (letter.key or b"").decode(errors="replace") or ELSEWHERE] = None
+
     def line(self) -> Line:
         """Kinds of faults found, and those of them that the desk was told of."""
         told = sum(
-            (topic, reason, instrument) in self._told or (topic, reason, ELSEWHERE) in self._told
+            (topic, reason, instrument) in self._told
+            or (topic, reason, ELSEWHERE) in self._told
+            or (topic, instrument) in self._letters
             for topic, reason, instrument in self._found
         )
         return Line("kinds of faults in records from outside, and told to the desk", len(self._found), told)

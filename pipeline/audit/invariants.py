@@ -15,6 +15,7 @@ from pipeline.audit.share_books import OrderShare, ShareBooks
 from pipeline.audit.share_books import booked as booked
 from pipeline.audit.venue_books import VenueBooks
 from pipeline.domain.allocations import Allocation, Reconciliation
+from pipeline.domain.audit import DeadLetter
 from pipeline.domain.controls import Alert, Tick, TickKind
 from pipeline.domain.executions import Fill, FillKind, VenueReport
 from pipeline.domain.orders import Order, OrderEvent, OrderEventKind, OrderKind, SourceEvent
@@ -80,6 +81,8 @@ class Books:
                     self._venues.on_fill(record)
             case VenueReport():
                 self._venues.on_report(record)
+            case DeadLetter():
+                self._aside.on_letter(record)
             case Alert():
                 self._venues.on_alert(record)
                 self._shares.on_alert(record)

@@ -203,7 +203,8 @@ def test_no_must_order_ends_unfilled_without_having_been_told_once(
     alerts, ended = desk.alerts(), [each for each in desk.told if each.name == "FINISH"]
     assert len(alerts) <= 1
     parent_ = desk.bench.state.parents.get("P1")
-    if ended and parent_ is None and desk.done() < _asked(desk):
+    # What is busted once it is over is the books' business: it was done when it ended.
+    if ended and parent_ is None and desk.done(until=ended[0].second) < _asked(desk):
         assert alerts and desk.told.index(alerts[0]) < desk.told.index(ended[0])
 
 

@@ -6,8 +6,10 @@ from msgspec.structs import replace
 
 from pipeline.audit.aside_books import AsideBooks
 from pipeline.audit.invariants import books
+from pipeline.domain.audit import DeadLetter
 from pipeline.domain.controls import Alert, AlertKind, Control, ControlKind
 from pipeline.domain.executions import Liquidity
+from pipeline.domain.rejections import DeadLetterReason
 from tests.allocation_builders import fill
 from tests.unit.audit.test_venue_books import TRADE
 
@@ -21,6 +23,8 @@ def figures(*records: object) -> tuple[int, int]:
     for record in records:
         if isinstance(record, Alert):
             kept.on_alert(record)
+        elif isinstance(record, DeadLetter):
+            kept.on_letter(record)
         else:
             kept.on_record(record)  # type: ignore[arg-type]
     return kept.line()[1:3]
@@ -49,3 +53,14 @@ def test_it_is_a_line_of_the_books() -> None:
     line = books([BAD, told("I")])[-1]
     assert line[:3] == ("kinds of faults in records from outside, and told to the desk", 1, 1)
     assert books([BAD])[-1][1:3] == (1, 0)
+
+
+def test_what_became_a_dead_letter_has_been_told_of() -> None:
+    letter = DeadLetter(
+        stage="routing", topic="venue-reports", partition=0, offset=7, append_ns=1,
+        reason=DeadLetterReason.WRONG_PARTITION, detail="astray", key=b"I", value=b"",
+    )  # fmt: skip
+    assert figures(BAD, letter) == figures(letter, BAD) == (1, 1)
+    assert figures(BAD, replace(letter, key=b"J")) == figures(BAD, replace(letter, topic="nbbo")) == (1, 0)
+    nameless = replace(BAD, instrument="")
+    assert figures(nameless, replace(letter, key=b"")) == figures(nameless, replace(letter, key=None)) == (1, 1)
