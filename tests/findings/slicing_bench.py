@@ -34,6 +34,7 @@ class Desk:
         """By parent: (second, units)."""
         self.slices: list[Slice] = []
         self.told: list[Told] = []
+        self.done_when_over = 0
         self.answers = True
         """Whether slices are executed; else they come back whole."""
         self.prints_own = True
@@ -83,6 +84,7 @@ class Desk:
         of: dict[str, Any] = {"parent_id": slice_.parent_id, "side": slice_.side, "epoch_no": slice_.epoch_no}
         if slice_.kind is SliceKind.FINISH:
             self.told.append(Told("FINISH", self.second()))
+            self.done_when_over = self.done()
             self.feed(fill(FillKind.QUIET, slice_.slice_no, final=True, **of))
         elif slice_.kind is SliceKind.SLICE:
             self.slices.append(slice_)

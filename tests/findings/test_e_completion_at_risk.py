@@ -204,7 +204,7 @@ def test_no_must_order_ends_unfilled_without_having_been_told_once(
     assert len(alerts) <= 1
     parent_ = desk.bench.state.parents.get("P1")
     # What is busted once it is over is the books' business: it was done when it ended.
-    if ended and parent_ is None and desk.done(until=ended[0].second) < _asked(desk):
+    if ended and parent_ is None and desk.done_when_over < _asked(desk):
         assert alerts and desk.told.index(alerts[0]) < desk.told.index(ended[0])
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from pipeline.domain.controls import Control, Tick
-from pipeline.domain.market import NBBO, Depth, QuoteKind
+from pipeline.domain.market import NBBO, Depth, QuoteKind, VenueStatus
 from pipeline.domain.record import Kind, Record
 from pipeline.topics import TOPICS
 from tests.fuzz.flow import FROM_OUTSIDE, day, garbage, play
@@ -17,6 +17,8 @@ SEED = 2012
 
 IGNORED: dict[type[Record], str] = {
     Depth: "a level book older than the one known, or a change while the venue's levels are unknown",
+    NBBO: "a quote older than the one held",
+    VenueStatus: "a status older than the one held",
     Control: "a release of what is not held",
     Tick: "a tick earlier than the last one",
 }
