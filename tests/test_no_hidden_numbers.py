@@ -40,11 +40,9 @@ EXCUSED: Final = {
     "pipeline/algos/wire_id.py:_HALF_BITS": "the wire id's format",
     "pipeline/algos/wire_id.py:_HALF_MASK": "the wire id's format",
     "pipeline/algos/wire_id.py:_ROUNDS": "the wire id's format",
-    "pipeline/stages/allocation/amounts.py:_STEP": "the layout of the state: what one stored number holds",
     "pipeline/stages/analytics/sessions.py:_HALF_DAY_NS": "half of a unit: no session of another day can be nearer",
     "pipeline/stages/analytics/volume_days.py:_BINS_MOST": "the longest session there is: a week, in minutes",
     "pipeline/stages/analytics/volume_days.py:_DAY_NS": "a unit: a day",
-    "pipeline/stages/intake/checks.py:MONEY_MAX": "the contract's type: the largest amount an Avro long holds",
     "pipeline/stages/intake/state.py:_STANDING_MOST": "a bound on a cache in memory: what it drops is looked up again, "
     "and comes out the same",
     "pipeline/stages/netting/eligibility.py:_MILLI_BPS_PER_PPM": "a unit",

@@ -1,37 +1,38 @@
 """The 64-bit integers of contracts and of state, and sums that go beyond them.
 
 Python's integers have no end; an Avro long and an entry of state do. Prices of 70,000 and a few hundred thousand units
-are enough money in 1e-9 currency units to go beyond: sums of money are kept in two parts, and what a record cannot
-hold is left out by name.
+are enough money in 1e-9 currency units to go beyond: sums of money are kept in two fields of the state, and what a
+record cannot hold is told in several records (allocation) or left out by name.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-MOST: Final = 2**63 - 1
-LEAST: Final = -(2**63)
-_LOW_BITS: Final = 62
+LONG_MAX: Final = 2**63 - 1
+"""The largest number that a field of a record can hold: an Avro long."""
+LONG_MIN: Final = -(2**63)
+_STEP: Final = LONG_MAX + 1
 
 
 def fits(value: int) -> bool:
     """Whether a record can hold ``value``."""
-    return LEAST <= value <= MOST
+    return LONG_MIN <= value <= LONG_MAX
 
 
 def nearest(value: int) -> int:
     """``value``, or the nearest number that a record can hold: for counts that only absurd data drive so far."""
-    return min(max(value, LEAST), MOST)
+    return min(max(value, LONG_MIN), LONG_MAX)
 
 
-def parts(value: int) -> tuple[int, int]:
-    """(high, low): what an entry of state keeps of a sum that may not fit; low is 0 or more and below 2^62.
+def low_and_high(amount: int) -> tuple[int, int]:
+    """``amount`` as two numbers of 64 bits, (``amount``, 0) whenever it fits one: the inverse of :func:`whole`."""
+    if fits(amount):
+        return amount, 0
+    high, low = divmod(amount, _STEP)
+    return low, high
 
-    Exact up to 2^125, which no sum of prices times quantities comes near.
-    """
-    return nearest(value >> _LOW_BITS), value & ((1 << _LOW_BITS) - 1)
 
-
-def whole(high: int, low: int) -> int:
-    """The sum that :func:`parts` was given. With a ``high`` of 0 it is ``low``, whatever that is."""
-    return (high << _LOW_BITS) + low
+def whole(low: int, high: int) -> int:
+    """The amount that :func:`low_and_high` has taken apart."""
+    return low + high * _STEP

@@ -40,5 +40,3 @@ PPM_ONE: Final = 1_000_000
 PPB_ONE: Final = 1_000_000_000
 MILLI_BPS_ONE: Final = 10_000_000
 """The whole, in 1e-3 basis points."""
-AMOUNT_MAX: Final = 2**63 - 1
-"""The largest amount that a record's field holds: an Avro long."""

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
+from pipeline.domain.int64 import fits
 from pipeline.domain.orders import OrderRequest
 from pipeline.domain.record import Kind
 from pipeline.errors import WrongUse
@@ -31,7 +32,6 @@ _FIELDS: Final = field_types(OrderRequest)
 _NEEDED: Final = ("kind", "source", "cl_ord_id")
 _WHOLE_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 _QUOTED_RIGHT: Final = re.compile(r"""(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*""")
-_LONG_MAX: Final = 2**63 - 1
 
 
 class BadLine(NamedTuple):
@@ -265,7 +265,7 @@ def _unlike(field: FieldType, value: Any) -> str:
     if field.of is int:
         if type(value) is not int:
             return f"{value!r} is not a whole number (prices are in 1e-9 currency units)"
-        return "" if -_LONG_MAX - 1 <= value <= _LONG_MAX else f"{value} does not fit 64 bits"
+        return "" if fits(value) else f"{value} does not fit 64 bits"
     if type(value) is not str:
         return f"a text is due, not {value!r}"
     return _unseen(value) or ("" if value == value.strip() else f"{value!r} has blanks around it")

@@ -6,10 +6,11 @@ import pytest
 
 from pipeline.domain.allocations import Reconciliation
 from pipeline.domain.controls import Tick, TickKind
+from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.orders import Side
 from pipeline.domain.parents import ParentKind
 from pipeline.domain.record import Record
-from pipeline.domain.validators.faults import LONG_MAX, QTY_MAX
+from pipeline.domain.validators.faults import QTY_MAX
 from pipeline.runtime.memory.host import MemoryHost
 from pipeline.stages.allocation.stage import AllocationStage
 from pipeline.stages.netting.stage import NettingStage

@@ -10,8 +10,6 @@ PX_MAX: Final = 10**17
 """The largest price that is believed: 100 million currency units (1e-9). No security has cost a hundredth of it."""
 QTY_MAX: Final = 10**12
 """The largest quantity of one record that is believed, in units of the instrument."""
-LONG_MAX: Final = 2**63 - 1
-"""The largest number that a field of a message can carry."""
 NS_MAX: Final = 4 * 10**18
 """The latest moment that is believed, ns since 1970: in the year 2096."""
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
+from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.market import (
     NBBO,
     BookEvent,
@@ -26,7 +27,6 @@ from pipeline.domain.market import (
     VenueStatus,
 )
 from pipeline.domain.validators.faults import (
-    LONG_MAX,
     Checked,
     Fault,
     SetAsideReason,

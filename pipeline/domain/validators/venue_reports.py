@@ -11,9 +11,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from pipeline.domain.executions import Liquidity, ReportKind, VenueReport
+from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.orders import OrdStatus, Side
 from pipeline.domain.validators.faults import (
-    LONG_MAX,
     Checked,
     Fault,
     SetAsideReason,

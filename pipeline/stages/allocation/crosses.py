@@ -10,11 +10,10 @@ from collections.abc import Iterator
 
 from pipeline.domain.allocations import AllocSource, Reconciliation, TradeReport
 from pipeline.domain.controls import Alert
+from pipeline.domain.int64 import LONG_MAX, low_and_high
 from pipeline.domain.orders import OrderEventKind
 from pipeline.domain.parents import Cross, CrossKind, CrossLeg
 from pipeline.domain.record import Owned
-from pipeline.domain.units import AMOUNT_MAX
-from pipeline.stages.allocation.amounts import low_and_high
 from pipeline.stages.allocation.client_orders import catch_up, close_if_filled, event, report_added
 from pipeline.stages.allocation.epochs import mark_for_progress, reduce_shown
 from pipeline.stages.allocation.records import Share, allocations, broken, in_force, reconciliation
@@ -136,12 +135,12 @@ def _sums_fit(state: AllocationState, cross: Cross) -> bool:
     """Whether what is counted of its orders and parents still fits 64 bits with it, and its money the parts allowed."""
     if cross.kind is CrossKind.BUST:
         return True
-    if cross.qty * cross.px > state.parameters.money_parts_max * AMOUNT_MAX:
+    if cross.qty * cross.px > state.parameters.money_parts_max * LONG_MAX:
         return False
     for leg in (*cross.buys, *cross.sells):
         order, parent = state.orders.get(leg.order_id), state.parents.get(leg.parent_id or "")
         counted = max(order.crossed_gross_qty if order else 0, parent.crossed_qty if parent else 0)
-        if counted + cross.qty > AMOUNT_MAX:
+        if counted + cross.qty > LONG_MAX:
             return False
     return True
 

@@ -13,9 +13,9 @@ from pipeline.algos.pro_rata import monotone_floor
 from pipeline.algos.rounding import average_px
 from pipeline.domain.controls import Alert
 from pipeline.domain.executions import Fill, FillKind
+from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.orders import OrderEvent, OrderEventKind
 from pipeline.domain.parents import Lineage, ParentKind, ParentOrder
-from pipeline.domain.units import AMOUNT_MAX
 from pipeline.stages.allocation.client_orders import event
 from pipeline.stages.allocation.records import broken
 from pipeline.stages.allocation.state import (
@@ -70,7 +70,7 @@ def on_parent(state: AllocationState, order: ParentOrder) -> Iterator[Alert]:
         case ParentKind.CROSS_ASK:
             epoch.ask_id = order.ask_id
         case ParentKind.CROSS_DONE:
-            if epoch.crossed_done_qty + order.crossed_qty > AMOUNT_MAX:
+            if epoch.crossed_done_qty + order.crossed_qty > LONG_MAX:
                 yield _contradicts(state, epoch, f"{order.crossed_qty} more crossed than can be counted")
                 return
             epoch.crossed_done_qty += order.crossed_qty
@@ -177,8 +177,8 @@ def _impossible(state: AllocationState, qty: int, money: int, fee: int) -> str:
         return "NOTHING_TO_TAKE_BACK"
     if money < 0 or (money > 0) != (qty > 0):
         return "MONEY_DOES_NOT_MATCH"
-    beyond = qty > AMOUNT_MAX or abs(fee) > AMOUNT_MAX or money > state.parameters.money_parts_max * AMOUNT_MAX
-    if beyond or money > qty * AMOUNT_MAX:
+    beyond = qty > LONG_MAX or abs(fee) > LONG_MAX or money > state.parameters.money_parts_max * LONG_MAX
+    if beyond or money > qty * LONG_MAX:
         return "BEYOND_MEASURE"
     return ""
 

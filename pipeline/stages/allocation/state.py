@@ -8,10 +8,9 @@ than 64 bits, which is the most an encoded number has: it is stored as a ``_low`
 from __future__ import annotations
 
 from pipeline.domain.executions import Fill, FillKind
+from pipeline.domain.int64 import LONG_MAX, low_and_high, whole
 from pipeline.domain.orders import Capacity, OrderEventKind, OrdStatus, Side
 from pipeline.domain.parents import Cross, Lineage
-from pipeline.domain.units import AMOUNT_MAX
-from pipeline.stages.allocation.amounts import low_and_high, whole
 from pipeline.stages.allocation.parameters import AllocationParameters
 from pipeline.state import Entry, State, Task
 
@@ -30,7 +29,7 @@ class Budget:
     @classmethod
     def without_end(cls) -> Budget:
         """For the day's end, after which no tick may come to go on with what is left."""
-        return cls(AMOUNT_MAX)
+        return cls(LONG_MAX)
 
     def spend(self, records: int) -> None:
         """Count ``records`` as written."""

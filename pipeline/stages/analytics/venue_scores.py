@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeline.domain.analytics import VenueScore
 from pipeline.domain.executions import ChildKind, ChildOrder, Fill, FillKind
-from pipeline.domain.int64 import fits, nearest, parts, whole
+from pipeline.domain.int64 import fits, low_and_high, nearest, whole
 from pipeline.domain.market import midpoint_of
 from pipeline.stages.shared.print_tape import MINUTE_NS
 from pipeline.state import Entry, State
@@ -149,24 +149,24 @@ class VenueScores:
 
 def _book(score: MinuteCounts, sent: Sent, qty: int, px: int | None, fee: int, venue_ns: int) -> None:
     px = px or 0  # routing gives every execution a price; without one there is no money
-    money = whole(score.filled_money_high, score.filled_money) + qty * px
-    score.filled_money_high, score.filled_money = parts(money)
+    money = whole(score.filled_money, score.filled_money_high) + qty * px
+    score.filled_money, score.filled_money_high = low_and_high(money)
     score.filled_qty = nearest(score.filled_qty + qty)
     score.fees = nearest(score.fees + fee)
     if sent.midpoint_px is not None:
-        slippage = whole(score.slippage_high, score.slippage) + qty * sent.sign * (px - sent.midpoint_px)
-        score.slippage_high, score.slippage = parts(slippage)
+        slippage = whole(score.slippage, score.slippage_high) + qty * sent.sign * (px - sent.midpoint_px)
+        score.slippage, score.slippage_high = low_and_high(slippage)
     if venue_ns:
-        waited = whole(score.waited_high, score.waited) + qty * (venue_ns - sent.sent_ns)
-        score.waited_high, score.waited = parts(waited)
+        waited = whole(score.waited, score.waited_high) + qty * (venue_ns - sent.sent_ns)
+        score.waited, score.waited_high = low_and_high(waited)
     else:
         score.untimed_qty = nearest(score.untimed_qty + qty)
 
 
 def _row(score: MinuteCounts) -> VenueScore:
-    filled_money = whole(score.filled_money_high, score.filled_money)
-    slippage = whole(score.slippage_high, score.slippage)
-    waited = whole(score.waited_high, score.waited)
+    filled_money = whole(score.filled_money, score.filled_money_high)
+    slippage = whole(score.slippage, score.slippage_high)
+    waited = whole(score.waited, score.waited_high)
     all_fit = fits(filled_money) and fits(slippage)
     timed_qty = score.filled_qty - score.untimed_qty
     # Of a minute in which more was busted than filled there is no mean.

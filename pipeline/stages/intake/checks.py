@@ -28,6 +28,7 @@ from typing import Final
 import msgspec
 
 from pipeline.domain.controls import CreditLease
+from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.orders import (
     Capacity,
     Completion,
@@ -43,9 +44,6 @@ from pipeline.domain.reference import Account, Instrument, Limit
 from pipeline.domain.rejections import RejectReason as R
 from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
 from pipeline.stages.intake.parameters import IntakeParameters
-
-MONEY_MAX: Final = 2**63 - 1
-"""The largest amount a message can carry."""
 
 _TYPES: Final = frozenset({OrdType.MARKET, OrdType.LIMIT})
 _AUCTIONS: Final = frozenset({TimeInForce.AT_THE_OPENING, TimeInForce.AT_THE_CLOSE})
@@ -245,11 +243,11 @@ def check_limits(r: OrderRequest, f: Facts) -> R | None:
         if limit_below_age(f) is not None:
             return R.STALE_REFERENCE_PRICE
     value = order_value(r, f)
-    if value > MONEY_MAX or limit_below_value(value, f) is not None:
+    if value > LONG_MAX or limit_below_value(value, f) is not None:
         return R.ORDER_VALUE_TOO_LARGE
     if limit_of_collar(r, f) is not None:
         return R.OUTSIDE_COLLAR
-    if f.reserved + value > (MONEY_MAX if f.lease.leased is None else f.lease.leased):
+    if f.reserved + value > (LONG_MAX if f.lease.leased is None else f.lease.leased):
         return R.CREDIT_EXCEEDED
     return None
 

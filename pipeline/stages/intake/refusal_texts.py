@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.orders import OrderRequest, OrdType
 from pipeline.domain.reference import Limit
 from pipeline.domain.rejections import RejectReason as R
 from pipeline.domain.units import PX_ONE
 from pipeline.stages.intake.checks import (
-    MONEY_MAX,
     TIMES,
     Facts,
     bad_value,
@@ -79,7 +79,7 @@ def _value_too_large(r: OrderRequest, f: Facts) -> str:
     value = order_value(r, f)
     limit = limit_below_value(value, f)
     if limit is None:
-        return f"the value {decimal(value)} is above {decimal(MONEY_MAX)}, the largest amount a message can carry"
+        return f"the value {decimal(value)} is above {decimal(LONG_MAX)}, the largest amount a message can carry"
     return f"the value {decimal(value)} is above the {decimal(limit.max_order_value or 0)} of {whose(limit)}"
 
 
@@ -121,7 +121,7 @@ def _no_limit(r: OrderRequest, f: Facts) -> str:
 
 
 def _credit(r: OrderRequest, f: Facts) -> str:
-    leased = MONEY_MAX if f.lease is None or f.lease.leased is None else f.lease.leased
+    leased = LONG_MAX if f.lease is None or f.lease.leased is None else f.lease.leased
     return (
         f"the value {decimal(order_value(r, f))} and the {decimal(f.reserved)} open on this side of account "
         f"{r.account} are above the {decimal(leased)} leased here"

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from pipeline.domain.controls import Alert, AlertKind
+from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.parents import (
     Cross,
     CrossKind,
@@ -17,7 +18,6 @@ from pipeline.domain.parents import (
     ParentOrder,
 )
 from pipeline.domain.rejections import RejectReason
-from pipeline.domain.validators.faults import LONG_MAX
 from pipeline.stages.netting.crossing import CrossOutcome, CrossPart, Offer, cross, in_bounds
 from pipeline.stages.netting.eligibility import CrossRefusal, Rights
 from pipeline.stages.netting.quote_history import QuoteAt

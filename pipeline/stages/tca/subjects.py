@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.domain.analytics import TCALevel
-from pipeline.domain.int64 import nearest, parts, whole
+from pipeline.domain.int64 import low_and_high, nearest, whole
 from pipeline.domain.orders import Side, Strategy
 from pipeline.state import Entry
 
@@ -61,7 +61,7 @@ class Subject(Entry):
     @property
     def whole_money(self) -> int:
         """What its executions cost, in 1e-9 currency units."""
-        return whole(self.money_high, self.money)
+        return whole(self.money, self.money_high)
 
     @property
     def unexecuted_qty(self) -> int:
@@ -74,7 +74,7 @@ class Subject(Entry):
     def book(self, qty: int, money: int, fee: int) -> None:
         """Add an execution; with minus ``qty``, ``money`` and ``fee`` take one off."""
         self.qty = nearest(self.qty + qty)
-        self.money_high, self.money = parts(self.whole_money + money)
+        self.money, self.money_high = low_and_high(self.whole_money + money)
         self.fees = nearest(self.fees + fee)
 
     def book_epoch(self, epoch_no: int, qty: int) -> None:

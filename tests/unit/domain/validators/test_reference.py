@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.orders import AccountClass, Capacity
 from pipeline.domain.reference import (
     Account,
@@ -21,7 +22,7 @@ from pipeline.domain.reference import (
     Venue,
     VenueKind,
 )
-from pipeline.domain.validators.faults import LONG_MAX, NS_MAX, PX_MAX, QTY_MAX, Checked, SetAsideReason
+from pipeline.domain.validators.faults import NS_MAX, PX_MAX, QTY_MAX, Checked, SetAsideReason
 from pipeline.domain.validators.reference import (
     check_account,
     check_crossing_rule,
