@@ -21,7 +21,6 @@ WALL: Final = {"wall_ns", "append_ns"}
 
 EXCUSED: Final = {
     "pipeline/algos/crossing.py:midpoint_check": "a quote of the future is refused as stale in the same line",
-    "pipeline/stages/routing/gate.py:_is_stale": "a quote ahead of the clock is stale in the same function",
     "pipeline/stages/routing/second_opinion.py:on_nbbo": "ahead of the clock counts as now; far ahead is set aside",
 }
 """Function by file → why its age can be no wrong one."""

@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Final
 
 from pipeline.demo.reference_data import Listed, SessionDay, instrument
+from pipeline.domain.dates import as_trade_date, date_of
 from pipeline.domain.market import PrintKind, TradePrint
 from pipeline.domain.record import Owned
-from pipeline.domain.settlement import as_trade_date, date_of
 from pipeline.domain.units import NS_PER_S
 
 DAYS: Final = 3

@@ -16,6 +16,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from pipeline.domain.dates import as_trade_date, date_of
 from pipeline.domain.orders import SettlementType
 from pipeline.domain.reference import Instrument
 
@@ -108,13 +109,3 @@ def of_type(dates: SettlementDates, settlement_type: SettlementType) -> int:
             return dates.next_day
         case SettlementType.REGULAR | SettlementType.UNKNOWN:
             return dates.regular
-
-
-def date_of(trade_date: int) -> date:
-    """The day of a yyyymmdd. Raises ValueError where there is no such day."""
-    return date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)
-
-
-def as_trade_date(day: date) -> int:
-    """The day as yyyymmdd."""
-    return day.year * 10_000 + day.month * 100 + day.day

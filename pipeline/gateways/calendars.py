@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from pipeline.domain.dates import date_of
 from pipeline.domain.reference import Instrument
-from pipeline.domain.settlement import CYCLES, SettlementDates, date_of, regular_days, settlement_dates
+from pipeline.domain.settlement import CYCLES, SettlementDates, regular_days, settlement_dates
 from pipeline.domain.text import moment
 from pipeline.domain.units import NS_PER_S
 from pipeline.errors import WrongUse

@@ -9,11 +9,14 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.domain.market import PrintKind, TradePrint
 from pipeline.stages.netting.parameters import NettingParameters
 from pipeline.stages.netting.quote_history import Markets
 from pipeline.state import State, Task
+from tests.unit.stages.netting.netting_bench import T0 as BENCH_T0
+from tests.unit.stages.netting.netting_bench import NettingBench
 
 S = 10**9
 T0 = 1_767_623_400 * S
@@ -38,6 +41,28 @@ def last(*prints: TradePrint) -> int | None:
     return market.of("XYZ").last_sale_px
 
 
+def of_stage(*prints: TradePrint) -> tuple[int | None, int | None]:
+    """Price and time of the last sale as the whole stage has it, restored after each print."""
+    bench = NettingBench()
+    shift_ns = T0 - BENCH_T0  # the bench's clock is another
+    bench.feed(*(replace(each, event_ns=each.event_ns - shift_ns) for each in prints))
+    market = bench.state.market.of("XYZ")
+    return market.last_sale_px, None if market.last_sale_ns is None else market.last_sale_ns + shift_ns
+
+
+def test_a_sale_that_is_cancelled_before_it_comes_or_comes_again_is_none() -> None:
+    one, cancel = sale("7", 999, 1), sale("8", 0, 1, PrintKind.CANCEL, "7")
+    for order in ((one, cancel), (cancel, one), (one, cancel, one), (cancel, one, cancel)):
+        assert of_stage(*order) == (None, None)
+
+
+@pytest.mark.parametrize("ref", ["7", "8"])
+def test_a_cancel_of_a_sale_or_of_its_correction_takes_back_both(ref: str) -> None:
+    one, correct = sale("7", 100, 1), sale("8", 105, 1, PrintKind.CORRECT, "7")
+    assert of_stage(one, correct) == (105, T0 + S)
+    assert of_stage(one, correct, sale("9", 0, 1, PrintKind.CANCEL, ref)) == (None, None)
+
+
 def test_a_cancelled_print_is_never_the_last_sale() -> None:
     for order in permutations([ONE, TWO, CANCEL, TWO]):
         assert last(*order) in (100, None), [each.print_id for each in order]
@@ -49,6 +74,11 @@ def test_a_cancelled_print_is_never_the_last_sale() -> None:
 def test_the_last_sale_is_as_last_corrected(again: TradePrint) -> None:
     for order in permutations([ONE, TWO, FIRST, SECOND, again]):
         assert last(*order) == 300, [each.print_id for each in order]
+
+
+def test_two_sales_of_one_moment_end_in_the_later_one_in_any_order() -> None:
+    sales = (sale("9", 109, 1), sale("10", 110, 1), sale("8", 108, 1))
+    assert {of_stage(*order) for order in permutations(sales)} == {(110, T0 + S)}
 
 
 def test_of_two_sales_in_one_nanosecond_the_higher_id_is_the_last() -> None:

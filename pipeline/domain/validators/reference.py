@@ -17,6 +17,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from pipeline.domain.dates import date_of, is_date
 from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.orders import AccountClass, Capacity
 from pipeline.domain.reference import (
@@ -30,10 +31,8 @@ from pipeline.domain.reference import (
     Venue,
     VenueKind,
 )
-from pipeline.domain.settlement import date_of
 from pipeline.domain.units import MILLI_BPS_ONE, NS_PER_S, PPM_ONE, PX_ONE
 from pipeline.domain.validators.faults import NS_MAX, PX_MAX, QTY_MAX, Checked, Fault, R, SetAsideReason
-from pipeline.domain.validators.steering import is_date
 
 SESSION_LEAST_NS: Final = 60 * NS_PER_S
 """The shortest session: volume is counted in its minutes."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Final
 
 from pipeline.domain.controls import Control, ControlKind, ControlScope, Tick, TickKind
+from pipeline.domain.dates import is_date
 from pipeline.domain.validators.faults import Checked, Fault, SetAsideReason, time_fault
 
 
@@ -19,15 +19,6 @@ def check_tick(tick: Tick) -> Checked[Tick]:
     if fault is None and not is_date(tick.trade_date):
         fault = Fault(SetAsideReason.BAD_TIME, f"trade_date is {tick.trade_date}, no yyyymmdd")
     return Checked(tick) if fault is None else Checked(None, (fault,))
-
-
-def is_date(trade_date: int) -> bool:
-    """Whether a number is a date as yyyymmdd."""
-    try:
-        date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)
-    except (ValueError, OverflowError):
-        return False
-    return True
 
 
 def check_control(control: Control) -> Checked[Control]:

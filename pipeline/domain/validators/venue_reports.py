@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from pipeline.domain.dates import is_date
 from pipeline.domain.executions import Liquidity, ReportKind, VenueReport
 from pipeline.domain.int64 import LONG_MAX
 from pipeline.domain.orders import OrdStatus, Side
@@ -22,7 +23,6 @@ from pipeline.domain.validators.faults import (
     quantity_fault,
     time_fault,
 )
-from pipeline.domain.validators.steering import is_date
 
 _EXECUTIONS: Final = (ReportKind.TRADE, ReportKind.BUST, ReportKind.CORRECT)
 

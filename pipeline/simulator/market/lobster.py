@@ -141,11 +141,6 @@ def midnight_ns(day: date) -> int:
     return ((day - _EPOCH).days * 86_400 + behind_s) * NS_PER_S
 
 
-def trade_date_of(day: date) -> int:
-    """The trading date as a number: yyyymmdd."""
-    return day.year * 10_000 + day.month * 100 + day.day
-
-
 def _sunday(year: int, month: int, which: int) -> date:
     first = date(year, month, 1)
     return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (which - 1))

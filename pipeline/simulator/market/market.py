@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final, Protocol, TypeAlias
 
+from pipeline.domain.dates import as_trade_date
 from pipeline.domain.market import BookEvent, BookEventKind, QuoteKind, SessionState
 from pipeline.domain.record import Record
 from pipeline.domain.units import NS_PER_S
 from pipeline.errors import WrongUse
 from pipeline.simulator.market.feed import ROUND_LOT, Feed
-from pipeline.simulator.market.lobster import TapeBook, TapeMessage, TapeName, midnight_ns, trade_date_of
+from pipeline.simulator.market.lobster import TapeBook, TapeMessage, TapeName, midnight_ns
 from pipeline.simulator.market.recorded_book import Batch, RecordedBook
 from pipeline.simulator.market.second_venue import SecondVenue
 from pipeline.simulator.market.synthetic import SimulatedBook, SimulatedMarket
@@ -79,7 +80,7 @@ def window_of(source: Source) -> Window:
         return Window(source.instrument, source.start_ns, source.end_ns, source.trade_date)
     name = source.day.name
     start_ns = midnight_ns(name.day) + source.from_s * NS_PER_S
-    return Window(name.symbol, start_ns, start_ns + source.length_s * NS_PER_S, trade_date_of(name.day))
+    return Window(name.symbol, start_ns, start_ns + source.length_s * NS_PER_S, as_trade_date(name.day))
 
 
 def market_records(*sources: Source) -> Iterator[tuple[int, Record]]:

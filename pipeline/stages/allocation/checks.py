@@ -6,11 +6,11 @@ must not stop for it. Stateless: what contradicts the books is found where it wo
 
 from __future__ import annotations
 
+from pipeline.domain.dates import is_date
 from pipeline.domain.executions import Fill, FillKind
 from pipeline.domain.orders import Order, OrderKind
 from pipeline.domain.parents import Cross, CrossKind, Lineage, LineageKind, ParentKind, ParentOrder
 from pipeline.domain.record import Record
-from pipeline.domain.validators.steering import is_date
 
 
 def unusable(record: Record) -> str:

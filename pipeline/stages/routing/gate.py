@@ -19,6 +19,7 @@ from pipeline.domain.market import NBBO, SessionState
 from pipeline.domain.orders import OrdType, Side, TimeInForce
 from pipeline.domain.record import Kind
 from pipeline.domain.reference import Limit
+from pipeline.domain.times import age_ns
 from pipeline.domain.units import MILLI_BPS_ONE, PPM_ONE
 from pipeline.stages.routing.parameters import GateParameters
 from pipeline.stages.routing.second_opinion import beyond
@@ -207,13 +208,13 @@ def _beyond_collar(side: Side, px: int, bid_px: int, offer_px: int, collar: int)
 
 
 def _is_stale(quote: NBBO, limits: GateParameters, view: GateView) -> bool:
-    by_its_time_ns = view.now_ns - quote.event_ns
-    if by_its_time_ns < -limits.quote_ahead_ns:
+    by_its_time_ns = age_ns(quote.event_ns, view.now_ns, limits.quote_ahead_ns)
+    if by_its_time_ns is None:
         return True  # a time to come is no age
     if limits.max_quote_age_ns is None:
         return False
-    age_ns = max(0, by_its_time_ns) if view.quote_age_ns is None else view.quote_age_ns
-    return age_ns > limits.max_quote_age_ns
+    old_ns = by_its_time_ns if view.quote_age_ns is None else view.quote_age_ns
+    return old_ns > limits.max_quote_age_ns
 
 
 def _off_reference(child: ChildOrder, bid_px: int, offer_px: int, limits: GateParameters, view: GateView) -> bool:

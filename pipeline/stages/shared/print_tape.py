@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
 
+from pipeline.domain.dates import as_trade_date, date_of, is_date
 from pipeline.domain.market import TradePrint
 from pipeline.domain.units import NS_PER_S
 from pipeline.stages.shared.print_identity import DAY_NS, Applied, KeptPrint, NeverCame, PrintIdentity
@@ -53,8 +54,7 @@ def minute_of(event_ns: int) -> int:
 
 def trade_date_of(event_ns: int) -> int:
     """The UTC date of ``event_ns`` as yyyymmdd: the exchange's trade date where no session crosses midnight UTC."""
-    moment = datetime.fromtimestamp(event_ns // NS_PER_S, tz=UTC)
-    return moment.year * 10_000 + moment.month * 100 + moment.day
+    return as_trade_date(datetime.fromtimestamp(event_ns // NS_PER_S, tz=UTC))
 
 
 class Tape:
@@ -169,8 +169,4 @@ def _chunk_key(minute: str, number: int) -> str:
 
 def _day_no(trade_date: int) -> int:
     """Days since 1970 of a date (yyyymmdd); 0, so that nothing is forgotten, for what is no date."""
-    try:
-        day = date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)
-    except ValueError:
-        return 0
-    return (day - date(1970, 1, 1)).days
+    return (date_of(trade_date) - date(1970, 1, 1)).days if is_date(trade_date) else 0
