@@ -27,7 +27,7 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         exit 2
     fi
 fi
-echo "installing the locked packages into $venv (about 200 MB on the first run)" >&2
+echo "installing the locked packages into $venv (about 120 MB on the first run)" >&2
 if ! "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar on --require-hashes --no-deps \
     --only-binary :all: -r requirements.lock >"$venv/install.log" 2>&1; then
     tail -n 20 "$venv/install.log" >&2
